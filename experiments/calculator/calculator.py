@@ -1,4 +1,4 @@
-"""The margin calculator: one account under several engines, the same objects that judge accounts in a market."""
+"""Margin calculator: one account under several engines, with the engines of the market."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -35,74 +35,75 @@ from sim.types import F8, I8, MISSING, Exposure, MarketView
 
 
 class MarginedPortfolio(NamedTuple):
-    """A portfolio under one engine; amounts in minor units of the numeraire."""
+    """Portfolio under one engine; amounts in minor units of the numeraire."""
 
     name: str
     parts: list[MarginAccount]
     readings: tuple[EntryReading, ...] = ()  # of instruments with several entries
-    look_back: float = 0.0  # of which the engine would learn, and a portfolio has none (s)
-    config: EngineConfig | None = None  # of which the engines were built
+    look_back: float = 0.0  # past that the engine learns from, which a portfolio lacks (s)
+    config: EngineConfig | None = None  # configuration of the engines
     unit: int = 100  # minor units in one unit of the numeraire
 
     def total_risk(self) -> tuple[float, float, float]:
-        """Equity, initial and maintenance over all margin accounts."""
+        """Return equity, initial and maintenance margin over all margin accounts."""
         risks = [part.engine.assess(part.book) for part in self.parts]
         equity, initial, maintenance = (sum(float(risk[i][0]) for risk in risks) for i in range(3))
         return equity, initial, maintenance
 
     def weakest_amounts(self) -> tuple[float, float]:
-        """The least equity, and the least excess, of any margin account."""
+        """Return the smallest equity and the smallest excess of any margin account."""
         return min(part.equity() for part in self.parts), min(part.excess() for part in self.parts)
 
     def total_haircuts(self) -> tuple[float, float]:
-        """What valuation disallows, initial and maintenance."""
+        """Return the haircuts of the valuation on initial and maintenance equity."""
         cuts = [part.engine.valuation.compute_haircuts(part.book) for part in self.parts]
-        return sum(float(cut.initial[0]) for cut in cuts), sum(
-            float(cut.maintenance[0]) for cut in cuts
-        )
+        initial = sum(float(cut.initial[0]) for cut in cuts)
+        return initial, sum(float(cut.maintenance[0]) for cut in cuts)
 
     def margin_breakdown(self) -> dict[str, tuple[float, float]]:
-        """What initial and maintenance are the sum of, parts that are nil left out."""
+        """Return the non-zero components of initial and maintenance margin, by name."""
         total = {"haircuts": self.total_haircuts()}
         for engine, book in self.parts:
-            for name, asked in break_down_margins(engine.requirement, book).items():
+            for name, margins in break_down_margins(engine.requirement, book).items():
                 before = total.get(name, (0.0, 0.0))
                 total[name] = (
-                    before[0] + float(asked.initial[0]),
-                    before[1] + float(asked.maintenance[0]),
+                    before[0] + float(margins.initial[0]),
+                    before[1] + float(margins.maintenance[0]),
                 )
         initial, maintenance = (sum(part[i] for part in total.values()) for i in range(2))
-        _, opened, kept = self.total_risk()
-        total["rounding up"] = (opened - initial, kept - maintenance)
+        _, total_initial, total_maintenance = self.total_risk()
+        total["rounding up"] = (total_initial - initial, total_maintenance - maintenance)
         return {name: part for name, part in total.items() if max(map(abs, part)) > ROUNDING_DUST}
 
     def apply_moves(self, moves: F8, vol: float) -> "MarginedPortfolio":
-        """The same account after relative moves (U,) and one of volatilities."""
+        """Return the account after relative moves (U,) of underlyings and one of volatilities."""
         return self._replace(
             parts=[part._replace(book=move_exposure(part.book, moves, vol)) for part in self.parts]
         )
 
 
 def list_engines(words: str | None, portfolio: PortfolioConfig) -> list[str]:
-    """The engines asked for: names with commas between, ``all`` for every preset; else those the portfolio names.
+    """Return the requested engines.
+
+    Args:
+        words: names separated by commas, ``all`` = every preset; None = those of the portfolio.
+        portfolio: configuration of the account.
 
     Raises:
-        ConfigError: words, and no name among them.
+        ConfigError: the words hold no name.
     """
     if words is None:
         return list(portfolio.engines)
-    asked = [word.strip() for word in words.split(",") if word.strip()]
-    if not asked:
+    requested = [word.strip() for word in words.split(",") if word.strip()]
+    if not requested:
+        presets = ", ".join(_list_presets())
         raise ConfigError(
-            [
-                f"--engines: {words!r} names none, give one or more of {', '.join(_list_presets())}, or all"
-            ]
+            [f"--engines: {words!r} names none, give one or more of {presets}, or all"]
         )
-    return list(
-        dict.fromkeys(
-            name for word in asked for name in (_list_presets() if word == "all" else [word])
-        )
-    )
+    names: dict[str, None] = {}
+    for word in requested:
+        names.update(dict.fromkeys(_list_presets() if word == "all" else [word]))
+    return list(names)
 
 
 def _list_presets() -> list[str]:
@@ -112,10 +113,13 @@ def _list_presets() -> list[str]:
 
 
 def load_engine(name: str, portfolio: PortfolioConfig) -> EngineConfig:
-    """An engine of the portfolio's own, a packaged preset with or without its folder, or a file.
+    """Return an engine by name.
+
+    The name is of an engine of the portfolio, of a packaged preset with or without its folder, or
+    of a file.
 
     Raises:
-        ConfigError: there is none of that name, or it is none.
+        ConfigError: no engine has that name, or the file is not an engine.
     """
     if name in portfolio.own:
         return portfolio.own[name]
@@ -129,13 +133,13 @@ def load_engine(name: str, portfolio: PortfolioConfig) -> EngineConfig:
 def margin_portfolio(
     portfolio: PortfolioConfig, name: str, engine: EngineConfig
 ) -> MarginedPortfolio:
-    """The margin accounts that an engine's netting makes of a portfolio.
+    """Return the margin accounts into which an engine's netting divides a portfolio.
 
-    Of several, each gets the cash that makes its equity the same multiple of its initial margin; an asset goes to the
-    account of the underlying of its name, else to the first.
+    Cash is divided so that the equity of each account is the same multiple of its initial margin.
+    An asset goes to the account of the underlying with its name, else to the first.
 
     Raises:
-        ConfigError: the engine asks for what the portfolio does not have.
+        ConfigError: the engine requires data that the portfolio does not have.
     """
     unit = 10 ** portfolio.assets[0].decimals
     try:
@@ -166,10 +170,10 @@ def margin_portfolio(
 
 
 def _refuse_broken_parts(engine: EngineConfig, market: MarketView, unit: int) -> None:
-    """Refuse an engine with a part of a plug-in that breaks a law.
+    """Check that the parts of an engine from plug-ins obey the laws of their kind.
 
     Raises:
-        ConfigError: a line for each such part.
+        ConfigError: parts break a law, with one line for each.
     """
     world = make_opening_world(market, unit)
     if faults := find_engine_faults(engine, world, [world]):
@@ -185,32 +189,30 @@ def _build_exposure(market: MarketView, position: I8, entry: I8, balance: I8) ->
 
 
 def _share_cash(parts: list[MarginAccount], balance: I8) -> list[MarginAccount]:
-    """Cash and assets handed out among several margin accounts."""
+    """Return several margin accounts with cash and assets divided among them."""
     held = np.zeros((len(parts), balance.size), dtype=np.int64)
     for asset, name in enumerate(parts[0].book.market.contracts.assets[1:], start=1):
         held[_find_home_account(parts, name), asset] = balance[asset]
-    parts = [
-        part._replace(book=_with_balance(part.book, own))
-        for part, own in zip(parts, held, strict=True)
-    ]
+    parts = _with_balances(parts, held)
     risks = [part.engine.assess(part.book) for part in parts]
     equity, initial = (np.array([float(risk[i][0]) for risk in risks]) for i in (0, 1))
     weights = initial / initial.sum() if initial.any() else np.full(len(parts), 1 / len(parts))
     cash = np.rint(weights * (equity.sum() + balance[0]) - equity).astype(np.int64)
     cash[0] += balance[0] - cash.sum()
     held[:, 0] = cash
+    return _with_balances(parts, held)
+
+
+def _with_balances(parts: list[MarginAccount], balances: I8) -> list[MarginAccount]:
+    """Return margin accounts with the balances of each, (parts, C) minor units."""
     return [
-        part._replace(book=_with_balance(part.book, own))
-        for part, own in zip(parts, held, strict=True)
+        part._replace(book=part.book._replace(balance=balance[None]))
+        for part, balance in zip(parts, balances, strict=True)
     ]
 
 
-def _with_balance(book: Exposure, balance: I8) -> Exposure:
-    return book._replace(balance=balance[None])
-
-
 def _find_home_account(parts: list[MarginAccount], asset: str) -> int:
-    """The margin account of the underlying of that name, else the first."""
+    """Return the number of the margin account with an underlying of a name, else the first."""
     for number, part in enumerate(parts):
         contracts = part.book.market.contracts
         if asset in {contracts.underlyings[u] for u in contracts.underlying}:
@@ -219,56 +221,55 @@ def _find_home_account(parts: list[MarginAccount], asset: str) -> int:
 
 
 class PositionRow(NamedTuple):
-    """One position under one engine; prices in quote currency, None where there is none."""
+    """One position under one engine; prices in quote currency, None if there is none."""
 
     instrument: str
     quantity: float
     mark: float
     below: float | None  # liquidation price below the mark
-    above: float | None
+    above: float | None  # liquidation price above the mark
     bankruptcy: float | None
-    reason: str | None  # why there is no liquidation price on the side on which it loses
+    reason: str | None  # reason for no liquidation price on the side on which it loses
 
 
 def list_positions(account: MarginedPortfolio) -> list[PositionRow]:
-    """Liquidation and bankruptcy price of each position, all other marks as they are."""
+    """Return liquidation and bankruptcy prices of each position, at constant other marks."""
     found = []
     for engine, book in account.parts:
         contracts, risk = book.market.contracts, engine.assess(book)
         jumps = find_tier_edges(engine.requirement, book)
-        bankrupt = (
-            compute_bankruptcy_prices(book, risk.equity, engine.compute_leg_shares(book))[0]
-            * contracts.tick
-        )
+        shares = engine.compute_leg_shares(book)
+        bankruptcy = compute_bankruptcy_prices(book, risk.equity, shares)[0] * contracts.tick
         for k in np.flatnonzero(book.position[0]):
-            also, tick = jumps[k] * book.market.mark[k], float(contracts.tick[k])
-            ticks = find_liquidation_ticks(engine.assess, book, int(k), also)
+            edges, tick = jumps[k] * book.market.mark[k], float(contracts.tick[k])
+            ticks = find_liquidation_ticks(engine.assess, book, int(k), edges)
             below, above = (None if each == MISSING else each * tick for each in ticks)
-            quantity, mark = (
-                float(book.position[0, k] * contracts.lot[k]),
-                float(book.market.mark[k] * tick),
+            quantity = float(book.position[0, k] * contracts.lot[k])
+            losing_price = below if quantity > 0 else above
+            row = PositionRow(
+                instrument=contracts.names[k],
+                quantity=quantity,
+                mark=float(book.market.mark[k] * tick),
+                below=below,
+                above=above,
+                bankruptcy=float(bankruptcy[k]) if bankruptcy[k] > 0 else None,
+                reason=_explain_no_price(float(risk.excess[0]), losing_price, quantity),
             )
-            gone = float(bankrupt[k]) if bankrupt[k] > 0 else None
-            reason = _explain_no_price(
-                float(risk.excess[0]), below if quantity > 0 else above, quantity
-            )
-            found.append(
-                PositionRow(contracts.names[k], quantity, mark, below, above, gone, reason)
-            )
+            found.append(row)
     return found
 
 
 def _explain_no_price(excess: float, price: float | None, quantity: float) -> str | None:
-    """Why a position has no liquidation price where it loses; None if it has one."""
+    """Return the reason for no liquidation price on the losing side; None if there is one."""
     if price is not None:
         return None
     if excess < 0:
-        return "the account is liquidatable at the present mark"
+        return "the account is liquidatable at the current mark"
     return f"the account covers {'its fall to 0' if quantity > 0 else 'its rise to max_price'}"
 
 
 class WorstScenario(NamedTuple):
-    """The worst scenario of an engine's own grid."""
+    """Worst scenario of an engine's own grid."""
 
     label: str
     gain: float  # minor units
@@ -276,7 +277,7 @@ class WorstScenario(NamedTuple):
 
 
 def find_worst_scenario(account: MarginedPortfolio) -> WorstScenario | None:
-    """Of the margin account that loses most; None if the engine has no scenarios."""
+    """Return the scenario with the largest loss of any margin account; None without scenarios."""
     found = []
     for engine, book in account.parts:
         grid = find_scenarios(engine)
@@ -292,19 +293,19 @@ def find_worst_scenario(account: MarginedPortfolio) -> WorstScenario | None:
 
 
 class IndexMoves(NamedTuple):
-    """Relative moves of all underlyings alike that do it: the smallest each way, None if none does; and all of them."""
+    """Equal relative moves of all underlyings after which an account is in some state."""
 
-    down: float | None
-    up: float | None
-    windows: tuple[tuple[float, float], ...] = ()
+    down: float | None  # smallest fall, None if there is none
+    up: float | None  # smallest rise, None if there is none
+    windows: tuple[tuple[float, float], ...] = ()  # all ranges of moves
 
 
 WINDOW_PRECISION = 1e-9
-"""How exactly the ends of windows are known (share)."""
+"""Precision of the ends of windows (share)."""
 
 
 def find_index_moves(account: MarginedPortfolio) -> tuple[IndexMoves, IndexMoves]:
-    """What makes the account liquidatable, and what makes it bankrupt."""
+    """Return the moves that make the account liquidatable, and those that make it bankrupt."""
     points = list_price_factors(account.parts)
     equity, excess = (
         find_negative_intervals(curve, points, WINDOW_PRECISION) for curve in build_curves(account)
@@ -313,7 +314,10 @@ def find_index_moves(account: MarginedPortfolio) -> tuple[IndexMoves, IndexMoves
 
 
 def build_curves(account: MarginedPortfolio) -> tuple[Curve, Curve]:
-    """Equity and excess, the least of any margin account, as functions of the price, a factor of the present one."""
+    """Return the smallest equity and excess of any margin account, as functions of the price.
+
+    The price is a factor of the current one.
+    """
     several = [BatchedAccount(account.config, part, account.unit) for part in account.parts]
     count = account.parts[0].book.market.oracle.size
 
@@ -329,7 +333,7 @@ def build_curves(account: MarginedPortfolio) -> tuple[Curve, Curve]:
 
 
 def _find_nearest_moves(found: Sequence[NegativeInterval]) -> IndexMoves:
-    """The moves of windows of the price; none is needed where the present price is in one."""
+    """Return the moves of windows of the price; zero if the current price is in one."""
     moves = tuple((low - 1.0, high - 1.0) for low, high in found)
     if any(low <= 0 <= high for low, high in moves):
         return IndexMoves(0.0, 0.0, moves)
@@ -338,12 +342,15 @@ def _find_nearest_moves(found: Sequence[NegativeInterval]) -> IndexMoves:
 
 
 def classify_portfolio(account: MarginedPortfolio) -> str:
-    """Bankrupt, liquidatable, below initial, or healthy: of its weakest margin account."""
+    """Return the status of the weakest margin account.
+
+    It is bankrupt, liquidatable, below initial, or healthy.
+    """
     return classify_amounts(account, *account.total_risk()[:2])
 
 
 def classify_amounts(account: MarginedPortfolio, whole: float, initial: float) -> str:
-    """The same, equity and initial margin over all margin accounts being known."""
+    """Return the status for known equity and initial margin over all margin accounts."""
     equity, excess = account.weakest_amounts()
     if equity < 0:
         return "bankrupt"

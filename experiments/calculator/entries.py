@@ -1,4 +1,4 @@
-"""Several entries of one instrument: the two sides of hedge mode, or fills in the order of the file."""
+"""Treatment of several entries of one instrument: sides of hedge mode, or fills in order."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,19 +18,20 @@ HEDGE_MODE_VENUES: dict[str, PositionMode] = {
     "gate": "one_way",
     "phemex": "one_way",
 }
-"""Packaged venues with a hedge mode, and how each is taken if a portfolio does not name a mode.
+"""Packaged venues with a hedge mode, and the mode of each if a portfolio names none.
 
-Binance's published liquidation price (FAQ b3c689c1f50a) has a term of each side, LONG and SHORT. Bybit's default is
-one way (API, "Switch Position Mode"). Gate calls hedge mode dual mode, OKX long/short mode; Phemex has both modes too.
-Hyperliquid, dYdX, Drift, Derive, Deribit, Paradex and Vega keep one net position of an instrument.
+Binance's published liquidation price (FAQ b3c689c1f50a) has a term for each side, LONG and SHORT.
+Bybit's default is one way (API, "Switch Position Mode"). Gate calls hedge mode dual mode, and OKX
+calls it long/short mode. Phemex has both modes too. Hyperliquid, dYdX, Drift, Derive, Deribit,
+Paradex and Vega keep one net position per instrument.
 """
 
 LINEAR = ("perpetual", "future")
-"""Kinds that have two sides in hedge mode; spot and options are always netted."""
+"""Kinds with two sides in hedge mode; spot and options are always netted."""
 
 
 class EntryReading(NamedTuple):
-    """How an engine takes several entries of one instrument."""
+    """Treatment of several entries of one instrument under an engine."""
 
     instrument: str
     how: Literal["hedge", "one_way", "averaged"]
@@ -40,7 +41,8 @@ def find_position_mode(portfolio: PortfolioConfig, engine: str) -> PositionMode:
     """Return the mode of positions under an engine.
 
     Raises:
-        ConfigError: the portfolio names hedge mode and holds both sides of something, but the venue has no such mode.
+        ConfigError: the portfolio uses hedge mode with both sides of an instrument, but the venue
+            has no such mode.
     """
     preset = _find_preset(portfolio, engine)
     if portfolio.mode != "hedge":
@@ -51,13 +53,16 @@ def find_position_mode(portfolio: PortfolioConfig, engine: str) -> PositionMode:
         )
     both = ", ".join(sorted(_find_two_sided(portfolio)))
     if both and preset is not None and preset not in HEDGE_MODE_VENUES:
-        told = f"no hedge mode there, so {both} cannot be long and short at once"
-        raise ConfigError([f"{told}: set mode to one_way, remove mode, or leave the engine out"])
+        rule = f"no hedge mode there, so {both} cannot be long and short at once"
+        raise ConfigError([f"{rule}: set mode to one_way, remove mode, or leave the engine out"])
     return "hedge"
 
 
 def list_columns(portfolio: PortfolioConfig, mode: PositionMode) -> list[InstrumentColumn]:
-    """Columns of a portfolio's instruments: two of those that are long and short in hedge mode, else one of each."""
+    """Return columns of a portfolio's instruments.
+
+    An instrument that is long and short in hedge mode has two columns, any other has one.
+    """
     both = _find_two_sided(portfolio) if mode == "hedge" else set()
     return [
         InstrumentColumn(number, side)
@@ -67,7 +72,7 @@ def list_columns(portfolio: PortfolioConfig, mode: PositionMode) -> list[Instrum
 
 
 def describe_entries(portfolio: PortfolioConfig, mode: PositionMode) -> tuple[EntryReading, ...]:
-    """Return how each instrument of several entries is taken."""
+    """Return the treatment of each instrument with several entries."""
     both = {
         name
         for name, quantities in _list_entry_quantities(portfolio)
@@ -84,7 +89,7 @@ def describe_entries(portfolio: PortfolioConfig, mode: PositionMode) -> tuple[En
 
 
 def _find_two_sided(portfolio: PortfolioConfig) -> set[str]:
-    """Instruments with a hedge mode that the portfolio holds long and short."""
+    """Return the instruments with a hedge mode that the portfolio holds long and short."""
     linear = {each.name for each in portfolio.instruments if each.kind in LINEAR}
     return {
         name
@@ -94,7 +99,7 @@ def _find_two_sided(portfolio: PortfolioConfig) -> set[str]:
 
 
 def _list_entry_quantities(portfolio: PortfolioConfig) -> Iterator[tuple[str, Sequence[float]]]:
-    """Quantities of each instrument's entries that are not zero."""
+    """Yield the non-zero quantities of the entries of each instrument."""
     for each in portfolio.instruments:
         quantities = [
             held.quantity
@@ -106,7 +111,10 @@ def _list_entry_quantities(portfolio: PortfolioConfig) -> Iterator[tuple[str, Se
 
 
 def _find_preset(portfolio: PortfolioConfig, engine: str) -> str | None:
-    """The packaged preset of that name; None of the portfolio's own engines and of files, whose venue is not known."""
+    """Return the packaged preset of a name.
+
+    None for the portfolio's own engines and for files, whose venue is unknown.
+    """
     name = engine.removeprefix("engines/").removesuffix(".yaml")
     known = (
         engine not in portfolio.own

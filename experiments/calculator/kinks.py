@@ -1,4 +1,4 @@
-"""Relative moves of the market at which a portfolio is looked at first: an even grid, and where verdicts may bend."""
+"""Relative moves at which a portfolio is first evaluated: an even grid, and possible kinks."""
 
 from collections.abc import Sequence
 
@@ -16,23 +16,23 @@ from sim.pricing.instrument_values import (
 from sim.types import F8, Exposure
 
 MOVE_RANGE = (-0.999, 9.0)
-"""Relative moves looked at."""
+"""Range of examined relative moves."""
 
 GRID_STEPS = ((0.001, 0.6, 0.05), (0.6, 1.6, 0.005), (1.6, 10.0, 0.02))
-"""From and to which price, as shares of the present one, and how far apart prices are looked at between (share)."""
+"""Lowest and highest price of each grid, in current prices, and its relative spacing (share)."""
 
 STRIKE_WIDTHS = (-2.5, -1.0, 0.0, 1.0, 2.5)
-"""Standard deviations to expiry from an option's strike at which its value bends."""
+"""Distances from an option's strike with a curved value, in standard deviations to expiry."""
 
 SETTLEMENT_WINDOW = 1_800.0
 """Time before expiry over which venues average settlement prices (s)."""
 
 MIN_SPACING = 1e-7
-"""Prices nearer to one another than this are one (share)."""
+"""Prices closer than this are equal (share)."""
 
 
 def find_scenarios(engine: MarginEngine) -> ScenarioMargin | None:
-    """The engine's own scenarios within wrappers, None where there are none."""
+    """Return the engine's own scenarios, inside its wrappers, or None."""
     requirement: object = engine.requirement
     while requirement is not None and not isinstance(requirement, ScenarioMargin):
         requirement = vars(requirement).get("inner")
@@ -40,7 +40,7 @@ def find_scenarios(engine: MarginEngine) -> ScenarioMargin | None:
 
 
 def list_price_factors(parts: Sequence[tuple[MarginEngine, Exposure]]) -> F8:
-    """Return prices to look at, rising, as factors of the present ones; the present price is one of them."""
+    """Return ascending prices to evaluate as factors of the current ones, which are included."""
     found = [np.array([1.0 + MOVE_RANGE[0], 1.0, 1.0 + MOVE_RANGE[1]])]
     for low, high, step in GRID_STEPS:
         found.append(np.geomspace(low, high, int(np.ceil(np.log(high / low) / step)) + 1))
@@ -54,7 +54,7 @@ def list_price_factors(parts: Sequence[tuple[MarginEngine, Exposure]]) -> F8:
 
 
 def _list_strike_factors(engine: MarginEngine, book: Exposure) -> F8:
-    """Where the value of an option that is held bends, now or in one of the engine's scenarios."""
+    """Return factors where the value of a held option bends, now or in a scenario of the engine."""
     market = book.market
     column = np.intersect1d(find_option_columns(market), np.flatnonzero(book.position[0]))
     if not column.size:
@@ -64,15 +64,14 @@ def _list_strike_factors(engine: MarginEngine, book: Exposure) -> F8:
     around = strike * np.exp(np.minimum(np.outer(STRIKE_WIDTHS, spread), 5.0))
     moves = np.unique(_list_scenario_moves(engine.requirement))
     moves = moves[moves > -1]
-    still = np.minimum(
-        find_years_to_expiry(market)[column] * YEAR_SECONDS / SETTLEMENT_WINDOW, 1.0
-    )  # part of the settlement price that still moves
+    # share of the settlement price that is not yet fixed
+    still = np.minimum(find_years_to_expiry(market)[column] * YEAR_SECONDS / SETTLEMENT_WINDOW, 1.0)
     scanned = [strike / (1.0 + np.outer(moves, part)) for part in (np.ones_like(still), still)]
     return np.concatenate([around.ravel(), *(each.ravel() for each in scanned)])
 
 
 def _list_scenario_moves(requirement: object) -> F8:
-    """Moves of all scenarios that a requirement, what it wraps and its parts look at."""
+    """Return the moves of all scenarios of a requirement, its inner requirement and its parts."""
     if isinstance(requirement, ScenarioMargin):
         return requirement.moves
     fields = vars(requirement)

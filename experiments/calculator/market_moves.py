@@ -1,4 +1,4 @@
-"""An account after moves of the market: in one market, or in many at once, side by side."""
+"""Accounts after moves of the market, for one move or for many moves at once."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -12,16 +12,16 @@ from sim.pricing.instrument_values import mark_at_model
 from sim.types import F8, Exposure, MarketView
 
 ROUNDING_DUST = 1e-6
-"""Minor units that are dust of a sum."""
+"""Minor units below which a sum counts as zero."""
 
 FLOAT_NOISE = 1e-13
 """Relative noise of a sum of floats."""
 
 MAX_CELLS = 2_048
-"""Positions of all copies in one table at most, empty ones included."""
+"""Largest number of positions of all copies in one table, empty ones included."""
 
 N_COMPARED = 5
-"""Copies whose verdicts are compared with those of the account's own engine."""
+"""Number of copies whose results are compared with those of the account's own engine."""
 
 
 class MarginAccount(NamedTuple):
@@ -31,26 +31,27 @@ class MarginAccount(NamedTuple):
     book: Exposure
 
     def equity(self) -> float:
-        """Market equity, zero where it is float dust."""
+        """Return the market equity, zero if below rounding error."""
         return float(remove_dust(self.book, self.book.equity())[0])
 
     def excess(self) -> float:
-        """Equity less maintenance, zero where it is float dust; maintenance is not rounded up to whole minor units.
+        """Return equity less maintenance, zero if below rounding error.
 
-        In a market equity is whole, and rounding decides nothing. After a move it is not: a long that is paid for in
-        full would be liquidatable for a fraction of a cent.
+        Maintenance is not rounded up to whole minor units here. In a market equity is whole, so
+        that rounding has no effect. After a move it is not, and a fully paid long position would
+        be liquidatable for a fraction of a cent.
         """
         return float(compute_excess(self.engine, self.book)[0])
 
 
 def compute_excess(engine: MarginEngine, book: Exposure) -> F8:
-    """Equity less maintenance of each account, (A,): see :meth:`Part.excess`."""
+    """Return equity less maintenance of each account, (A,): see :meth:`MarginAccount.excess`."""
     cut, kept = engine.valuation.compute_haircuts(book), engine.requirement.compute_margins(book)
     return remove_dust(book, book.equity() - cut.maintenance - kept.maintenance)
 
 
 def remove_dust(book: Exposure, amounts: F8) -> F8:
-    """Amounts of accounts, (A,), zero where they are float dust of what the accounts hold."""
+    """Return amounts of accounts, (A,), with zero for rounding errors of their holdings."""
     gross = np.abs(book.position_value()).sum(axis=1) + (
         np.abs(book.balance) * book.market.price
     ).sum(axis=1)
@@ -58,18 +59,24 @@ def remove_dust(book: Exposure, amounts: F8) -> F8:
 
 
 class MovedMarkets(NamedTuple):
-    """What moves of the market change, one row a move."""
+    """Market data after moves, one row per move."""
 
-    oracle: F8  # (M, U)
-    mark: F8  # (M, K)
-    forward: F8  # (M, K), or (M, 0) where none are given
-    price: F8  # (M, C)
+    oracle: F8  # (M, U) quote currency
+    mark: F8  # (M, K) ticks
+    forward: F8  # (M, K), or (M, 0) if none are given
+    price: F8  # (M, C) minor units of the numeraire per minor unit of the asset
 
 
 def move_markets(book: Exposure, moves: F8, vol: float = 0.0) -> tuple[MarketView, MovedMarkets]:
-    """The market with volatilities moved, and what several relative moves of its underlyings (M, U) change.
+    """Return the market with moved volatilities, and its data after moves of the underlyings.
 
-    Assets that bear the name of an underlying move with it. An option's mark stays as far from its value as it was.
+    Assets with the name of an underlying move with it. The difference between an option's mark
+    and its value does not change.
+
+    Args:
+        book: the account.
+        moves: (M, U) relative moves of the underlyings.
+        vol: relative move of every option's volatility (share).
     """
     before, contracts = book.market, book.market.contracts
     option, oracle = contracts.side != 0, before.oracle * (1 + moves)
@@ -91,12 +98,12 @@ def move_markets(book: Exposure, moves: F8, vol: float = 0.0) -> tuple[MarketVie
 
 
 def move_exposure(book: Exposure, moves: F8, vol: float = 0.0) -> Exposure:
-    """The book after relative moves (U,) of the underlyings and of every option's volatility: see :func:`markets`."""
+    """Return the account after relative moves (U,) of the underlyings: see :func:`move_markets`."""
     return next(move_exposures(book, np.asarray(moves)[None], vol))
 
 
 def move_exposures(book: Exposure, moves: F8, vol: float = 0.0) -> Iterator[Exposure]:
-    """The book after each of several moves (M, U)."""
+    """Yield the account after each of several moves (M, U): see :func:`move_markets`."""
     louder, found = move_markets(book, moves, vol)
     for oracle, mark, forward, price in zip(*found, strict=True):
         market = louder._replace(oracle=oracle, mark=mark, price=price, forward=forward)
@@ -104,14 +111,15 @@ def move_exposures(book: Exposure, moves: F8, vol: float = 0.0) -> Iterator[Expo
 
 
 class BatchedAccount:
-    """Amounts of one account after many moves: its instruments listed several times over, each copy in its own market.
+    """Evaluation of one account after many moves, by copies of its instruments.
 
-    One account holds each copy, so that an engine built for all copies judges as many moves in one call. What an
-    account does not hold adds nothing to what it is asked, and copies share no underlying, so that none offsets
-    another. Engines for which this is not so are told by a comparison and asked move by move.
+    Each copy of the instruments has its own market, and one account holds each copy. So an engine
+    built for all copies evaluates as many moves in one call. Instruments without a position add
+    no margin. Copies share no underlying, so that they do not offset each other. A comparison
+    finds engines for which this does not hold, and these are evaluated move by move.
 
     Args:
-        config: what the engine is built from; None asks move by move.
+        config: configuration of the engine; None = move by move.
         part: the account.
         unit: minor units in one unit of the numeraire.
     """
@@ -120,9 +128,8 @@ class BatchedAccount:
         self.config, self.part, self.unit = config, part, unit
         self.n_copies = max(1, int(np.sqrt(MAX_CELLS / max(part.book.position.shape[1], 1))))
         contracts = part.book.market.contracts
-        self.has_constant_assets = not set(contracts.underlyings) & set(
-            contracts.assets[1:]
-        )  # whether assets keep their prices
+        # True if no asset moves with an underlying
+        self.has_constant_assets = not set(contracts.underlyings) & set(contracts.assets[1:])
         self.book = (
             _copy_exposure(part.book, self.n_copies) if self.has_constant_assets else part.book
         )
@@ -130,7 +137,7 @@ class BatchedAccount:
         self._is_compared = False
 
     def equity(self, moves: F8) -> F8:
-        """Market equity after each of several moves (M, U)."""
+        """Return market equity after each of several moves (M, U)."""
         if not self.has_constant_assets:
             return np.array([part.equity() for part in self._iterate_moves(moves)])
         return np.concatenate(
@@ -138,7 +145,7 @@ class BatchedAccount:
         )
 
     def excess(self, moves: F8) -> F8:
-        """Equity less maintenance after each of several moves (M, U)."""
+        """Return equity less maintenance after each of several moves (M, U)."""
         if self.has_constant_assets and not self._is_compared:
             self._build_batch_engine(moves)
         if self.engine is None:
@@ -148,7 +155,7 @@ class BatchedAccount:
         )
 
     def _build_batch_engine(self, moves: F8) -> None:
-        """Build the engine of all copies, and keep it if its verdicts are those of the account's own engine."""
+        """Build the engine of all copies, and keep it if it agrees with the account's own."""
         self._is_compared = True
         if self.config is None:
             return
@@ -168,7 +175,7 @@ class BatchedAccount:
         return (self.part._replace(book=book) for book in move_exposures(self.part.book, moves))
 
     def _batches(self, moves: F8) -> Iterator[tuple[Exposure, int]]:
-        """Books whose accounts are in as many markets, and how many of them count."""
+        """Yield accounts in as many markets, and the number of them that count."""
         _, found = move_markets(self.part.book, moves)
         for start in range(0, len(moves), self.n_copies):
             rows = np.minimum(np.arange(start, start + self.n_copies), len(moves) - 1)
@@ -178,33 +185,39 @@ class BatchedAccount:
 
 
 _SHARED_FIELDS = ("tick", "contracts", "price", "trust", "returns", "seconds", "peg", "dt")
-"""Fields of a market that are not a column of its instruments or underlyings."""
+"""Fields of a market that are not columns of its instruments or underlyings."""
 
 
 def _copy_exposure(book: Exposure, copies: int) -> Exposure:
-    """As many accounts as copies, each with the book's cash and with the positions in its own copy."""
-    market, contracts = book.market, book.market.contracts
+    """Return one account per copy, each with all cash and with the positions in its own copy."""
+    apart = np.eye(copies, dtype=np.int64)
+    return Exposure(
+        balance=np.repeat(book.balance, copies, axis=0),
+        pledged=np.repeat(book.pledged, copies, axis=0),
+        position=np.kron(apart, book.position),
+        bids=np.kron(apart, book.bids),
+        asks=np.kron(apart, book.asks),
+        reserved=np.kron(apart, book.reserved),
+        entry=np.kron(apart, book.entry),
+        leverage=np.tile(book.leverage, (copies, copies)),
+        market=_copy_market(book.market, copies),
+    )
+
+
+def _copy_market(market: MarketView, copies: int) -> MarketView:
+    """Return a market that lists the instruments once per copy, each with its own underlyings."""
+    contracts = market.contracts
     terms = {
         name: each for name, each in contracts._asdict().items() if name not in ("assets", "units")
     }
     listed = _tile_columns(terms, copies)
-    listed["underlying"] = listed["underlying"] + np.repeat(
-        np.arange(copies) * market.oracle.size, len(contracts.names)
-    )
-    columns = _tile_columns(
-        {name: each for name, each in market._asdict().items() if name not in _SHARED_FIELDS},
-        copies,
-    )
-    returns = np.tile(market.returns, (1, copies))
-    several = market._replace(contracts=contracts._replace(**listed), returns=returns, **columns)
-    apart = np.eye(copies, dtype=np.int64)
-    held = {
-        name: np.kron(apart, getattr(book, name))
-        for name in ("position", "bids", "asks", "reserved", "entry")
-    }
-    cash = {name: np.repeat(getattr(book, name), copies, axis=0) for name in ("balance", "pledged")}
-    return Exposure(
-        **cash, **held, leverage=np.tile(book.leverage, (copies, copies)), market=several
+    first_underlying = np.arange(copies) * market.oracle.size
+    listed["underlying"] = listed["underlying"] + np.repeat(first_underlying, len(contracts.names))
+    fields = {name: each for name, each in market._asdict().items() if name not in _SHARED_FIELDS}
+    return market._replace(
+        contracts=contracts._replace(**listed),
+        returns=np.tile(market.returns, (1, copies)),
+        **_tile_columns(fields, copies),
     )
 
 

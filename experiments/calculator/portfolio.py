@@ -1,7 +1,8 @@
-"""One account and its market, as a file states them: the records that margin engines read."""
+"""Configuration of one account and its market."""
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Literal, Self
 
@@ -23,10 +24,10 @@ from sim.pricing.smiles import SMILES
 
 
 class UnderlyingQuote(Component):
-    """What is known of one underlying."""
+    """Price, volatility and oracle confidence of one underlying."""
 
     name: str = Field(min_length=1, description="unique name")
-    price: float = Field(gt=0, description="what the oracle says (quote currency)")
+    price: float = Field(gt=0, description="price of the oracle (quote currency)")
     volatility: float = Field(default=0.5, ge=0, le=100, description="annualised volatility (rate)")
     confidence: float = Field(
         default=1.0, ge=0, le=1, description="confidence of the oracle (1 = sure)"
@@ -34,7 +35,7 @@ class UnderlyingQuote(Component):
 
 
 class Position(Component):
-    """So much of one instrument."""
+    """Position, or one entry of it, in one instrument."""
 
     instrument: str = Field(description="name of the instrument")
     quantity: float = Field(description="units of the underlying, + long (units)")
@@ -44,33 +45,35 @@ class Position(Component):
 
 
 class PortfolioConfig(Component):
-    """An account, what it holds, and the market it is judged in."""
+    """Account, its positions, and the market in which it is margined."""
 
     description: str = Field(default="", description="one line for `deleverage configs`")
     seconds: float = Field(
-        default=0.0, ge=0, description="now, on the clock that expiries are on (s)"
+        default=0.0, ge=0, description="current time, on the clock of expiries (s)"
     )
     assets: tuple[Asset, ...] = Field(
-        default=(Asset(name="USD"),), min_length=1, description="numeraire first"
+        default=(Asset(name="USD"),), min_length=1, description="assets, numeraire first"
     )
     cash: float = Field(
-        default=0.0, description="of the numeraire, premiums and spot paid for (units)"
+        default=0.0, description="cash in the numeraire, after payment of premiums and spot (units)"
     )
-    collateral: dict[str, float] = Field(default={}, description="of other assets (name: units)")
-    underlyings: tuple[UnderlyingQuote, ...] = Field(min_length=1, description="prices")
+    collateral: dict[str, float] = Field(
+        default={}, description="balances of other assets (name: units)"
+    )
+    underlyings: tuple[UnderlyingQuote, ...] = Field(
+        min_length=1, description="underlyings and their prices"
+    )
     instruments: tuple[Instrument, ...] = Field(
-        min_length=1, description="what is held, and its terms"
+        min_length=1, description="instruments and their terms"
     )
-    positions: tuple[Position, ...] = Field(
-        default=(), description="what the account holds of them"
-    )
+    positions: tuple[Position, ...] = Field(default=(), description="positions of the account")
     mode: Literal["hedge", "one_way"] | None = Field(
         default=None,
-        description="of several entries: long and short stand, or fills in order; not given = the venue's (name)",
+        description="treatment of several entries of an instrument; not given = the venue's (name)",
     )
     marks: dict[str, float] = Field(
         default={},
-        description="marks; not given = the oracle's price, an option's value (name: quote currency)",
+        description="marks; not given = oracle price or option value (name: quote currency)",
     )
     vols: dict[str, float] = Field(
         default={}, description="implied volatility of options (name: annualised)"
@@ -87,7 +90,7 @@ class PortfolioConfig(Component):
     engines: tuple[str, ...] = Field(
         default=("hyperliquid", "paradex"),
         min_length=1,
-        description="judges (names of its own, of presets, or files)",
+        description="engines to compare (names of its own, of presets, or files)",
     )
 
     @model_validator(mode="after")
@@ -102,96 +105,90 @@ class PortfolioConfig(Component):
         return self
 
     def _find_unknown_names(self) -> list[str]:
-        """Names that nothing has."""
+        """Return a line for each unknown or duplicate name and each asset with a wrong price."""
         listed, known = [i.name for i in self.instruments], [u.name for u in self.underlyings]
-        coins = [asset.name for asset in self.assets[1:]]
-        asked = [
-            (f"instruments.{n}.underlying", i.underlying, known)
-            for n, i in enumerate(self.instruments)
-        ]
-        asked += [
-            (f"instruments.{n}.settle", i.settle, [asset.name for asset in self.assets])
-            for n, i in enumerate(self.instruments)
-            if i.settle
-        ]
-        asked += [
-            (f"positions.{n}.instrument", p.instrument, listed)
-            for n, p in enumerate(self.positions)
-        ]
-        asked += [
-            (f"{where}.{name}", name, listed)
-            for where in ("marks", "vols")
-            for name in getattr(self, where)
-        ]
-        asked += [
-            (f"smiles.{n}.underlying", smile.underlying, known)
-            for n, smile in enumerate(self.smiles)
-        ]
-        told = [
+        first, coins = self.assets[0], [asset.name for asset in self.assets[1:]]
+        problems = [
             f"{where}: {describe_unknown(name, names)}"
-            for where, name, names in asked
+            for where, name, names in self._list_references(listed, known)
             if name not in names
         ]
-        first = self.assets[0]
         if first.price != 1:
-            told.append(
-                f"assets.0.price: {first.price:g}, the numeraire {first.name!r} is worth 1: remove it"
-            )
-        told += [
+            rule = f"the numeraire {first.name!r} is worth 1: remove it"
+            problems.append(f"assets.0.price: {first.price:g}, {rule}")
+        problems += [
             self._describe_undeclared(name, coins) for name in self.collateral if name not in coins
         ]
-        told += self._unpriced()
-        for where, names in (
-            ("assets", [first.name, *coins]),
-            ("instruments", listed),
-            ("underlyings", known),
-        ):
-            told += [
-                f"{where}: {name!r} stands there twice, rename one"
-                for name in set(names)
-                if names.count(name) > 1
-            ]
-        told += [
+        problems += self._find_unpriced_assets()
+        problems += _find_duplicates("assets", [first.name, *coins])
+        problems += _find_duplicates("instruments", listed)
+        problems += _find_duplicates("underlyings", known)
+        return problems + self._find_inverse_faults([first.name, *coins], known)
+
+    def _list_references(
+        self, listed: list[str], known: list[str]
+    ) -> Iterator[tuple[str, str, list[str]]]:
+        """Yield the place and the name of each reference, with the names that exist."""
+        assets = [asset.name for asset in self.assets]
+        for n, each in enumerate(self.instruments):
+            yield f"instruments.{n}.underlying", each.underlying, known
+        for n, each in enumerate(self.instruments):
+            if each.settle:
+                yield f"instruments.{n}.settle", each.settle, assets
+        for n, position in enumerate(self.positions):
+            yield f"positions.{n}.instrument", position.instrument, listed
+        for where, names in (("marks", self.marks), ("vols", self.vols)):
+            for name in names:
+                yield f"{where}.{name}", name, listed
+        for n, smile in enumerate(self.smiles):
+            yield f"smiles.{n}.underlying", smile.underlying, known
+
+    def _find_inverse_faults(self, assets: list[str], known: list[str]) -> list[str]:
+        """Return a line for each instrument with terms of an inverse contract that do not fit."""
+        return [
             f"instruments.{n}.{fault}"
             for n, each in enumerate(self.instruments)
-            if not each.settle or each.settle in (asset.name for asset in self.assets)
+            if not each.settle or each.settle in assets
             if (fault := find_inverse_fault(each, known, self.assets))
         ]
-        return told
 
     def _describe_undeclared(self, name: str, coins: list[str]) -> str:
-        """A collateral asset that is no asset, or the numeraire."""
+        """Return the line about collateral that is not a declared asset, or is the numeraire."""
         if name == self.assets[0].name:
             return f"collateral.{name}: {name!r} is the numeraire, put the amount under cash"
         near = suggest_name(name, coins)
-        price = "price: its price"
-        declare = (
-            f"declare it: add {{name: {name}, {price}}} under assets, after {self.assets[0].name!r}"
-        )
+        entry = f"{{name: {name}, price: its price}}"
+        declare = f"declare it: add {entry} under assets, after {self.assets[0].name!r}"
         return f"collateral.{name}: {name!r} is no asset{near}, {declare}"
 
-    def _unpriced(self) -> list[str]:
-        """Assets without a price beside an underlying of their name: one of each would be worth 1."""
+    def _find_unpriced_assets(self) -> list[str]:
+        """Return a line for each asset without a price that has the name of an underlying.
+
+        Without a price one unit would have the value 1.
+        """
         quoted = {coin_of(quote.name): quote for quote in reversed(self.underlyings)}
         found = []
         for n, asset in enumerate(self.assets[1:], start=1):
             quote = quoted.get(asset.name.casefold())
             if quote is not None and quote.price != 1 and "price" not in asset.model_fields_set:
-                told = f"assets.{n}.price: not given, so that one {asset.name!r} would be worth 1"
-                price = f"add price: {quote.price:.15g}"
+                message = (
+                    f"assets.{n}.price: not given, so that one {asset.name!r} would be worth 1"
+                )
+                price = f"{quote.price:.15g}"
                 found.append(
-                    f"{told}, but the underlying {quote.name!r} is at {quote.price:.15g}: {price}"
+                    f"{message}, but the underlying {quote.name!r} is at {price}: "
+                    f"add price: {price}"
                 )
         return found
 
     def _find_option_faults(self) -> list[str]:
-        """Expired contracts, negative volatilities, options that nothing values."""
-        told = [
+        """Return a line for each expired contract, wrong volatility and option without one."""
+        problems = [
             f"vols.{name}: {vol:g}, must be above 0, correct it"
             for name, vol in self.vols.items()
             if vol <= 0
         ]
-        told += [
+        problems += [
             f"marks.{name}: {mark:g}, must be above 0, correct it"
             for name, mark in self.marks.items()
             if mark <= 0
@@ -201,112 +198,149 @@ class PortfolioConfig(Component):
             if each.expiry is not None and each.expiry <= self.seconds:
                 when = f"{each.expiry:g}, {each.name!r} has expired at {self.seconds:g} s (seconds)"
                 remedy = f"lower seconds, or remove {each.name!r} and what names it"
-                told.append(f"instruments.{n}.expiry: {when}, {remedy}")
+                problems.append(f"instruments.{n}.expiry: {when}, {remedy}")
             if each.expiry is not None and each.expiry > self.seconds + 100 * YEAR_SECONDS:
-                told.append(
-                    f"instruments.{n}.expiry: {each.expiry:g}, more than a hundred years away, give seconds"
-                )
+                rule = "more than a hundred years away, give seconds"
+                problems.append(f"instruments.{n}.expiry: {each.expiry:g}, {rule}")
             if (
                 each.kind == "option"
                 and each.name not in self.vols
                 and (each.underlying, each.expiry) not in smiles
             ):
-                told.append(
-                    f"instruments.{n}: no implied volatility of {each.name!r}, give vols or a smile of its expiry"
+                problems.append(
+                    f"instruments.{n}: no implied volatility of {each.name!r}, "
+                    "give vols or a smile of its expiry"
                 )
-        return told
+        return problems
 
     def _find_grid_faults(self) -> list[str]:
-        """Quantities finer than a lot, marks between ticks, amounts that are not whole or too large to be exact."""
-        decimals = {asset.name: asset.decimals for asset in self.assets} | {
-            "": self.assets[0].decimals
-        }
-        prices, told = {quote.name: quote.price for quote in self.underlyings}, []
-        for n, each in enumerate(self.instruments):
-            if each.settle not in decimals or each.underlying not in prices:
-                continue
-            if find_inverse_fault(each, list(prices), self.assets):
-                continue
-            multiplier, where = Fraction(each.multiplier(decimals[each.settle])), f"instruments.{n}"
-            if multiplier.denominator > 1:
-                listed = {f"instruments.{k}": one for k, one in enumerate(self.instruments)}
-                told.append(
-                    f"{where}.lot: tick x lot is {float(multiplier):g} minor units, no whole number: "
-                    f"{describe_remedy(where, [listed], self.assets)}"
-                )
-            largest = each.max_lots * each.n_price_levels * multiplier
-            if largest >= CASH_LIMIT:
-                most = int((CASH_LIMIT - 1) // (each.n_price_levels * multiplier))
-                worth = f"{each.max_lots:.3g} lots at {each.max_price:g}, is worth {float(largest):.3g} minor units"
-                lower = f"lower max_lots to {most}, or max_price" if most else "lower max_price"
-                told.append(
-                    f"{where}.max_lots: the largest position, {worth}; it must stay below 2^53: {lower}"
-                )
-            ticks, price = (
-                round(count_increments(prices[each.underlying], each.tick)),
-                f"{prices[each.underlying]:g}",
-            )
-            if ticks < 1:
-                low = f"the price of {each.underlying!r}, {price}, is less than one tick"
-                told.append(f"{where}.tick: {low} of {each.name!r}, {each.tick:g}: lower the tick")
-            elif ticks > each.n_price_levels:
-                told.append(
-                    f"{where}.max_price: {each.max_price:g}, but {each.underlying!r} is at {price}: raise it"
-                )
-        return told + self._amounts() + self._find_size_faults()
+        """Return a line for each amount that is not whole, or too large to be exact.
 
-    def _amounts(self) -> list[str]:
-        """Cash and collateral that minor units cannot hold."""
-        told, unit = [], self.assets[0].decimals
+        These are lots, ticks, largest positions, cash, collateral, positions and marks.
+        """
+        known = [quote.name for quote in self.underlyings]
+        assets = ["", *(asset.name for asset in self.assets)]
+        problems = []
+        for n, each in enumerate(self.instruments):
+            has_references = each.settle in assets and each.underlying in known
+            if has_references and not find_inverse_fault(each, known, self.assets):
+                problems += self._find_lot_faults(n, each)
+                problems += self._find_tick_faults(n, each)
+        return problems + self._find_amount_faults() + self._find_size_faults()
+
+    def _find_lot_faults(self, n: int, each: Instrument) -> list[str]:
+        """Return lines about a lot that is not whole, and a largest position that is not exact."""
+        decimals = {asset.name: asset.decimals for asset in self.assets}
+        decimals[""] = self.assets[0].decimals
+        multiplier, where = Fraction(each.multiplier(decimals[each.settle])), f"instruments.{n}"
+        problems = []
+        if multiplier.denominator > 1:
+            listed = {f"instruments.{k}": one for k, one in enumerate(self.instruments)}
+            remedy = describe_remedy(where, [listed], self.assets)
+            value = f"{float(multiplier):g} minor units"
+            problems.append(f"{where}.lot: tick x lot is {value}, no whole number: {remedy}")
+        highest = each.n_price_levels * multiplier
+        largest = each.max_lots * highest
+        if largest >= CASH_LIMIT:
+            most = int((CASH_LIMIT - 1) // highest)
+            remedy = f"lower max_lots to {most}, or max_price" if most else "lower max_price"
+            position = f"{each.max_lots:.3g} lots at {each.max_price:g}"
+            value = f"is worth {float(largest):.3g} minor units"
+            problems.append(
+                f"{where}.max_lots: the largest position, {position}, {value}; "
+                f"it must stay below 2^53: {remedy}"
+            )
+        return problems
+
+    def _find_tick_faults(self, n: int, each: Instrument) -> list[str]:
+        """Return a line about a price below one tick or above the largest price."""
+        quoted = next(
+            quote.price for quote in reversed(self.underlyings) if quote.name == each.underlying
+        )
+        ticks, price = round(count_increments(quoted, each.tick)), f"{quoted:g}"
+        where = f"instruments.{n}"
+        if ticks < 1:
+            low = f"the price of {each.underlying!r}, {price}, is less than one tick"
+            return [f"{where}.tick: {low} of {each.name!r}, {each.tick:g}: lower the tick"]
+        if ticks > each.n_price_levels:
+            above = f"but {each.underlying!r} is at {price}: raise it"
+            return [f"{where}.max_price: {each.max_price:g}, {above}"]
+        return []
+
+    def _find_amount_faults(self) -> list[str]:
+        """Return a line for each amount of cash or collateral too large for minor units."""
+        problems, unit = [], self.assets[0].decimals
         for n, asset in enumerate(self.assets):
             amount = self.collateral.get(asset.name, 0.0) if n else self.cash
             room = CASH_LIMIT / max(10.0**asset.decimals, asset.price * 10.0**unit)
             if abs(amount) >= room:
                 where = f"collateral.{asset.name}" if n else "cash"
-                told.append(
-                    f"{where}: {amount:g}, too large to be exact in minor units: lower it to below {room:.6g}"
-                )
-        return told
+                rule = "too large to be exact in minor units"
+                problems.append(f"{where}: {amount:g}, {rule}: lower it to below {room:.6g}")
+        return problems
 
     def _find_size_faults(self) -> list[str]:
-        """Positions and marks that the instrument does not come in."""
-        told, by_name, held = (
-            [],
-            {each.name: each for each in self.instruments},
-            Counter[tuple[str, bool]](),
-        )
+        """Return a line for each quantity, entry and mark that an instrument does not admit."""
+        places = {each.name: n for n, each in enumerate(self.instruments)}
+        problems, held = [], Counter[tuple[str, bool]]()
         for n, position in enumerate(self.positions):
-            if position.instrument not in by_name:
+            if position.instrument not in places:
                 continue
-            its, where = by_name[position.instrument], f"positions.{n}"
-            lots = count_increments(position.quantity, its.lot)
+            place = places[position.instrument]
+            instrument, where = self.instruments[place], f"positions.{n}"
+            lots = count_increments(position.quantity, instrument.lot)
             if not is_whole(lots):
-                rule = f"{its.name!r} comes in lots of {its.lot:g}"
-                told.append(f"{where}.quantity: {position.quantity!r}, {rule}, round it")
-            side = its.name, lots > 0
-            held[side] += abs(round(lots))
-            place = f"instruments.{[each.name for each in self.instruments].index(its.name)}"
-            if held[side] > its.max_lots:
-                before = "with those before " if held[side] > abs(round(lots)) else ""
-                most = f"{before}more than max_lots of {its.name!r} allows, {float(count_increments(its.lot, 1) * its.max_lots):g}"
-                raised = f"lower it, or raise {place}.max_lots"
-                told.append(f"{where}.quantity: {position.quantity:g}, {most}: {raised}")
-            if position.entry is not None and position.entry > its.max_price:
-                above = f"above max_price of {its.name!r}, {its.max_price:g}: lower it, or raise {place}.max_price"
-                told.append(f"{where}.entry: {position.entry:g}, {above}")
+                rule = f"{instrument.name!r} comes in lots of {instrument.lot:g}"
+                problems.append(f"{where}.quantity: {position.quantity!r}, {rule}, round it")
+            size, side = abs(round(lots)), (instrument.name, lots > 0)
+            held[side] += size
+            if held[side] > instrument.max_lots:
+                limit = _describe_size_limit(instrument, place, held[side] > size)
+                problems.append(f"{where}.quantity: {position.quantity:g}, {limit}")
+            if position.entry is not None and position.entry > instrument.max_price:
+                limit = _describe_price_limit(instrument, place)
+                problems.append(f"{where}.entry: {position.entry:g}, {limit}")
+        return problems + self._find_mark_faults()
+
+    def _find_mark_faults(self) -> list[str]:
+        """Return a line for each mark that is not on the grid of its instrument."""
+        by_name = {each.name: each for each in self.instruments}
+        problems = []
         for name, mark in self.marks.items():
             if name not in by_name:
                 continue
-            tick = by_name[name].tick
-            if not is_whole(count_increments(mark, tick)) or mark > by_name[name].max_price:
-                told.append(
-                    f"marks.{name}: {mark!r}, must be a multiple of {tick:g} up to max_price, round it"
-                )
-        return told
+            tick, highest = by_name[name].tick, by_name[name].max_price
+            if not is_whole(count_increments(mark, tick)) or mark > highest:
+                rule = f"must be a multiple of {tick:g} up to max_price, round it"
+                problems.append(f"marks.{name}: {mark!r}, {rule}")
+        return problems
+
+
+def _find_duplicates(where: str, names: list[str]) -> list[str]:
+    """Return a line for each name that is used twice."""
+    return [
+        f"{where}: {name!r} is used twice, rename one"
+        for name in set(names)
+        if names.count(name) > 1
+    ]
+
+
+def _describe_size_limit(instrument: Instrument, place: int, has_others: bool) -> str:
+    """Return the text on a position, with or without earlier entries, beyond ``max_lots``."""
+    before = "with those before " if has_others else ""
+    largest = float(count_increments(instrument.lot, 1) * instrument.max_lots)
+    rule = f"{before}more than max_lots of {instrument.name!r} allows, {largest:g}"
+    return f"{rule}: lower it, or raise instruments.{place}.max_lots"
+
+
+def _describe_price_limit(instrument: Instrument, place: int) -> str:
+    """Return the text on an entry price above ``max_price``."""
+    rule = f"above max_price of {instrument.name!r}, {instrument.max_price:g}"
+    return f"{rule}: lower it, or raise instruments.{place}.max_price"
 
 
 def coin_of(underlying: str) -> str:
-    """The coin that an underlying is the price of, in small letters: ``btc`` of BTC, BTC-USD and BTC/USDT."""
+    """Return the coin of an underlying in lower case: ``btc`` of BTC, BTC-USD and BTC/USDT."""
     return re.split(r"[-/:]", underlying)[0].casefold()
 
 
@@ -315,15 +349,15 @@ FLOAT_NOISE = Fraction(1, 10**12)
 
 
 def round_to_lots(quantity: float, lot: float) -> int:
-    """How many lots a quantity is, to the nearest."""
+    """Return a quantity in lots, to the nearest."""
     return round(count_increments(quantity, lot))
 
 
 def is_whole(count: Fraction) -> bool:
-    """Whether a count is a whole number but for the noise of floats."""
+    """Return True if a count is a whole number up to the rounding of floats."""
     return abs(count - round(count)) <= FLOAT_NOISE * max(abs(count), Fraction(1))
 
 
 def count_increments(amount: float, grain: float) -> Fraction:
-    """How many grains an amount is, both as the decimal numbers that they stand for."""
+    """Return an amount in increments, both taken as exact decimal numbers."""
     return divide_into_steps(amount, grain)

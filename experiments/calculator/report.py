@@ -1,4 +1,4 @@
-"""What the margin calculator prints: aligned text, or JSON of the same."""
+"""Report of the margin calculator, as aligned text or JSON."""
 
 import json
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from experiments.calculator.stress import Shock, stress_portfolio
 Report = dict[str, Any]
 
 MIN_SHOWN_MOVE = 5e-5
-"""The smallest move that two decimals of a per cent show (share)."""
+"""Smallest move visible with two decimals of a per cent (share)."""
 
 
 def build_report(
     portfolio: PortfolioConfig, judged: Sequence[MarginedPortfolio], shocks: Sequence[Shock]
 ) -> Report:
-    """Everything found, in units of the numeraire."""
+    """Return all results as plain data, amounts in units of the numeraire."""
     unit = 10 ** portfolio.assets[0].decimals
     return {
         "description": portfolio.description,
@@ -65,12 +65,12 @@ def _report_engine(account: MarginedPortfolio, shocks: Sequence[Shock], unit: in
 
 
 def format_json(found: Report) -> str:
-    """For machines."""
+    """Return a report as JSON."""
     return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def format_text(found: Report) -> str:
-    """For people."""
+    """Return a report as aligned text."""
     engines, currency = found["engines"], found["currency"]
     blocks = [[found["description"]]] if found["description"] else []
     blocks.append(
@@ -87,12 +87,11 @@ def format_text(found: Report) -> str:
         )
         blocks[-1] += _format_positions(each["positions"])
         if each["worst"]:
-            told = each["worst"]
-            blocks[-1].append(
-                f"worst shock: {told['label']}, {told['gain']:,.2f} {currency}{_format_age(told['stale'])}"
-            )
+            worst = each["worst"]
+            gain = f"{worst['gain']:,.2f} {currency}"
+            blocks[-1].append(f"worst shock: {worst['label']}, {gain}{_format_age(worst['stale'])}")
         blocks.append(
-            [f"{name}: what margins are made of", *_format_breakdown(each["breakdown"], currency)]
+            [f"{name}: components of the margins", *_format_breakdown(each["breakdown"], currency)]
         )
     if next(iter(engines.values()))["stress"]:
         blocks.append(_format_stress(engines, currency))
@@ -104,21 +103,28 @@ def _format_age(stale: float) -> str:
 
 
 def _format_lacking_past(engines: dict[str, Report]) -> list[str]:
-    """Which engines would learn from a past, and ask what they ask of a market without one."""
+    """Return a line on engines that learn from past returns, which a portfolio lacks."""
     names = [name for name, each in engines.items() if each["past_lacking"]]
-    told = "margin by past returns, and a portfolio has none: shown is what is asked until enough of them are known"
-    return [f"{', '.join(names)}: {told}"] if names else []
+    text = (
+        "margin by past returns, and a portfolio has none: "
+        "shown is the margin before enough returns are known"
+    )
+    return [f"{', '.join(names)}: {text}"] if names else []
 
 
 READING_TEXTS = {
     "hedge": "long and short are two positions (hedge mode; mode: one_way takes them as fills)",
-    "one_way": "entries are fills in the order of the file: a reduction keeps the entry price, a flip restarts it",
+    "one_way": (
+        "entries are fills in the order of the file: "
+        "a reduction keeps the entry price, a flip restarts it"
+    ),
     "averaged": "entries of one side are averaged",
 }
+"""Texts on the treatment of several entries of one instrument."""
 
 
 def _format_entries(engines: dict[str, Report]) -> list[str]:
-    """How several entries of one instrument were taken, and under which engines."""
+    """Return lines on the treatment of several entries of one instrument, with the engines."""
     found: dict[tuple[str, str], list[str]] = {}
     for name, each in engines.items():
         for instrument, how in each["entries"].items():
@@ -160,14 +166,17 @@ def _format_index_moves(engines: dict[str, Report]) -> list[str]:
 
 
 def _format_sides(found: Sequence[tuple[float, float]]) -> tuple[str, str]:
-    """Windows of moves in words, nearest first: below the present price and above it."""
+    """Return texts on windows of moves, nearest first: below the current price and above it."""
     down = [(high, low) for low, high in reversed(found) if low <= 0]
     up = [(low, high) for low, high in found if high >= 0]
     return _format_side(down, MOVE_RANGE[0]), _format_side(up, MOVE_RANGE[1])
 
 
 def _format_side(found: Sequence[tuple[float, float]], end: float) -> str:
-    """Windows on one side: where each begins, and where it ends unless it runs to the end of what is looked at."""
+    """Return a text on the windows of one side.
+
+    It has the start of each window, and the end unless it is the end of the examined range.
+    """
     words = []
     for near, far in found:
         begins = (
@@ -194,7 +203,7 @@ def _format_positions(positions: list[Report]) -> list[str]:
 
 
 def _format_reasons(positions: list[Report]) -> list[str]:
-    """Why a position has no liquidation price on the side on which it loses, one line a reason."""
+    """Return one line for each reason why positions have no liquidation price where they lose."""
     found: dict[str, list[str]] = {}
     for each in positions:
         if each["reason"]:
@@ -225,7 +234,7 @@ def _format_stress(engines: dict[str, Report], currency: str) -> list[str]:
 
 
 def align_columns(lines: list[list[str]]) -> list[str]:
-    """Columns as wide as they must be, the first to the left."""
+    """Return lines with aligned columns, the first to the left."""
     first, *widths = (max(len(line[i]) for line in lines) for i in range(len(lines[0])))
     cells = [
         [line[0].ljust(first), *(cell.rjust(w) for cell, w in zip(line[1:], widths, strict=True))]

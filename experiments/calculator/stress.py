@@ -1,4 +1,4 @@
-"""Shocks of prices and volatilities, and what they leave of an account."""
+"""Stress tests: shocks of prices and volatilities, and accounts after them."""
 
 import itertools
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from sim.component import Component
 from sim.errors import ConfigError, describe_unknown
 
 MAX_MOVE = 1e6
-"""The largest relative move that makes sense of a price or a volatility."""
+"""Largest admissible relative move of a price or a volatility."""
 
 
 class Shock(Component):
-    """One story of prices and volatilities."""
+    """One shock of prices and volatilities."""
 
-    name: str = Field(min_length=1, description="what to call it")
+    name: str = Field(min_length=1, description="name of the shock")
     moves: dict[str, float] = Field(
         default={}, description="relative moves by underlying (name: share)"
     )
@@ -38,14 +38,14 @@ class Shock(Component):
 
 
 class StressConfig(Component):
-    """Shocks to put a portfolio through."""
+    """Shocks of a stress test."""
 
     description: str = Field(default="", description="one line for `deleverage configs`")
-    shocks: tuple[Shock, ...] = Field(min_length=1, description="the stories")
+    shocks: tuple[Shock, ...] = Field(min_length=1, description="shocks of the test")
 
 
 class StressedPortfolio(NamedTuple):
-    """One shock under one engine, minor units."""
+    """Portfolio after one shock under one engine, minor units."""
 
     equity: float
     maintenance: float
@@ -55,12 +55,31 @@ class StressedPortfolio(NamedTuple):
 def stress_portfolio(
     account: MarginedPortfolio, shocks: Sequence[Shock]
 ) -> list[StressedPortfolio]:
-    """Equity and solvency after each shock.
+    """Return equity and solvency after each shock.
 
     Raises:
-        ConfigError: a shock moves an underlying that the portfolio does not have, or to nil.
+        ConfigError: a shock moves an underlying that the portfolio does not have, or to zero.
     """
     names = account.parts[0].book.market.contracts.underlyings
+    if problems := _find_faults(names, shocks):
+        raise ConfigError(problems)
+    found = []
+    for vol, alike in itertools.groupby(shocks, key=lambda shock: shock.vol):
+        moves = np.array([[shock.moves.get(name, shock.all) for name in names] for shock in alike])
+        moved = (move_exposures(part.book, moves, vol) for part in account.parts)
+        for books in zip(*moved, strict=True):
+            parts = [
+                part._replace(book=book) for part, book in zip(account.parts, books, strict=True)
+            ]
+            stressed = account._replace(parts=parts)
+            equity, initial, maintenance = stressed.total_risk()
+            status = classify_amounts(stressed, equity, initial)
+            found.append(StressedPortfolio(equity, maintenance, status))
+    return found
+
+
+def _find_faults(names: Sequence[str], shocks: Sequence[Shock]) -> list[str]:
+    """Return a line for each unknown underlying and each move out of range."""
     problems = [
         f"shocks.{n}.moves.{name}: {describe_unknown(name, names)}"
         for n, shock in enumerate(shocks)
@@ -73,20 +92,4 @@ def stress_portfolio(
         for name, move in shock.moves.items()
         if not -1 < move <= MAX_MOVE
     ]
-    if problems:
-        raise ConfigError(problems)
-    found = []
-    for vol, alike in itertools.groupby(shocks, key=lambda shock: shock.vol):
-        moves = np.array([[shock.moves.get(name, shock.all) for name in names] for shock in alike])
-        for books in zip(
-            *(move_exposures(part.book, moves, vol) for part in account.parts), strict=True
-        ):
-            moved_parts = [
-                part._replace(book=book) for part, book in zip(account.parts, books, strict=True)
-            ]
-            there = account._replace(parts=moved_parts)
-            equity, initial, maintenance = there.total_risk()
-            found.append(
-                StressedPortfolio(equity, maintenance, classify_amounts(there, equity, initial))
-            )
-    return found
+    return problems

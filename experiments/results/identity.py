@@ -156,8 +156,8 @@ def describe_differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> l
         for name in _list_differing_names(there.get("plugins"), here.get("plugins"))
     ]
     for name in _list_differing_names(there.get("packages"), here.get("packages")):
-        theirs, ours = (_format_entry(code, "packages", name) for code in (there, here))
-        differences.append(f"{name} {theirs}, here {ours}")
+        versions = [_format_entry(code, "packages", name) for code in (there, here)]
+        differences.append(f"{name} {versions[0]}, here {versions[1]}")
     for key in ("version", "python", "machine", "algebra"):
         recorded, present = there.get(key), here.get(key)
         if recorded != present:

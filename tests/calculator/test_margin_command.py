@@ -459,7 +459,7 @@ BASE = {
         ),
         (
             {"assets": "[{name: USD}, {name: U}, {name: U}]"},
-            "assets: 'U' stands there twice, rename one",
+            "assets: 'U' is used twice, rename one",
         ),
         (
             {"positions": "[{instrument: P, quantity: 1e9}]"},

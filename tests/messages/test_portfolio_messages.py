@@ -106,17 +106,17 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     # names that several have
     (
         priced({"name": "U"}, {"name": "U"}),
-        "assets: 'U' stands there twice, rename one",
+        "assets: 'U' is used twice, rename one",
         priced({"name": "U"}),
     ),
     (
         {"instruments": [P, P]},
-        "instruments: 'P' stands there twice, rename one",
+        "instruments: 'P' is used twice, rename one",
         {"instruments": [P, P | {"name": "P2"}]},
     ),
     (
         {"underlyings": [U, U]},
-        "underlyings: 'B' stands there twice, rename one",
+        "underlyings: 'B' is used twice, rename one",
         {"underlyings": [U, U | {"name": "B2"}]},
     ),
     # what assets are worth
@@ -323,10 +323,14 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
         {"own": {"a": {"kappa": 0.1}}, "engines": ["span"]},
     ),
     ({"casch": 5}, "casch: unknown key (did you mean 'cash'?)", {"cash": 5}),
-    ({"underlyings": None}, "underlyings: missing, must be given (prices), add it", {}),
+    (
+        {"underlyings": None},
+        "underlyings: missing, must be given (underlyings and their prices), add it",
+        {},
+    ),
     (
         {"underlyings": []},
-        "underlyings: a list of 0, must be a list of at least 1 (prices), add items",
+        "underlyings: a list of 0, must be a list of at least 1 (underlyings and their prices), add items",
         {},
     ),
     ({"positions": 3}, "positions: 3, must be a list", {}),
