@@ -153,7 +153,7 @@ def test_margins_up_to_a_day_do_not_know_it() -> None:
         for each in (returns, later)
     )
     for one, other in zip(*pairs, strict=True):
-        known = 220 - one.first + 1
+        known = 220 - one.first_row + 1
         same = np.array_equal(one.margin[:known], other.margin[:known])
         assert same == (one.engine.rule is not None), one.engine.name
 
