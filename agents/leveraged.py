@@ -17,8 +17,8 @@ from agents.base import (
 )
 from agents.shared.capital import N_CASH_FLOW_DRAWS, CapitalManager, CapitalPolicy
 from agents.shared.commitment import has_separate_wallet
+from agents.shared.entry_exit import has_hit_exit_level, measure_gains, order_sizes
 from sim.cash_flows import CashFlows
-from sim.numerics.jit import kernel
 from sim.numerics.rounding import to_exact_int
 from sim.types import (
     B1,
@@ -360,9 +360,9 @@ class LeveragedPopulation(Population):
             view, columns = self._members.scope.view(observation)
             lot = view.mark[columns] * view.contracts.multiplier[columns]
             for column, instrument in enumerate(self._members.scope.instruments):
-                leaves |= self._has_hit_exit_level(
-                    held[:, column], accounts.entry[:, instrument], float(lot[column])
-                )
+                value = held[:, column] * float(lot[column])
+                gain = measure_gains(value, accounts.entry[:, instrument], held[:, column])
+                leaves |= has_hit_exit_level(gain, self.take_profit, self.stop)
         return leaves
 
     def _gain_over_stake(self, held: I8, observation: Observation, accounts: AccountView) -> F8:
@@ -378,39 +378,6 @@ class LeveragedPopulation(Population):
         gain: F8 = (held * get_lot_values(view, columns) - paid).sum(axis=1)
         stake = accounts.equity[:, self._members.scope.venue] - gain
         return np.divide(gain, stake, out=np.where(gain < 0, -np.inf, 0.0), where=stake > 0)
-
-    def _has_hit_exit_level(self, held: I8, paid: I8, lot: float) -> B1:
-        """Return the members whose position is beyond take-profit or stop.
-
-        Args:
-            held: (n,) lots of an instrument.
-            paid: (n,) value of the positions at entry.
-            lot: value of one lot at the mark, settlement units.
-        """
-        then = paid.astype(np.float64)
-        gain = np.divide(held * lot, then, out=np.ones_like(then), where=then != 0) - 1
-        gain *= np.sign(held)
-        beyond: B1 = gain >= (np.inf if self.take_profit is None else self.take_profit)
-        beyond |= gain <= (-np.inf if self.stop is None else -self.stop)
-        return beyond
-
-
-@kernel
-def order_sizes(
-    signal: F8, value: F8, lot: F8, mark: F8, highest: I8, slippage: float
-) -> tuple[I8, I8]:
-    """Return signed whole lots that values buy (``count_whole_lots``) and limit prices, (r,)."""
-    n = value.size
-    lots = np.zeros(n, dtype=np.int64)
-    limit = np.empty(n, dtype=np.int64)
-    for i in range(n):
-        side = np.sign(signal[i])
-        if np.isfinite(value[i]) and value[i] > 0 and lot[i] > 0:
-            size = min(value[i] / lot[i], 2.0**53)
-            lots[i] = np.int64(side) * np.int64(size)
-        price = np.rint(mark[i] * (1 + side * slippage))
-        limit[i] = np.int64(min(max(price, 1), highest[i]))
-    return lots, limit
 
 
 class LognormalLeverage(LeveragedPopulation):

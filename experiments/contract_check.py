@@ -66,8 +66,8 @@ def find_registered(kind: str | None, plugins: Sequence[str]) -> list[Registered
     if not plugins:
         raise ConfigError(["--plugin: none given, name a module, or a packaged kind with --kind"])
     if not own:
-        told = f"--plugin {', '.join(plugins)}: registers no component that has a contract"
-        raise ConfigError([f"{told}, add one to a registry such as sim.margin.REQUIREMENTS"])
+        message = f"--plugin {', '.join(plugins)}: registers no component that has a contract"
+        raise ConfigError([f"{message}, add one to a registry such as sim.margin.REQUIREMENTS"])
     return own
 
 

@@ -104,7 +104,7 @@ class CapitalPolicy(Component):
 
     @model_validator(mode="after")
     def _check_probabilities(self) -> Self:
-        """The probabilities of trimming, topping up and hedging must not exceed one in total."""
+        """Require probabilities of trimming, topping up and hedging of at most one in total."""
         if self.trims + self.tops_up + self.hedges > 1:
             trims, tops_up, hedges = (
                 f"{share:.15g}" for share in (self.trims, self.tops_up, self.hedges)

@@ -234,29 +234,41 @@ class PositionRow(NamedTuple):
 
 def list_positions(account: MarginedPortfolio) -> list[PositionRow]:
     """Return liquidation and bankruptcy prices of each position, at constant other marks."""
-    found = []
-    for engine, book in account.parts:
-        contracts, risk = book.market.contracts, engine.assess(book)
-        jumps = find_tier_edges(engine.requirement, book)
-        shares = engine.compute_leg_shares(book)
-        bankruptcy = compute_bankruptcy_prices(book, risk.equity, shares)[0] * contracts.tick
+    rows = []
+    for part in account.parts:
+        engine, book = part
+        edges = find_tier_edges(engine.requirement, book)
+        equity, shares = engine.assess(book).equity, engine.compute_leg_shares(book)
+        bankruptcy = compute_bankruptcy_prices(book, equity, shares)[0] * book.market.contracts.tick
         for k in np.flatnonzero(book.position[0]):
-            edges, tick = jumps[k] * book.market.mark[k], float(contracts.tick[k])
-            ticks = find_liquidation_ticks(engine.assess, book, int(k), edges)
-            below, above = (None if each == MISSING else each * tick for each in ticks)
-            quantity = float(book.position[0, k] * contracts.lot[k])
-            losing_price = below if quantity > 0 else above
-            row = PositionRow(
-                instrument=contracts.names[k],
-                quantity=quantity,
-                mark=float(book.market.mark[k] * tick),
-                below=below,
-                above=above,
-                bankruptcy=float(bankruptcy[k]) if bankruptcy[k] > 0 else None,
-                reason=_explain_no_price(float(risk.excess[0]), losing_price, quantity),
-            )
-            found.append(row)
-    return found
+            rows.append(_describe_position(part, int(k), edges[k], float(bankruptcy[k])))
+    return rows
+
+
+def _describe_position(account: MarginAccount, k: int, edges: F8, bankruptcy: float) -> PositionRow:
+    """Return the row of one position.
+
+    Args:
+        account: its margin account.
+        k: column of the instrument.
+        edges: prices at which tiers change, as factors of the mark.
+        bankruptcy: bankruptcy price, quote currency; not positive = none.
+    """
+    engine, book = account
+    contracts, mark = book.market.contracts, book.market.mark[k]
+    tick, quantity = float(contracts.tick[k]), float(book.position[0, k] * contracts.lot[k])
+    ticks = find_liquidation_ticks(engine.assess, book, k, edges * mark)
+    below, above = (None if each == MISSING else each * tick for each in ticks)
+    excess = float(engine.assess(book).excess[0])
+    return PositionRow(
+        instrument=contracts.names[k],
+        quantity=quantity,
+        mark=float(mark * tick),
+        below=below,
+        above=above,
+        bankruptcy=bankruptcy if bankruptcy > 0 else None,
+        reason=_explain_no_price(excess, below if quantity > 0 else above, quantity),
+    )
 
 
 def _explain_no_price(excess: float, price: float | None, quantity: float) -> str | None:

@@ -297,9 +297,7 @@ class PortfolioConfig(Component):
             if held[side] > instrument.max_lots:
                 limit = _describe_size_limit(instrument, place, held[side] > size)
                 problems.append(f"{where}.quantity: {position.quantity:g}, {limit}")
-            if position.entry is not None and position.entry > instrument.max_price:
-                limit = _describe_price_limit(instrument, place)
-                problems.append(f"{where}.entry: {position.entry:g}, {limit}")
+            problems += _find_entry_faults(where, position, instrument, place)
         return problems + self._find_mark_faults()
 
     def _find_mark_faults(self) -> list[str]:
@@ -333,10 +331,15 @@ def _describe_size_limit(instrument: Instrument, place: int, has_others: bool) -
     return f"{rule}: lower it, or raise instruments.{place}.max_lots"
 
 
-def _describe_price_limit(instrument: Instrument, place: int) -> str:
-    """Return the text on an entry price above ``max_price``."""
+def _find_entry_faults(
+    where: str, position: Position, instrument: Instrument, place: int
+) -> list[str]:
+    """Return a line about an entry price above ``max_price``."""
+    if position.entry is None or position.entry <= instrument.max_price:
+        return []
     rule = f"above max_price of {instrument.name!r}, {instrument.max_price:g}"
-    return f"{rule}: lower it, or raise instruments.{place}.max_price"
+    remedy = f"lower it, or raise instruments.{place}.max_price"
+    return [f"{where}.entry: {position.entry:g}, {rule}: {remedy}"]
 
 
 def coin_of(underlying: str) -> str:

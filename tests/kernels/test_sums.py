@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agents import ladders
 from agents.base import count_whole_lots
-from agents.leveraged import order_sizes
+from agents.shared.entry_exit import order_sizes
 from sim.exchange.mark import compute_median_mark
 from sim.margin import leg_values
 from sim.margin.tail import tail

@@ -1,0 +1,51 @@
+"""Sizes of entries and exit levels of positions of leveraged traders (AGT-1)."""
+
+import numpy as np
+
+from sim.numerics.jit import kernel
+from sim.types import B1, F8, I8
+
+
+@kernel
+def order_sizes(
+    signal: F8, value: F8, lot: F8, mark: F8, highest: I8, slippage: float
+) -> tuple[I8, I8]:
+    """Return signed whole lots that values buy (``count_whole_lots``) and limit prices, (r,)."""
+    n = value.size
+    lots = np.zeros(n, dtype=np.int64)
+    limit = np.empty(n, dtype=np.int64)
+    for i in range(n):
+        side = np.sign(signal[i])
+        if np.isfinite(value[i]) and value[i] > 0 and lot[i] > 0:
+            size = min(value[i] / lot[i], 2.0**53)
+            lots[i] = np.int64(side) * np.int64(size)
+        price = np.rint(mark[i] * (1 + side * slippage))
+        limit[i] = np.int64(min(max(price, 1), highest[i]))
+    return lots, limit
+
+
+def measure_gains(value: F8, paid: I8, held: I8) -> F8:
+    """Return the gain of positions as a share of their entry price, (n,); zero if flat.
+
+    Args:
+        value: (n,) value of the positions at the mark.
+        paid: (n,) value of the positions at entry.
+        held: (n,) lots, whose sign is the side.
+    """
+    entry = paid.astype(np.float64)
+    gain = np.divide(value, entry, out=np.ones_like(entry), where=entry != 0) - 1
+    gain *= np.sign(held)
+    return gain
+
+
+def has_hit_exit_level(gain: F8, take_profit: float | None, stop: float | None) -> B1:
+    """Return True for each position (n,) whose gain is beyond take-profit or stop.
+
+    Args:
+        gain: (n,) gains, share of the entry price.
+        take_profit: gain that closes a position; None = never.
+        stop: loss that closes a position; None = never.
+    """
+    beyond: B1 = gain >= (np.inf if take_profit is None else take_profit)
+    beyond |= gain <= (-np.inf if stop is None else -stop)
+    return beyond
