@@ -20,7 +20,7 @@ from sim.margin.engine import EngineConfig
 from sim.market import Market
 
 PAGE = (Path(__file__).parents[2] / "sim" / "margin" / "README.md").read_text(encoding="utf-8")
-ADDED = PAGE.split("## Adding an engine")[1]
+ADDED = PAGE.split("## Adding an engine")[1].split("\n## ")[0]
 (CODE,), (CONFIG,) = (
     re.findall(rf"```{name}\n(.*?)```", ADDED, flags=re.DOTALL) for name in ("python", "yaml")
 )
