@@ -113,5 +113,5 @@ def _short_rates(config: RunConfig) -> Iterator[str]:
     except (ConfigError, DataError):
         return  # the run itself reports this error
     for number, funding in recorded:
-        if text := funding.unpaid(stamps, seconds):
+        if text := funding.describe_unpaid_time(stamps, seconds):
             yield f"venues.{number}.funding: {text}"

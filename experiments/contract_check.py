@@ -108,8 +108,12 @@ def build_component(registered: Registered, settings: Sequence[str]) -> Componen
         return cls.model_validate_json(json.dumps(data), strict=True)
     except pydantic.ValidationError as error:
         lines = describe_problems(error, data, cls)
-        remedy = "" if settings else f": name it as deleverage check --kind {kind} FIELD=VALUE"
-        raise ConfigError([f"{suite.kind} {kind}: {line}{remedy}" for line in lines]) from error
+        lines = [f"{suite.kind} {kind}: {line}" for line in lines]
+        if any(detail["type"] == "missing" for detail in error.errors()):
+            lines.append(
+                f"--kind {kind}: has fields without a default, write --kind {kind} FIELD=VALUE"
+            )
+        raise ConfigError(lines) from error
 
 
 def _parse_setting(text: str) -> tuple[str, Any]:

@@ -21,10 +21,10 @@ from sim.prices.path import (
     ExogenousInputs,
     ExogenousPath,
     Times,
+    compute_exchange_times,
     count_path_steps,
     draw_exogenous_path,
     find_year_lengths,
-    stamped,
 )
 from sim.protocols import PopulationProtocol
 from sim.state import MarketState
@@ -393,7 +393,7 @@ def times_of(config: MarketConfig, bars: Mapping[str, Bars]) -> tuple[Times, flo
     Raises:
         ConfigError, DataError: see :func:`sim.prices.path.draw_exogenous_path`.
     """
-    stamps = stamped(
+    stamps = compute_exchange_times(
         _make_exogenous_inputs(config), dt=config.dt, steps=_configured_steps(config), bars=bars
     )
     return stamps, count_steps(config, bars) * config.dt

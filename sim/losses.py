@@ -31,7 +31,7 @@ class LayerResult(NamedTuple):
     """Positions and cash that a loss layer moved, balanced."""
 
     fills: Fills  # instrument = columns of the pool; taker = the bankrupt account; price = the mark
-    payers: I8  # (n,) owners who pay cash into the bankrupt account
+    payers: I8  # (n,) owners that pay cash into the bankrupt account
     payments: I8  # (n,) minor units of the numeraire, > 0; the deficit absorbed is their sum
-    # takes over every balance too, as the maker of all fills; then there are no payments
+    # owner that takes over every balance, as the maker of all fills without payments, or MISSING
     assuming_owner: int = MISSING

@@ -51,11 +51,17 @@ class PoolState:
         self.margin_calls: PoolMarginCalls | None = None
 
 
-def record_since(since: I8, now: B1, tick: int) -> None:
-    """Update since when a condition holds for each account, in place; MISSING where it does not."""
-    rows = np.flatnonzero(now)
+def record_since(since: I8, holds: B1, tick: int) -> None:
+    """Update the tick since which a condition holds for each account.
+
+    Args:
+        since: (N,) in place; MISSING where the condition does not hold.
+        holds: (N,) True where it holds now.
+        tick: the present tick.
+    """
+    rows = np.flatnonzero(holds)
     since[rows[since[rows] == MISSING]] = tick
-    np.putmask(since, ~now, MISSING)
+    np.putmask(since, ~holds, MISSING)
 
 
 class VenueWorld(NamedTuple):
@@ -207,15 +213,15 @@ class Venue:
         """Begin a step: publish the oracle, and let the engines learn their parameters."""
         self.previous_quotes = self.quotes
         oracle = self._oracle_price(streams, tick, seconds, index)
-        moved = np.log(oracle / self.view.oracle)
+        returns = np.log(oracle / self.view.oracle)
         self._oracle_returns.flags.writeable = True
-        self._oracle_returns[tick - 1] = moved
+        self._oracle_returns[tick - 1] = returns
         self._oracle_returns.flags.writeable = False
         self.view = self.view._replace(
             tick=tick,
             oracle=oracle,
             confidence=np.full(index.size, float(self._confidence)),
-            vol=self.running_volatility.learn(moved[self.contracts.underlying]),
+            vol=self.running_volatility.learn(returns[self.contracts.underlying]),
             price=price,
             returns=self._oracle_returns[:tick],
             seconds=seconds,

@@ -17,7 +17,7 @@ from experiments.config import RunConfig
 from sim.component import Component
 from sim.reading.loading import resolve_config
 from sim.reading.packaged import list_packaged
-from sim.reading.problems import find_type, list_kinds
+from sim.reading.schema_types import find_type, list_kinds
 
 Node = Any
 Rng = np.random.Generator

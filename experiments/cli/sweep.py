@@ -102,7 +102,7 @@ def _print_outcome(outcome: "SweepOutcome", quiet: bool) -> None:
     if outcome.older:
         _print_error(outcome.older)
     for path in outcome.remade:
-        _print_error(f"{path}: differed from what had been written, the run was repeated")
+        _print_error(f"{path}: differed from what had been written, the run was made again")
     if outcome.report and not quiet:
         typer.echo(f"{outcome.report}\n")
     typer.echo(outcome.folder)

@@ -15,7 +15,6 @@ from markupsafe import Markup
 from experiments.config import RunConfig
 from experiments.figures.overview import FIGURES
 from experiments.figures.style import DPI, PAGE_WIDTH
-from experiments.generated.parameters import BEGIN
 from experiments.paper import run_tables, settings
 from experiments.paper.latex import is_number_column
 from experiments.paper.load_results import RunResult, StudyResult, find_base_config
@@ -165,7 +164,7 @@ def _list_run_tables(tables: Mapping[str, pd.DataFrame]) -> list[PageTable]:
 
 def render_model() -> Markup:
     """Return the description of the model without its last section, the list of all parameters."""
-    text = MODEL_PAGE.read_text(encoding="utf-8").split(BEGIN)[0].rpartition("\n## ")[0]
+    text = MODEL_PAGE.read_text(encoding="utf-8")
     return render_markdown(text.split("\n", 1)[1], below=1)
 
 

@@ -72,7 +72,7 @@ def read_return_series(
     names = _select_assets(table, assets)
     if len(table.frame) < 3:
         raise _too_few(source, len(table.frame), "row")
-    values = np.column_stack([_read_numbers(table, name) for name in names])
+    values = _read_columns(table, names)
     kind, notes = _choose_returns_kind(table, names, values, returns)
     notes = [*_describe_columns(table, names), *notes, *describe_gaps(source, table.times)]
     if kind == "log":
@@ -90,6 +90,10 @@ def read_return_series(
         notes.append(f"{source}: {DIFFERENCES_NOTE}")
     _check_returns(source, values, names, kind)
     return ReturnSeries(tuple(names), dates, values, unit, tuple(notes))
+
+
+def _read_columns(table: PriceTable, names: list[str]) -> F8:
+    return np.column_stack([_read_numbers(table, name) for name in names])
 
 
 def _difference_prices(values: F8, kind: Returns) -> F8:

@@ -154,7 +154,7 @@ class Run(NamedTuple):
     """A finished run in memory."""
 
     config: "RunConfig"
-    frames: "dict[str, pd.DataFrame]"  # see sim/README.md, "Frames"
+    frames: "dict[str, pd.DataFrame]"  # see sim/recording/README.md
     summary: dict[str, Any]  # totals of the run, money in minor units
 
 

@@ -159,9 +159,9 @@ def describe_differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> l
         versions = [_format_entry(code, "packages", name) for code in (there, here)]
         differences.append(f"{name} {versions[0]}, here {versions[1]}")
     for key in ("version", "python", "machine", "algebra"):
-        theirs, ours = there.get(key), here.get(key)
-        if theirs != ours:
-            differences.append(f"{key} {_format_value(theirs)}, here {_format_value(ours)}")
+        recorded, present = there.get(key), here.get(key)
+        if recorded != present:
+            differences.append(f"{key} {_format_value(recorded)}, here {_format_value(present)}")
     if not differences and dict(there) != dict(here):
         return ["the description of its code"]
     return differences

@@ -200,33 +200,33 @@ def tabulate_crossings(
 
 
 def choose_refinements(
-    runs: pd.DataFrame, found: Crossing, width: float, most: int = 2
+    runs: pd.DataFrame, crossing: Crossing, width: float, most: int = 2
 ) -> tuple[float, ...]:
     """Return settings to run next: middles of the widest gaps that may hold the crossing.
 
     Args:
         runs: runs of the crossing.
-        found: result of ``find_crossing``.
+        crossing: result of ``find_crossing``.
         width: gaps narrower than this are not refined.
         most: largest number of settings at a time.
 
     Returns:
         Settings; none if every gap near the crossing is narrow enough, or the level is not reached.
     """
-    at = np.sort(runs[found.axis].unique().astype(np.float64))
+    at = np.sort(runs[crossing.axis].unique().astype(np.float64))
     inside = np.array(
-        [_is_near_crossing(found, low, high) for low, high in itertools.pairwise(at)], dtype=bool
+        [_is_near_crossing(crossing, low, high) for low, high in itertools.pairwise(at)], dtype=bool
     )
     gaps = np.where(inside & (np.diff(at) > width * (1 + 1e-9)), np.diff(at), 0.0)
     chosen = [k for k in np.argsort(-gaps, kind="stable")[:most] if gaps[k] > 0]
     return tuple(sorted(float((at[k] + at[k + 1]) / 2) for k in chosen))
 
 
-def _is_near_crossing(found: Crossing, low: float, high: float) -> bool:
+def _is_near_crossing(crossing: Crossing, low: float, high: float) -> bool:
     """Return True if a gap holds the crossing, one of several, or part of the interval."""
-    if any(low <= at <= high for at in found.crossings):
+    if any(low <= at <= high for at in crossing.crossings):
         return True
-    return found.verdict == "reached" and low < found.high and high > found.low
+    return crossing.verdict == "reached" and low < crossing.high and high > crossing.low
 
 
 def _neighbouring_settings(at: F8, crossed: float) -> tuple[float, float]:

@@ -16,21 +16,21 @@ class Precision(NamedTuple):
     relative: float  # relative to the estimate; infinite if that is zero
 
 
-def measure_precision(found: Estimate) -> Precision:
+def measure_precision(estimate: Estimate) -> Precision:
     """Return the precision of an estimate; nan if it has no interval."""
-    half = (found.high - found.low) / 2
-    relative = half / abs(found.mean) if found.mean else math.copysign(math.inf, half)
-    return Precision(found.n, half, relative)
+    half = (estimate.high - estimate.low) / 2
+    relative = half / abs(estimate.mean) if estimate.mean else math.copysign(math.inf, half)
+    return Precision(estimate.n, half, relative)
 
 
-def count_further_runs(found: Estimate, half: float, *, share: bool = False) -> int | None:
+def count_further_runs(estimate: Estimate, half: float, *, share: bool = False) -> int | None:
     """Return how many more replications a half-width needs, if they resemble the existing ones.
 
     A mean's interval narrows with the root of their number. Wilson's, of a probability, is
     computed.
 
     Args:
-        found: current estimate.
+        estimate: current estimate.
         half: required half-width, in the estimate's unit.
         share: True for a probability.
 
@@ -43,14 +43,14 @@ def count_further_runs(found: Estimate, half: float, *, share: bool = False) -> 
     """
     if not half > 0:
         raise ValueError(f"half: {half!r}, a width must be above 0: raise it")
-    now = measure_precision(found).half
-    if now <= half and found.n > 1 and (share or now > 0):
+    now = measure_precision(estimate).half
+    if now <= half and estimate.n > 1 and (share or now > 0):
         return 0
-    if share and found.n:
-        return _runs_for_share(found.mean, half) - found.n
+    if share and estimate.n:
+        return _runs_for_share(estimate.mean, half) - estimate.n
     if not math.isfinite(now) or not now:
         return None
-    return math.ceil(found.n * (now / half) ** 2 - 1e-9) - found.n
+    return math.ceil(estimate.n * (now / half) ** 2 - 1e-9) - estimate.n
 
 
 def _runs_for_share(mean: float, half: float) -> int:

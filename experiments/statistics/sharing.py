@@ -11,22 +11,22 @@ from experiments.statistics.tails import StatisticsError
 from sim.types import F8
 
 
-def compute_shapley_values(worth: F8) -> F8:
+def compute_shapley_values(payoffs: F8) -> F8:
     """Return each switch's Shapley value: its mean effect over all orders.
 
     Source: Shapley 1953, Contributions to the Theory of Games II.
 
     Args:
-        worth: value of every coalition (..., 2^n); switch k is on at the indices whose bit k is
+        payoffs: payoff of every coalition (..., 2^n); switch k is on at the indices whose bit k is
             set.
 
     Returns:
         Values (..., n); they sum to all on less all off.
     """
-    n = int(worth.shape[-1]).bit_length() - 1
-    if worth.shape[-1] != 1 << n:
+    n = int(payoffs.shape[-1]).bit_length() - 1
+    if payoffs.shape[-1] != 1 << n:
         raise ValueError(
-            f"worth: {worth.shape[-1]} coalitions, must be a power of two: give every one"
+            f"payoffs: {payoffs.shape[-1]} coalitions, must be a power of two: give every one"
         )
     coalitions = np.arange(1 << n)
     sizes = np.array([int(coalition).bit_count() for coalition in coalitions])
@@ -36,7 +36,9 @@ def compute_shapley_values(worth: F8) -> F8:
     values = []
     for k in range(n):
         off = coalitions[(coalitions >> k) & 1 == 0]
-        values.append(((worth[..., off | (1 << k)] - worth[..., off]) * orders[off]).sum(axis=-1))
+        values.append(
+            ((payoffs[..., off | (1 << k)] - payoffs[..., off]) * orders[off]).sum(axis=-1)
+        )
     return np.stack(values, axis=-1)
 
 
@@ -63,9 +65,9 @@ def decompose_outcome(
         bits = sum(
             group[name].astype(bool).to_numpy(np.int64) << k for k, name in enumerate(switches)
         )
-        worth = _coalition_values(np.asarray(bits), group[outcome].to_numpy(np.float64), switches)
-        chain = np.diff(worth[[(1 << k) - 1 for k in range(len(switches) + 1)]])
-        for name, value, step in zip(switches, compute_shapley_values(worth), chain, strict=True):
+        payoffs = _coalition_values(np.asarray(bits), group[outcome].to_numpy(np.float64), switches)
+        chain = np.diff(payoffs[[(1 << k) - 1 for k in range(len(switches) + 1)]])
+        for name, value, step in zip(switches, compute_shapley_values(payoffs), chain, strict=True):
             rows.append((*setting, name, value, step))
     return pd.DataFrame(rows, columns=[*by, "switch", "value", "in_order"])
 
@@ -82,6 +84,6 @@ def _coalition_values(
             f"coalition {' + '.join(on) or 'none'}: {counts[wrong[0]]} rows, "
             f"{rule} that make a setting"
         )
-    worth = np.empty(values.size)
-    worth[bits] = values
-    return worth
+    payoffs = np.empty(values.size)
+    payoffs[bits] = values
+    return payoffs

@@ -2,9 +2,13 @@
 
 An engine's compression is 1 - capital(engine) / capital(isolated tiers) on a reference book
 (MAR-2). One book holds a single product, the other two coins whose holders hedge. Compression is
-the sum of the Shapley values of four switches. Each switch replaces one choice of isolated tiers by
-the engine's own: how positions are netted (netting), how collateral is valued (valuation), which
-wrappers follow the market (scaling), and the requirement (model).
+the sum of the Shapley values of four switches. Each switch replaces one choice of isolated tiers
+by the engine's own:
+
+- netting: how positions are netted,
+- valuation: how collateral is valued,
+- scaling: which wrappers follow the market,
+- model: the requirement.
 """
 
 import itertools

@@ -46,8 +46,8 @@ MONEY_FACTOR = 1e-3  # reports are in thousands
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
     """Return a row for each day: index at the close, first close-outs, losses by payer (USD)."""
-    name, unit = find_first_perpetual(config), 10 ** config.assets[0].decimals
-    steps = frames["steps"][frames["steps"]["instrument"] == name].set_index("step")
+    unit = 10 ** config.assets[0].decimals
+    steps = _select_steps(frames["steps"], find_first_perpetual(config))
     day = steps["stamp"].dt.normalize()
     is_open = day.ne(day.shift())
     filled = _filled_closeouts(config, frames)
@@ -58,11 +58,16 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
     table["closed_out"] = first_days.value_counts()
     table["at_open"] = first_days[is_open.loc[first].to_numpy()].value_counts()
     table["close_outs"] = day.loc[filled["step"]].value_counts()
-    table["deleveraged"] = steps["adl"].groupby(day).sum() / steps["open_interest"].mean()
+    open_interest = steps["open_interest"].mean()
+    table["deleveraged"] = steps["adl"].groupby(day).sum() / open_interest
     borne = [_sum_losses(frames, group.index) for _, group in steps.groupby(day)]
     for layer in _list_payers(config):
         table[f"borne_{layer}"] = [losses.get(layer, 0) / unit for losses in borne]
     return table.fillna(0).rename_axis("day").reset_index()
+
+
+def _select_steps(steps: pd.DataFrame, instrument: str) -> pd.DataFrame:
+    return steps[steps["instrument"] == instrument].set_index("step")
 
 
 def _list_payers(config: RunConfig) -> list[str]:

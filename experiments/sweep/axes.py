@@ -64,12 +64,12 @@ def _sample_sobol(engine: qmc.Sobol, points: int) -> F8:
 def count_replications(study: StudyConfig, setting: SweepSetting) -> int:
     """Return the replications of a setting: the study's, or the smaller number of its labels."""
     labels = [
-        each.seeds
+        value.seeds
         for axis in study.axes
-        for each in axis.values
-        if isinstance(each, LabelledValue)
-        and each.seeds is not None
-        and each.label == setting.get(axis.name)
+        for value in axis.values
+        if isinstance(value, LabelledValue)
+        and value.seeds is not None
+        and value.label == setting.get(axis.name)
     ]
     return min([study.seeds, *labels])
 
@@ -106,7 +106,7 @@ def list_changes(study: StudyConfig, setting: SweepSetting) -> list[tuple[str, o
 
 
 def _axis_changes(axis: StudyAxis, value: AxisValue) -> list[tuple[str, object]]:
-    named = {each.label: each for each in axis.values if isinstance(each, LabelledValue)}
+    named = {label.label: label for label in axis.values if isinstance(label, LabelledValue)}
     if isinstance(value, str) and value in named:
         return list(named[value].set.items())
     if not axis.paths:

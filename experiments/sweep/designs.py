@@ -103,7 +103,7 @@ class StudyAxis(Component):
             )
         words = [value for value in self.values if isinstance(value, str | bool)]
         if words and set(self.paths.values()) != {1}:
-            factor = next(each for each in self.paths.values() if each != 1)
+            factor = next(factor for factor in self.paths.values() if factor != 1)
             rule = "words have no multiples, write 1 for each path"
             raise ValueError(f"paths: {factor:g} times {words[0]!r}, {rule}")
         labels = self.labels
@@ -116,7 +116,7 @@ class StudyAxis(Component):
 
     @property
     def labels(self) -> tuple[AxisValue, ...]:
-        """Return the values as they stand in results."""
+        """Values as they stand in results."""
         return tuple(
             value.label if isinstance(value, LabelledValue) else value for value in self.values
         )

@@ -91,6 +91,6 @@ def describe_mixed_codes(codes: Sequence[identity.CodeFacts]) -> str:
         return ""
     first, *others = codes
     differ = sorted(
-        {each for other in others for each in identity.describe_differences(other, first)}
+        {line for other in others for line in identity.describe_differences(other, first)}
     )
     return f"Mixed: runs of {len(codes)} codes, which differ in {'; '.join(differ)}"

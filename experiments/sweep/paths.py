@@ -75,11 +75,11 @@ def _overwritten_changes(study: StudyConfig) -> Iterator[str]:
 
 def _always_set(axis: StudyAxis) -> Sequence[str]:
     """Return the paths that every value of an axis sets."""
-    each = [
+    path_sets = [
         set(value.set) if isinstance(value, LabelledValue) else set(axis.paths)
         for value in axis.values
     ]
-    return sorted(set.intersection(*each)) if each else sorted(axis.paths)
+    return sorted(set.intersection(*path_sets)) if path_sets else sorted(axis.paths)
 
 
 def _ever_set(axis: StudyAxis) -> Sequence[str]:

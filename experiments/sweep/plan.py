@@ -221,7 +221,7 @@ def _common_setting(settings: Sequence[SweepSetting]) -> str:
     alike = [
         f"{name}={value}"
         for name, value in settings[0].items()
-        if all(each[name] == value for each in settings)
+        if all(setting[name] == value for setting in settings)
     ]
     return f" at {', '.join(alike)}" if alike else ""
 

@@ -16,8 +16,8 @@ from experiments.config import RunConfig
 from experiments.plugins import IMPORT_ERRORS
 from experiments.results import identity
 from experiments.results.imported_sources import ROOT, find_imported_files
+from experiments.studies.shared.default_outputs import add_default_outputs
 from experiments.sweep.config import StudyConfig, list_study_names, packaged_study
-from experiments.sweep.default_outputs import add_default_outputs
 from experiments.sweep.plan import SettingRequest
 from sim.errors import ConfigError, DeleverageError, describe_exception
 from sim.metrics.cascades import Frames

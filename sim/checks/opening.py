@@ -30,6 +30,9 @@ from sim.prices.replay import Replay
 from sim.protocols import PopulationProtocol
 from sim.types import MarketSpec, MarketView, Observation
 
+MARK = 1_000
+"""Ticks at which an instrument stands whose first price is not known yet."""
+
 MAX_MEMBERS = 20
 """Members of a population with which it is checked."""
 
@@ -61,6 +64,8 @@ class OpeningMarket(NamedTuple):
 
 def find_market_faults(config: MarketConfig) -> list[str]:
     """Return a line for each component of a plug-in that breaks a law; populations apart."""
+    if not any(find_suite(component) for _, component in iterate_components(config)):
+        return []
     lines = []
     for number, venue in enumerate(config.venues):
         market = _open_venue(config, number, venue)
@@ -83,7 +88,8 @@ def _open_venue(config: MarketConfig, number: int, venue: VenueConfig) -> Openin
     names = [underlying.name for underlying in config.underlyings]
     listed = [(number, instrument) for instrument in venue.instruments]
     contracts = build_contracts(listed, names, config.assets)
-    index = np.array([underlying.start for underlying in config.underlyings], dtype=np.float64)
+    usual = MARK * float(contracts.tick.max())  # for a replay, whose prices are not read here
+    index = np.array([underlying.start or usual for underlying in config.underlyings])
     view = margin_worlds.make_opening_market(contracts, index, config.asset_scale(), config.dt)
     return OpeningMarket(view, 10 ** config.assets[0].decimals)
 

@@ -59,7 +59,10 @@ class PriceAverages:
         self._sums: F8 | None = None
 
     def add_sample(self, bid: F8, ask: F8, oracle: F8) -> None:
-        """Add one observation; the oracle replaces a missing mid. See :class:`FundingObservations`."""
+        """Add one observation, with the oracle in place of a missing mid.
+
+        See :class:`FundingObservations`.
+        """
         mid = (bid + ask) / 2
         row = np.stack([np.where(np.isnan(mid), oracle, mid), oracle])
         self._sums = row if self._sums is None else self._sums + row

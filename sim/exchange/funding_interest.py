@@ -32,10 +32,10 @@ class InterestGapFunding(FundingRule):
     )
     scaling: float = Field(default=1.0, gt=0, description="factor of the payment (1)")
     rate_lower: float | None = Field(
-        default=None, description="lower bound of the rate; none = none (rate)"
+        default=None, description="lower bound of the rate; none = unbounded (rate)"
     )
     rate_upper: float | None = Field(
-        default=None, description="upper bound of the rate; none = none (rate)"
+        default=None, description="upper bound of the rate; none = unbounded (rate)"
     )
 
     _observations: PriceAverages = PrivateAttr(default_factory=PriceAverages)

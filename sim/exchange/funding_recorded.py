@@ -108,7 +108,7 @@ class RecordedFunding(FundingRule):
                 ]
             )
 
-    def unpaid(self, stamps: NDArray[np.datetime64], seconds: float) -> str:
+    def describe_unpaid_time(self, stamps: NDArray[np.datetime64], seconds: float) -> str:
         """Describe the part of a run without rates, and the remedy; empty if rates cover all of it.
 
         Args:

@@ -109,8 +109,12 @@ def _write_fill(
     """Write one trade into a row of the fills, and add it to the changes of both positions."""
     delta[instrument, taker] += lots
     delta[instrument, maker] -= lots
-    fills[row, TAKER], fills[row, MAKER], fills[row, TRADED] = taker, maker, instrument
-    fills[row, LOTS], fills[row, TICKS], fills[row, REASON] = lots, price, cause
+    fills[row, TAKER] = taker
+    fills[row, MAKER] = maker
+    fills[row, TRADED] = instrument
+    fills[row, LOTS] = lots
+    fills[row, TICKS] = price
+    fills[row, REASON] = cause
 
 
 @kernel

@@ -25,7 +25,7 @@ class Manipulation(TimeWindow):
     """Interval in which some sources are moved away from the index."""
 
     size: float = Field(gt=-1, description="relative error of the moved sources (share)")
-    sources: int = Field(ge=1, description="how many sources are moved (count)")
+    sources: int = Field(ge=1, description="number of sources that are moved (count)")
 
 
 class Oracle(Component):
@@ -34,7 +34,7 @@ class Oracle(Component):
     It keeps its last value during an outage.
     """
 
-    delay: float = Field(default=0.0, ge=0, description="age of what is published (s)")
+    delay: float = Field(default=0.0, ge=0, description="age of the published price (s)")
     interval: float = Field(
         default=0.0, ge=0, description="time between samples; 0 = every step (s)"
     )
@@ -43,10 +43,10 @@ class Oracle(Component):
     )
     sources: int = Field(default=1, ge=1, le=25, description="independent sources (count)")
     outages: tuple[TimeWindow, ...] = Field(
-        default=(), description="when nothing is published (windows)"
+        default=(), description="periods without publication (windows)"
     )
     manipulations: tuple[Manipulation, ...] = Field(
-        default=(), description="when sources are moved (windows)"
+        default=(), description="periods in which sources are moved (windows)"
     )
 
     _recent_prices: deque[F8] = PrivateAttr(default_factory=deque)

@@ -27,7 +27,7 @@ class BookOrder:
     owner: int
     slot: int
     side: int  # +1 buys, -1 sells
-    lots: int  # left, > 0
+    lots: int  # lots left, > 0
     price: int  # limit, ticks
     reserve: int  # minor units per lot
     is_reduce_only: bool
@@ -93,17 +93,17 @@ class PlainOrderBooks:
 
         1. The owner's resting order in the same slot is cancelled, whatever happens to the row.
            (Slot MISSING has none.) Consecutive post-only rows do this together, before the first of
-           them is processed, so that makers who requote at once do not meet the old quotes of each
-           other. A row of quantity 0 ends here: CANCELLED, or UNKNOWN if there was no order. When
-           the row was decided, ``stood`` lots rested. Those of them that have traded since are
+           them is processed. Makers who requote at once therefore do not meet the old quotes of
+           each other. A row of quantity 0 ends here: CANCELLED, or UNKNOWN if there was no order.
+           When the row was decided, ``stood`` lots rested. Those of them that have traded since are
            subtracted from a row of the same side, as CME's in-flight mitigation does: a replacement
            never adds to the order that it came too late to replace. If no lots are left the row is
-           FILLED. Lots that the owner's earlier rows cancelled in the slot have not traded. Lots
-           that those rows placed there on that side count as the lots they replaced do.
+           FILLED. Lots that the owner's rows just before it cancelled in the slot have not traded.
+           Lots that those rows placed there on that side count as the lots they replaced do.
         2. MARKET is IOC with its limit at the far end of the band. A limit outside 1..levels is
-           refused. A buy above the band is limited to its upper end, a sell below it to its lower
-           end. A buy below the band or a sell above it is REFUSED_BAND. A limit inside the band may
-           trade with older orders outside it.
+           REFUSED_BAND. A buy above the band is limited to its upper end, a sell below it to its
+           lower end. A buy below the band or a sell above it is REFUSED_BAND, too. A limit inside
+           the band may trade with older orders outside it.
         3. REDUCE_ONLY cuts the quantity to the lots that close the position, trades of the batch
            included. It is REFUSED_REDUCE if no lots are left.
         4. POST_ONLY is REFUSED_POST if its limit reaches the other side's best price.

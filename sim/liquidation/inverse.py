@@ -1,7 +1,7 @@
 """Bankruptcy and liquidation prices of inverse contracts.
 
 Notional is in quote currency; profit and margin are in the coin. The ledger lists linear
-instruments only. These closed forms are for contracts of Q units of quote currency whose profit in
+instruments only. These closed forms are for contracts of Q units of quote currency. Their profit in
 the coin is s Q (1 / entry - 1 / price) for side s (+1 long). Margin is required on the value at
 entry, and the fees of closing at the bankruptcy price are included. Source: Bybit help centre,
 "Liquidation Price (Inverse Contract)" and "What is Auto-Deleveraging" (2023); later pages have

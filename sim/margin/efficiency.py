@@ -71,7 +71,7 @@ def measure_capital(
     if gross == 0:
         raise ConfigError(
             [
-                "reference book: no account holds a position, "
+                "reference portfolio: no account holds a position, "
                 "take one of a market in which agents trade"
             ]
         )
@@ -102,7 +102,7 @@ def solve_compression(measured: EngineCapital, target: float) -> float:
     if measured.margin <= 0:
         raise ConfigError(
             [
-                "requirement: requires nothing for the reference book, "
+                "requirement: requires nothing for the reference portfolio, "
                 "so that no compression reaches a target: choose another"
             ]
         )
@@ -120,7 +120,10 @@ def scale_to_equal_capital(
 def _pool_slice(pool: list[int]) -> slice:
     if pool != list(range(pool[0], pool[-1] + 1)):
         raise ConfigError(
-            ["reference book: instruments of one pool must stand next to one another, list them so"]
+            [
+                "reference portfolio: instruments of one pool must stand next to one another, "
+                "list them so"
+            ]
         )
     return slice(pool[0], pool[-1] + 1)
 

@@ -75,7 +75,7 @@ class ContagionLinks(NamedTuple):
         return self.harm_by_move @ (self.move_by_action @ weight) + self.harm_by_own @ weight
 
     def weigh_children(self, weight: F8) -> F8:
-        """Return the weights of actions that each harmed, weighted by its shares in them, (A,)."""
+        """Return the weights of each action's children, by its share in their harm, (A,)."""
         return self.move_by_action.T @ (self.harm_by_move.T @ weight) + self.harm_by_own.T @ weight
 
 

@@ -206,10 +206,10 @@ def compute_passed_share(links: ContagionLinks, rows: I8) -> F8:
 def tabulate_cascades(links: ContagionLinks, least: float = MIN_SHARE) -> pd.DataFrame:
     """Return one row per cascade, the largest first.
 
-    Columns: cascade, actions, accounts, notional (minor units), first and last step, rounds (with
-    its actions), depth, branching (1 - roots' share), endogenous (share of its notional that
-    close-outs caused), requirement (share of it that began with the margin model), origin (the kind
-    of root with the largest share).
+    Columns are cascade, actions, accounts, notional (minor units), first and last (steps), rounds
+    (with its actions), depth and branching (1 - roots' share). Further, endogenous is the share of
+    its notional that close-outs caused, and requirement the share that began with the margin model.
+    The column origin is the kind of root with the largest share.
 
     Args:
         links: links of one run.

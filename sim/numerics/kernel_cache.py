@@ -132,7 +132,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
 
 
 def _source_part(path: Path, stem: str, python: str) -> str:
-    """Part of a cache file's name between the kernel's name and the Python version."""
+    """Return the part of a cache file's name between the kernel's name and the Python version."""
     return path.name.removeprefix(f"{stem}-").partition(f".{python}.")[0]
 
 

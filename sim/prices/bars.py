@@ -174,7 +174,7 @@ def _check_days(source: str, day: Dates, rows: I8) -> None:
                 "if bars are shorter than a day"
             )
         else:
-            problem, remedy = f"comes after {day[row - 1]}", "sort the rows"
+            problem, remedy = f"stands after {day[row - 1]}", "sort the rows"
         raise DataError(
             f"{source}: row {rows[row]}: {day[row]} {problem}; days must increase: {remedy}"
         )

@@ -32,9 +32,9 @@ def draw_bridge(start: float, end: float, steps: F8, low: float, high: float) ->
 def draw_day_path(corner: F8, z: F8, draws: F8) -> F8:
     """Return a day's log price through its open, high, low and close, each reached exactly.
 
-    1. The order of high and low, and the time at which each is first touched, are drawn. Their law
-       is that of a Brownian motion that goes from the open to the first extreme, on to the other,
-       and is at the close when the day ends (:func:`draw_visits`).
+    1. The order of high and low, and the time at which each is first touched, are drawn
+       (:func:`draw_visits`). Their law is that of a Brownian motion from the open to the first
+       extreme, on to the other, and to the close at the end of the day.
     2. Bridges join these points. Their steps are ``z``, so correlation with other underlyings is
        kept.
     3. A step that would pass the high or the low is reflected there.
@@ -65,7 +65,7 @@ def draw_visits(corner: F8, steps: int, draws: F8) -> tuple[list[int], list[int]
 
     d1 is the distance from the open to the first extreme, d2 that to the second, and d3 that back
     to the close. All are in units of a step's standard deviation. The joint law of the times is
-    f(d1, t1) f(d2, t2) g(d3, T - t1 - t2), where f is the density of a first passage and g the
+    f(d1, t1) f(d2, t2) g(d3, T - t1 - t2). Here f is the density of a first passage and g the
     normal density. By the reflection principle f(d) convolved with g(e) is g(d + e) (Karatzas &
     Shreve 1991, section 2.6). The order therefore has weight g(d1 + d2 + d3, T), and t1 the density
     f(d1, t1) g(d2 + d3, T - t1).

@@ -62,15 +62,15 @@ class GarchT(PriceProcess):
             )
         return self
 
-    def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
+    def compute_log_returns(self, z: F8, inputs: ProcessInputs) -> F8:
         """Return log returns per step, (steps,).
 
         Raises:
             ConfigError: the step is longer than the day.
         """
-        years = self.years_per_step(tape.dt)
-        alpha, beta = self.scale_to_step(tape.dt)
-        chi2 = 2 * gammaincinv(self.df / 2, tape.draw_uniform("chi2", len(z), 1)[:, 0])
+        years = self.years_per_step(inputs.dt)
+        alpha, beta = self.scale_to_step(inputs.dt)
+        chi2 = 2 * gammaincinv(self.df / 2, inputs.draw_uniform("chi2", len(z), 1)[:, 0])
         shocks = z * np.sqrt((self.df - 2) / chi2)
         return self.drift * years + simulate_garch(shocks, self.volatility**2 * years, alpha, beta)
 

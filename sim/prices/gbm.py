@@ -25,9 +25,9 @@ class Gbm(PriceProcess):
         ge=0, le=MAX_PARAMETER, description="standard deviation of log returns (1/sqrt(year))"
     )
 
-    def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
+    def compute_log_returns(self, z: F8, inputs: ProcessInputs) -> F8:
         """Return log returns per step, (steps,)."""
-        years = self.years_per_step(tape.dt)
+        years = self.years_per_step(inputs.dt)
         returns: F8 = (
             self.drift - self.volatility**2 / 2
         ) * years + self.volatility * years**0.5 * z

@@ -56,10 +56,10 @@ class Heston(PriceProcess):
         default=-0.7, ge=-1, le=1, description="correlation of price and variance innovations (1)"
     )
 
-    def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
+    def compute_log_returns(self, z: F8, inputs: ProcessInputs) -> F8:
         """Return log returns per step, (steps,)."""
-        years = self.years_per_step(tape.dt)
-        own = invert_normal(tape.draw_uniform("variance", len(z), 1)[:, 0])
+        years = self.years_per_step(inputs.dt)
+        own = invert_normal(inputs.draw_uniform("variance", len(z), 1)[:, 0])
         shocks = self.correlation * z + math.sqrt(1 - self.correlation**2) * own
         pull, swing = self.reversion * years, self.vol_of_vol * math.sqrt(years)
         variance = simulate_variance(shocks, self.volatility**2, pull, swing)

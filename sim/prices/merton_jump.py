@@ -41,20 +41,20 @@ class MertonJump(PriceProcess):
         default=0.0, ge=0, le=10, description="standard deviation of a jump in the log price (1)"
     )
 
-    def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
+    def compute_log_returns(self, z: F8, inputs: ProcessInputs) -> F8:
         """Return log returns per step, (steps,).
 
         Raises:
             ConfigError: a step has too many jumps.
         """
-        years, expected = self.years_per_step(tape.dt), self.intensity * tape.dt / self.day
+        years, expected = self.years_per_step(inputs.dt), self.intensity * inputs.dt / self.day
         if expected > MAX_PARAMETER:
             problem = f"process.intensity: {self.intensity:g} a day are {expected:.3g} jumps a step"
             raise ConfigError(
                 [f"{problem}, must be at most {MAX_PARAMETER:g}: lower it or dt, or raise the day"]
             )
         growth = math.expm1(self.jump_mean + self.jump_sd**2 / 2)
-        draws = tape.draw_uniform("jumps", len(z), 2)
+        draws = inputs.draw_uniform("jumps", len(z), 2)
         number = invert_poisson(draws[:, 0], expected)
         jumps = number * self.jump_mean + np.sqrt(number) * self.jump_sd * invert_normal(
             draws[:, 1]

@@ -44,7 +44,7 @@ class ExogenousInputs(NamedTuple):
 
 
 def draw_exogenous_path(
-    outside: ExogenousInputs,
+    exogenous: ExogenousInputs,
     *,
     streams: RandomStreams,
     dt: float,
@@ -58,7 +58,7 @@ def draw_exogenous_path(
     begins with the shorter one.
 
     Args:
-        outside: underlyings, their correlation, stresses and assets.
+        exogenous: underlyings, their correlation, stresses and assets.
         streams: the run's addressed streams.
         dt: seconds per step.
         steps: length; none = that of the replays, which is also the upper limit.
@@ -68,45 +68,47 @@ def draw_exogenous_path(
         ConfigError: unknown names, a matrix that is no correlation matrix, or no length.
         DataError: replays without bars or without a common day.
     """
-    names = [underlying.name for underlying in outside.underlyings]
-    _check_inputs(outside, names)
-    correlation = np.eye(len(names)) if outside.correlation is None else outside.correlation
+    names = [underlying.name for underlying in exogenous.underlyings]
+    _check_inputs(exogenous, names)
+    correlation = np.eye(len(names)) if exogenous.correlation is None else exogenous.correlation
     root = factor_correlation(correlation, len(names))
-    replays = _align_replays(outside, bars or {})
-    steps, rows = _count_steps_and_rows(outside, replays, dt, steps)
+    replays = _align_replays(exogenous, bars or {})
+    steps, rows = _count_steps_and_rows(exogenous, replays, dt, steps)
     seconds = np.arange(steps + 1, dtype=np.float64) * dt
     inputs = [ProcessInputs(dt, streams, name, replays.get(name)) for name in names]
     uniforms = [each.draw_uniform("normal", rows, 1)[:, 0] for each in inputs]
     normals = correlate_normals([invert_normal(each) for each in uniforms], root)
-    depth_shares = (stress.depth_share(seconds) for stress in outside.stresses)
+    depth_shares = (stress.depth_share(seconds) for stress in exogenous.stresses)
     return ExogenousPath(
         seconds=seconds,
-        log_price=_compute_log_prices(outside, inputs, normals, seconds),
+        log_price=_compute_log_prices(exogenous, inputs, normals, seconds),
         depth_share=_multiply_factors(seconds, depth_shares),
-        asset_price=_asset_price_factors(outside, seconds),
-        exchange_time=_exchange_times(outside, replays, dt)[: steps + 1],
+        asset_price=_asset_price_factors(exogenous, seconds),
+        exchange_time=_exchange_times(exogenous, replays, dt)[: steps + 1],
     )
 
 
 def _compute_log_prices(
-    outside: ExogenousInputs,
+    exogenous: ExogenousInputs,
     inputs: Sequence[ProcessInputs],
     normals: Sequence[F8],
     seconds: F8,
 ) -> F8:
     """Return the log price of each underlying, (steps+1, U), stresses included."""
     columns = []
-    for number, underlying in enumerate(outside.underlyings):
+    for number, underlying in enumerate(exogenous.underlyings):
         with _locate_problems(number):
             returns = underlying.process.compute_log_returns(normals[number], inputs[number])
         start = _first_log_price(underlying, inputs[number])
         returns = returns[: len(seconds) - 1]
-        columns.append(_apply_stresses(outside.stresses, seconds, underlying.name, start, returns))
+        columns.append(
+            _apply_stresses(exogenous.stresses, seconds, underlying.name, start, returns)
+        )
     return np.stack(columns, axis=1)
 
 
 def count_path_steps(
-    outside: ExogenousInputs,
+    exogenous: ExogenousInputs,
     *,
     dt: float,
     steps: int | None = None,
@@ -117,11 +119,11 @@ def count_path_steps(
     Raises:
         ConfigError, DataError: as in that function.
     """
-    return _count_steps_and_rows(outside, _align_replays(outside, bars or {}), dt, steps)[0]
+    return _count_steps_and_rows(exogenous, _align_replays(exogenous, bars or {}), dt, steps)[0]
 
 
-def stamped(
-    outside: ExogenousInputs,
+def compute_exchange_times(
+    exogenous: ExogenousInputs,
     *,
     dt: float,
     steps: int | None = None,
@@ -134,9 +136,9 @@ def stamped(
     Raises:
         ConfigError, DataError: as in that function.
     """
-    replays = _align_replays(outside, bars or {})
-    return _exchange_times(outside, replays, dt)[
-        : _count_steps_and_rows(outside, replays, dt, steps)[0] + 1
+    replays = _align_replays(exogenous, bars or {})
+    return _exchange_times(exogenous, replays, dt)[
+        : _count_steps_and_rows(exogenous, replays, dt, steps)[0] + 1
     ]
 
 
@@ -188,7 +190,7 @@ def _locate_problems(number: int) -> Iterator[None]:
         raise ConfigError(lines) from error
 
 
-def _check_inputs(outside: ExogenousInputs, names: list[str]) -> None:
+def _check_inputs(exogenous: ExogenousInputs, names: list[str]) -> None:
     problems = []
     if not names:
         problems.append("underlyings: 0 given, at least one is needed: add one")
@@ -196,7 +198,7 @@ def _check_inputs(outside: ExogenousInputs, names: list[str]) -> None:
         f"underlyings: '{name}' is named twice, names must differ: rename one"
         for name in _repeated_names(names)
     ]
-    for number, stress in enumerate(outside.stresses):
+    for number, stress in enumerate(exogenous.stresses):
         underlyings, assets = stress.referenced_names()
         where = f"stresses.{number}"
         problems += [
@@ -205,15 +207,15 @@ def _check_inputs(outside: ExogenousInputs, names: list[str]) -> None:
             if name not in names
         ]
         problems += [
-            _describe_missing_asset(f"{where}.asset", name, outside.assets)
+            _describe_missing_asset(f"{where}.asset", name, exogenous.assets)
             for name in assets
-            if name not in outside.assets
+            if name not in exogenous.assets
         ]
-        if outside.assets and outside.assets[0] in assets:
-            problem = f"{where}.asset: '{outside.assets[0]}' is the numeraire, whose price is 1"
+        if exogenous.assets and exogenous.assets[0] in assets:
+            problem = f"{where}.asset: '{exogenous.assets[0]}' is the numeraire, whose price is 1"
             remedy = (
-                f"use {' or '.join(outside.assets[1:])}"
-                if outside.assets[1:]
+                f"use {' or '.join(exogenous.assets[1:])}"
+                if exogenous.assets[1:]
                 else "declare another under assets"
             )
             problems.append(f"{problem}: {remedy}")
@@ -236,9 +238,9 @@ def _describe_missing_asset(where: str, name: str, declared: Sequence[str]) -> s
     return f"{where}: '{name}' is no asset of this market: declare it under assets"
 
 
-def _align_replays(outside: ExogenousInputs, bars: Mapping[str, Bars]) -> dict[str, Bars]:
+def _align_replays(exogenous: ExogenousInputs, bars: Mapping[str, Bars]) -> dict[str, Bars]:
     """Return the bars of the replays on their common days, by underlying."""
-    wanted = [underlying.name for underlying in outside.underlyings if underlying.is_replayed]
+    wanted = [underlying.name for underlying in exogenous.underlyings if underlying.is_replayed]
     for name in wanted:
         if name not in bars:
             raise DataError(
@@ -248,14 +250,14 @@ def _align_replays(outside: ExogenousInputs, bars: Mapping[str, Bars]) -> dict[s
 
 
 def _count_steps_and_rows(
-    outside: ExogenousInputs, replays: dict[str, Bars], dt: float, steps: int | None
+    exogenous: ExogenousInputs, replays: dict[str, Bars], dt: float, steps: int | None
 ) -> tuple[int, int]:
     """Return the steps of the path, and the rows to draw.
 
     Rows are whole days where days are filled as a whole.
     """
     steps_per_bar = {}
-    for number, underlying in enumerate(outside.underlyings):
+    for number, underlying in enumerate(exogenous.underlyings):
         if isinstance(underlying.process, Replay):
             with _locate_problems(number):
                 steps_per_bar[underlying.name] = underlying.process.steps_per_bar(
@@ -302,17 +304,17 @@ def _apply_stresses(
     return levels
 
 
-def _exchange_times(outside: ExogenousInputs, replays: dict[str, Bars], dt: float) -> Times:
-    for underlying in outside.underlyings:
+def _exchange_times(exogenous: ExogenousInputs, replays: dict[str, Bars], dt: float) -> Times:
+    for underlying in exogenous.underlyings:
         if isinstance(underlying.process, Replay):
             return underlying.process.exchange_times(replays[underlying.name], dt)
     return np.empty(0, dtype="datetime64[s]")
 
 
-def _asset_price_factors(outside: ExogenousInputs, seconds: F8) -> F8:
+def _asset_price_factors(exogenous: ExogenousInputs, seconds: F8) -> F8:
     columns = [
-        _multiply_factors(seconds, (s.price_factor(seconds, asset) for s in outside.stresses))
-        for asset in outside.assets
+        _multiply_factors(seconds, (s.price_factor(seconds, asset) for s in exogenous.stresses))
+        for asset in exogenous.assets
     ]
     return np.stack(columns, axis=1) if columns else np.empty((len(seconds), 0))
 

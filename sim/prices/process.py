@@ -70,13 +70,13 @@ class PriceProcess(Component):
         return self.day * self.days_per_year
 
     @abstractmethod
-    def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
+    def compute_log_returns(self, z: F8, inputs: ProcessInputs) -> F8:
         """Return log returns per step, (steps,), from standard normals.
 
-        Return i may depend on rows 0..i only of ``z`` and of the draws of ``tape``, never on their
-        number.
+        Return i may depend on rows 0..i only of ``z`` and of the draws of ``inputs``, never on
+        their number.
 
         Args:
             z: (steps,) standard normals that carry the correlation.
-            tape: clock, draws and bars.
+            inputs: clock, draws and bars.
         """

@@ -51,7 +51,7 @@ class Replay(PriceProcess):
         default=None, description="last day, included (date); none = the last of the data"
     )
     days_per_year: float = Field(
-        default=252, gt=0, description="trading days in a year (1); 365 where bars have Saturdays"
+        default=252, gt=0, description="trading days in a year (1); 365 if bars include Saturdays"
     )
     day: float = Field(
         default=23_400,
@@ -141,7 +141,7 @@ class Replay(PriceProcess):
         stamps: Dates = bars.day.astype("datetime64[s]")[:, None] + within
         return stamps.reshape(-1)
 
-    def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
+    def compute_log_returns(self, z: F8, inputs: ProcessInputs) -> F8:
         """Return log returns per step, (bars * steps_per_bar - 1,).
 
         The first row of the path is the first bar's open (or close).
@@ -149,25 +149,25 @@ class Replay(PriceProcess):
         Raises:
             DataError: no bars were passed.
         """
-        if tape.bars is None:
+        if inputs.bars is None:
             raise DataError(
-                f"{tape.name}: no bars of '{self.source}' were passed: read them with read_bars"
+                f"{inputs.name}: no bars of '{self.source}' were passed: read them with read_bars"
             )
-        steps = self.steps_per_bar(tape.bars, tape.dt)
+        steps = self.steps_per_bar(inputs.bars, inputs.dt)
         if steps == 1:
-            return np.diff(np.log(tape.bars.close))
-        if not tape.bars.has_ranges:
-            return np.diff(fill_between_closes(tape.bars, z, steps, tape))
+            return np.diff(np.log(inputs.bars.close))
+        if not inputs.bars.has_ranges:
+            return np.diff(fill_between_closes(inputs.bars, z, steps, inputs))
         fill = fill_days if steps >= MIN_ROWS else fill_within_bars
-        return np.diff(fill(tape.bars, z, steps, tape))
+        return np.diff(fill(inputs.bars, z, steps, inputs))
 
 
-def fill_days(bars: Bars, z: F8, steps: int, tape: ProcessInputs) -> F8:
+def fill_days(bars: Bars, z: F8, steps: int, inputs: ProcessInputs) -> F8:
     """Return the log price of every row of bars with four rows or more, and opens, highs and lows.
 
     The standard normal of the step over a gap is not used.
     """
-    draws = tape.draw_uniform("extremes", len(bars.day), 3)
+    draws = inputs.draw_uniform("extremes", len(bars.day), 3)
     noise = np.append(z, 0.0).reshape(-1, steps)[:, :-1]
     corners = np.log(np.stack([bars.open, bars.high, bars.low, bars.close], axis=1))
     return np.concatenate(
@@ -178,7 +178,7 @@ def fill_days(bars: Bars, z: F8, steps: int, tape: ProcessInputs) -> F8:
     )
 
 
-def fill_within_bars(bars: Bars, z: F8, steps: int, tape: ProcessInputs) -> F8:
+def fill_within_bars(bars: Bars, z: F8, steps: int, inputs: ProcessInputs) -> F8:
     """Return the log price of every row of bars that have too few rows for all four prices.
 
     The price runs from open to close within the range.
@@ -194,7 +194,7 @@ def fill_within_bars(bars: Bars, z: F8, steps: int, tape: ProcessInputs) -> F8:
     )
 
 
-def fill_between_closes(bars: Bars, z: F8, steps: int, tape: ProcessInputs) -> F8:
+def fill_between_closes(bars: Bars, z: F8, steps: int, inputs: ProcessInputs) -> F8:
     """Return the log price of every row of bars that have closes only."""
     close = np.log(bars.close)
     before = np.append(close[0], close[:-1])

@@ -45,7 +45,7 @@ class PriceMove(Stress):
     """
 
     kind: Literal["move"] = "move"
-    at: float = Field(ge=0, description="beginning, after the start (s)")
+    at: float = Field(ge=0, description="time of its beginning after the start of the run (s)")
     duration: float = Field(default=0.0, ge=0, description="time the move takes (s)")
     size: float = Field(
         gt=-1, description="change as a fraction of the price: -0.10 is a fall by a tenth (1)"
@@ -71,7 +71,7 @@ class VolatilityRegime(Stress):
     """Period in which the log returns of the processes, drift included, are multiplied."""
 
     kind: Literal["volatility"] = "volatility"
-    at: float = Field(ge=0, description="beginning, after the start (s)")
+    at: float = Field(ge=0, description="time of its beginning after the start of the run (s)")
     duration: float = Field(gt=0, description="length of the regime (s)")
     multiplier: float = Field(ge=0, description="multiplier of log returns (1)")
     underlyings: tuple[str, ...] = Field(
@@ -93,7 +93,7 @@ class DepthWithdrawal(Stress):
     """Period in which makers show only a share of their depth."""
 
     kind: Literal["withdrawal"] = "withdrawal"
-    at: float = Field(ge=0, description="beginning, after the start (s)")
+    at: float = Field(ge=0, description="time of its beginning after the start of the run (s)")
     duration: float = Field(gt=0, description="length (s)")
     share: float = Field(ge=0, le=1, description="share of normal depth that makers still show (1)")
 
@@ -107,7 +107,7 @@ class Depeg(Stress):
 
     kind: Literal["depeg"] = "depeg"
     asset: str = Field(min_length=1, description="asset that loses its peg (name)")
-    at: float = Field(ge=0, description="beginning, after the start (s)")
+    at: float = Field(ge=0, description="time of its beginning after the start of the run (s)")
     fall: float = Field(default=0.0, ge=0, description="time from the peg down to the floor (s)")
     duration: float = Field(gt=0, description="time at the floor (s)")
     floor: float = Field(gt=0, description="lowest price as a share of the peg (1)")

@@ -22,13 +22,15 @@ else:
 class Underlying(Component):
     """Underlying: start of its index, process of its price, and impact of this market on it."""
 
-    name: str = Field(min_length=1, description="unique in the market, names its draws (name)")
+    name: str = Field(
+        min_length=1, description="unique in the market; addresses its random draws (name)"
+    )
     start: float | None = Field(
         default=None, gt=0, description="first price (quote); none for a replay: that of its data"
     )
     process: AnyProcess = Field(description="process of the log price (component)")
     impact: SpotImpact = Field(
-        default=SpotImpact(), description="how spot trading moves the index (component)"
+        default=SpotImpact(), description="impact of spot trading on the index (component)"
     )
 
     @property

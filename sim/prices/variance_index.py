@@ -33,9 +33,9 @@ class VarianceIndex(PriceProcess):
         default=0.01, gt=0, description="implied less expected variance (1/year)"
     )
 
-    def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
+    def compute_log_returns(self, z: F8, inputs: ProcessInputs) -> F8:
         """Return log changes of the index per step, (steps,)."""
-        years = self.years_per_step(tape.dt)
+        years = self.years_per_step(inputs.dt)
         swing = self.vol_of_vol * math.sqrt(years)
         variance = simulate_variance(
             np.append(z, 0.0), self.volatility**2, self.reversion * years, swing

@@ -28,8 +28,8 @@ class OptionTerms(NamedTuple):
 
     forward: ArrayLike  # price of the underlying for delivery at expiry, quote currency, >= 0
     strike: ArrayLike  # quote currency, > 0
-    years: ArrayLike  # to expiry
-    rate: ArrayLike = 0.0  # of discounting, per year
+    years: ArrayLike  # time to expiry
+    rate: ArrayLike = 0.0  # discount rate, per year
     side: ArrayLike = CALL
 
 

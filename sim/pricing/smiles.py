@@ -79,14 +79,14 @@ class QuadraticSmile(SmileComponent):
     kind: Literal["quadratic"] = Field(
         default="quadratic", description="a parabola in log-moneyness (name)"
     )
-    level: float = Field(gt=0, description="at the money (annualised volatility)")
+    level: float = Field(gt=0, description="volatility at the money (annualised)")
     skew: float = Field(
         default=0.0, description="slope at the money (volatility per unit of log-moneyness)"
     )
     curvature: float = Field(
         default=0.0, ge=0, description="curvature (volatility per squared log-moneyness)"
     )
-    floor: float = Field(default=0.01, gt=0, description="least volatility, annualised (rate)")
+    floor: float = Field(default=0.01, gt=0, description="smallest volatility, annualised (rate)")
 
     def compute_vol(self, k: ArrayLike, years: float) -> F8:
         """Return the annualised volatility; see :class:`SmileComponent`."""

@@ -1,4 +1,4 @@
-"""Components whose class lacks a method that its family needs, found in the data that name them."""
+"""Components whose class lacks a method of its family, found in the data that name them."""
 
 import inspect
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 import pydantic
 
 from sim.errors import format_value
-from sim.reading.problems import find_type
+from sim.reading.schema_types import find_type
 
 
 def describe_incomplete_classes(data: Any, schema: type[pydantic.BaseModel]) -> list[str]:
@@ -27,8 +27,8 @@ def list_missing(cls: type) -> str:
     for name in sorted(vars(cls).get("__abstractmethods__", ())):
         _, *arguments = inspect.signature(getattr(cls, name)).parameters
         methods.append(f"{name}({', '.join(arguments)})")
-    told = f"its class {cls.__name__} must have {' and '.join(methods)}"
-    return f"{told}, write {'it' if len(methods) == 1 else 'them'}"
+    problem = f"its class {cls.__name__} must have {' and '.join(methods)}"
+    return f"{problem}, write {'it' if len(methods) == 1 else 'them'}"
 
 
 def _iterate_mappings(node: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:

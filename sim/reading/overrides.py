@@ -15,7 +15,8 @@ from sim.reading.documents import (
     check_yaml,
     reason,
 )
-from sim.reading.problems import (
+from sim.reading.references import item_number
+from sim.reading.schema_types import (
     expects_components,
     find_default,
     find_type,
@@ -23,7 +24,6 @@ from sim.reading.problems import (
     has_several_kinds,
     is_plain,
 )
-from sim.reading.references import item_number
 
 Node = dict[str, Any]
 

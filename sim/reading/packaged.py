@@ -109,16 +109,16 @@ def find_preset(key: str, name: str, wanted: Wanted) -> Path:
 
 
 def _find_file(key: str, name: str, folder: str, presets: Sequence[str]) -> Path:
-    """Return the packaged file of a name with a folder or ``.yaml`` where a component is expected.
+    """Return the packaged file of a component's name that has a folder or ``.yaml``.
 
     Args:
         key: dotted path of the component.
-        name: as the user wrote it.
-        folder: the packaged folder of the component.
+        name: name as the user wrote it.
+        folder: packaged folder of the component.
         presets: names of the files in that folder, which a message lists without the folder.
 
     Raises:
-        ConfigError: there is none; the message has the nearest.
+        ConfigError: there is none; the message suggests the nearest name.
     """
     try:
         return find_packaged(name, folder)

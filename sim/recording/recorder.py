@@ -1,7 +1,7 @@
 """Recorder of a run: preallocated columns while it runs, tidy frames afterwards.
 
 Frames (prices in quote currency, quantities in lots, money in whole minor units of the numeraire;
-`sim/README.md` lists all columns):
+`sim/recording/README.md` lists all columns):
 
 - ``steps``: one row per step and instrument.
 - ``venues``: one row per step and venue, from step 0, the opening.

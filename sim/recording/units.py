@@ -1,4 +1,4 @@
-"""Units of the columns of all frames; `sim/README.md` lists them beside the meaning of columns."""
+"""Units of the columns of all frames; `sim/recording/README.md` lists them beside the meaning of columns."""
 
 import pandas as pd
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from sim.exchange.matching import CAUSE, INSTRUMENT, KIND, OWNER, PRICE, QUANTITY, RESERVE, SLOT
 from sim.numerics.jit import kernel
 from sim.state import MarketState
 from sim.types import (
@@ -117,9 +118,9 @@ def _pack_arrival_keys(draws: F8, owner: I8, latency: I8, outside: int) -> I8:
 
 
 def _quote_spot(market: MarketState) -> Orders:
-    """Return the external owner's orders: it buys and sells spot around the index (BOOK-1).
+    """Return the external owner's quotes of spot around the index.
 
-    Quotes are half a spread away from the index, for the largest position that an account may hold.
+    They are half a spread away from the index, for the largest position that an account may hold.
     """
     index = market.spot_index()
     return Orders.join(
@@ -143,17 +144,17 @@ def _quote_venue_spot(market: MarketState, venue: Venue, index: F8) -> Orders:
     bid = np.maximum(np.floor(fair * (1 - half)), 1).astype(np.int64)
     ask = np.maximum(np.ceil(fair * (1 + half)).astype(np.int64), bid + 1)
     is_bid_first = bid < venue.view.ask[columns]
-    first = np.argsort(np.concatenate((~is_bid_first, is_bid_first)), kind="stable")
+    order = np.argsort(np.concatenate((~is_bid_first, is_bid_first)), kind="stable")
     lots, limit = np.concatenate((most, -most)), np.concatenate((bid, ask))
     instrument = np.concatenate((instruments, instruments))
     side = np.repeat(np.array((0, 1)), columns.size)
     return Orders.from_columns(
         owner=market.external_owner,
-        instrument=instrument[first],
-        quantity=lots[first],
-        limit=limit[first],
+        instrument=instrument[order],
+        quantity=lots[order],
+        limit=limit[order],
         kind=LIMIT,
-        slot=side[first],
+        slot=side[order],
     )
 
 
@@ -194,13 +195,9 @@ def pack_orders(
         if kind[i] & ~REDUCE_ONLY == MARKET:
             worst = bands[k, 1] if buys else bands[k, 0]
         worse = max(0.0, worst - mark[k] if buys else mark[k] - worst)
-        packed[row, 0], packed[row, 1], packed[row, 2], packed[row, 3] = (
-            owner[i],
-            k,
-            quantity[i],
-            limit[i],
-        )
-        packed[row, 4], packed[row, 5] = kind[i], slot[i]
-        packed[row, 6] = math.ceil(multiplier[k] * (worse + fee[k] * worst))
-        packed[row, 7] = MISSING
+        packed[row, OWNER], packed[row, INSTRUMENT] = owner[i], k
+        packed[row, QUANTITY], packed[row, PRICE] = quantity[i], limit[i]
+        packed[row, KIND], packed[row, SLOT] = kind[i], slot[i]
+        packed[row, RESERVE] = math.ceil(multiplier[k] * (worse + fee[k] * worst))
+        packed[row, CAUSE] = MISSING
     return packed

@@ -161,7 +161,7 @@ def test_the_outcome_is_beside_it(result: Path, tmp_path: Path) -> None:
     code, printed, _ = invoke("--run", str(result), "--horizon", "600", "--confidence", "0.95")
     assert code == 0
     assert "owners closed out" in printed
-    assert "the index as nobody moved it" in printed
+    assert "the untouched index" in printed
 
 
 def test_bad_input_is_told(result: Path, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_bad_input_is_told(result: Path, tmp_path: Path) -> None:
         ((str(cut),), "cannot be read"),
         ((str(result), "--horizon", "5000"), "too few for any perpetual"),
         ((str(result), "--horizon", "soon"), "--horizon: 'soon'"),
-        ((str(result), "--confidence", "0.9,0.99"), "one at a time"),
+        ((str(result), "--confidence", "0.9,0.99"), "takes one number here"),
         ((str(result), "--data", "arch:sp500"), "--data: has no meaning for a run"),
     ):
         code, _, err = invoke("--run", *words)

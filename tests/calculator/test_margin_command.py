@@ -111,7 +111,8 @@ def test_a_breakdown_says_what_an_engine_charges_for() -> None:
 
 
 def test_the_readme_shows_what_is_printed() -> None:
-    text = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
+    page = ROOT / "experiments" / "calculator" / "README.md"
+    text = page.read_text(encoding="utf-8")
     command, shown = re.findall(
         r"```console\n\$ deleverage margin (.*?)\n(.*?)```", text, flags=re.DOTALL
     )[0]

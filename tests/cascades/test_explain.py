@@ -118,7 +118,7 @@ def test_what_is_asked_of_no_cascade_or_cannot_be_written_is_told(
     code, text = told(str(result), "--without", "traders", "--worlds", "2")
     assert (code, text) == (
         2,
-        "--without, --worlds: tells of one cascade, name it with --cascade N\n",
+        "--without, --worlds: applies to one cascade, name it with --cascade N\n",
     )
     (tmp_path / "taken").write_text("a file")
     code, text = told(str(result), "--export", str(tmp_path / "taken"))

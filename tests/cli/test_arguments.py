@@ -282,5 +282,5 @@ def test_runs_that_a_study_adds_are_announced(capsys: pytest.CaptureFixture[str]
         counter.add_jobs(range(28))
         counter.add_jobs([])
     assert capsys.readouterr().err.splitlines()[1:] == [
-        "study: 28 runs more, where the answer lies"
+        "study: 28 more runs to refine the result"
     ]

@@ -178,7 +178,7 @@ FILES = [
     ("day,close\n2020-01-02,1\n", "no column of times among day, close"),
     (
         "date,close\n2020-01-03,1\n2020-01-02,1\n",
-        "row 1: 2020-01-02 comes after 2020-01-03; days must increase",
+        "row 1: 2020-01-02 stands after 2020-01-03; days must increase",
     ),
     ("date,close\n2020-01-02,1\n2020-01-02,1\n", "row 1: 2020-01-02 repeats the row before"),
     ("date,close\n2020-01-02,\n", "row 0 (2020-01-02): close nan must be a price above 0"),

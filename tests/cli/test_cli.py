@@ -303,7 +303,7 @@ def test_an_interrupt_while_modules_load_is_answered(module: str, tmp_path: Path
     assert (done.returncode, done.stdout, done.stderr) == (
         130,
         "",
-        "interrupted; nothing was kept\n",
+        "interrupted; no result was kept\n",
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from sim.checks.fundings import LAWS, make_funding_world
+from sim.checks.law import Law
 from sim.config import VenueConfig
 from sim.exchange import FUNDINGS
 from sim.exchange.funding import EIGHT_HOURS, FundingRule, PremiumFunding
@@ -18,6 +20,13 @@ def rule(kind: str, **settings: object) -> FundingRule:
     made = FUNDINGS[kind].model_validate({"kind": kind, "interval": 120.0, **settings})
     assert isinstance(made, FundingRule)
     return made
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
+@every
+@pytest.mark.parametrize("seed", range(20))
+def test_every_rule_keeps_every_law(kind: str, law: Law, seed: int) -> None:
+    law.check(rule(kind), make_funding_world(seed))
 
 
 @every

@@ -8,20 +8,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contracts import margin_worlds, scan_worlds
-from contracts.margin_worlds import TIERED, UNIT, close, equal, few, market_of, seeds
+from contracts.margin_worlds import TIERED, UNIT, equal, few, seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from sim import margin
+from sim.checks import nettings, valuations
+from sim.checks.law import Law
+from sim.checks.margin_worlds import make_margin_world
+from sim.checks.requirements import LAWS
 from sim.component import Component
 from sim.margin.addons.summed import RequirementSum
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.breakdown import break_down_margins
 from sim.margin.engine import EngineConfig
 from sim.margin.learning import explain_short_run
-from sim.margin.tail.margin_path import compute_margin_path, compute_rate_path
+from sim.margin.tail.margin_path import compute_rate_path
 from sim.margin.wrappers.compressed import Compression
 from sim.protocols import Requirement
 from sim.reading.loading import load_config
@@ -90,7 +93,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 
 def world(seed: int) -> tuple[np.random.Generator, Exposure]:
     """Books of perpetuals and spot; every third of futures and options, too."""
-    return scan_worlds.world(seed) if seed % 3 == 0 else margin_worlds.world(seed)
+    return np.random.default_rng(seed), make_margin_world(seed).accounts
 
 
 def examples() -> list[Any]:
@@ -117,92 +120,12 @@ def bound(rule: RequirementComponent, book: Exposure) -> Requirement:
 # Every requirement
 
 
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
 @every
 @few
 @given(seed=seeds)
-def test_margins_are_pure(rule: RequirementComponent, seed: int) -> None:
-    _, book = world(seed)
-    requirement = bound(rule, book)
-    before = [column.copy() for column in (*book[:-1], book.market.mark, book.market.price)]
-    first = requirement.compute_margins(book)
-    kept = Margins(first.initial.copy(), first.maintenance.copy())
-    requirement.compute_margins(book.take(slice(0, 1)))
-    equal(requirement.compute_margins(book), kept)
-    equal(first, kept)
-    for column, old in zip((*book[:-1], book.market.mark, book.market.price), before, strict=True):
-        np.testing.assert_array_equal(column, old)
-
-
-@every
-@few
-@given(seed=seeds)
-def test_initial_covers_maintenance_covers_nil(rule: RequirementComponent, seed: int) -> None:
-    _, book = world(seed)
-    initial, maintenance = bound(rule, book).compute_margins(book)
-    assert initial.shape == maintenance.shape == (len(book.balance),)
-    assert (initial >= maintenance).all()
-    assert (maintenance >= 0).all()
-
-
-@every
-@few
-@given(seed=seeds)
-def test_a_flat_book_owes_nothing(rule: RequirementComponent, seed: int) -> None:
-    _, book = world(seed)
-    flat = book._replace(position=np.zeros_like(book.position))
-    equal(
-        bound(rule, book).compute_margins(flat),
-        Margins(np.zeros(len(book.balance)), np.zeros(len(book.balance))),
-    )
-
-
-@every
-@few
-@given(seed=seeds)
-def test_accounts_do_not_see_one_another(rule: RequirementComponent, seed: int) -> None:
-    """Neither the order of rows nor their company matters: batch = permuted batch = one at a time."""
-    rng, book = world(seed)
-    requirement = bound(rule, book)
-    together = requirement.compute_margins(book)
-    order = rng.permutation(len(book.balance))
-    close(
-        requirement.compute_margins(book.take(order)),
-        Margins(*(column[order] for column in together)),
-    )
-    for row in range(len(book.balance)):
-        one = slice(row, row + 1)
-        close(
-            requirement.compute_margins(book.take(one)),
-            Margins(*(column[one] for column in together)),
-        )
-
-
-@every
-@few
-@given(seed=seeds, factor=st.integers(2, 50))
-def test_a_larger_book_is_margined_no_less(
-    rule: RequirementComponent, seed: int, factor: int
-) -> None:
-    _, book = world(seed)
-    requirement = bound(rule, book)
-    small, large = (
-        requirement.compute_margins(book),
-        requirement.compute_margins(book._replace(position=book.position * factor)),
-    )
-    assert (large.initial >= small.initial).all()
-    assert (large.maintenance >= small.maintenance).all()
-
-
-@every
-@few
-@given(seed=seeds)
-def test_shares_are_parts_of_one(rule: RequirementComponent, seed: int) -> None:
-    _, book = world(seed)
-    shares = bound(rule, book).compute_leg_shares(book)
-    assert shares.shape == book.position.shape
-    assert (shares >= 0).all()
-    assert (shares[book.position == 0] == 0).all()
-    np.testing.assert_allclose(shares.sum(axis=1), (book.position != 0).any(axis=1), rtol=1e-12)
+def test_every_requirement_keeps_every_law(rule: RequirementComponent, law: Law, seed: int) -> None:
+    law.check(rule, make_margin_world(seed))
 
 
 @every
@@ -222,37 +145,6 @@ def test_parts_add_up_to_margins(rule: RequirementComponent, seed: int) -> None:
             np.testing.assert_allclose(
                 sum(part[i] for part in parts), whole[i], rtol=1e-12, atol=1e-6
             )
-
-
-@every
-@few
-@given(seed=seeds)
-def test_nothing_is_known_before_it_is_observed(rule: RequirementComponent, seed: int) -> None:
-    """Two pasts that agree give one answer, whatever happens later, even to the arrays that were shown."""
-    rng, book = world(seed)
-    left, right = bound(rule, book), bound(rule, book)
-    view = book.market._replace(
-        mark=book.market.mark.copy(), vol=book.market.vol.copy(), price=book.market.price.copy()
-    )
-    view = view._replace(tick=1, returns=book.market.returns.copy())
-    left.observe(view)
-    right.observe(view)
-    kept = right.compute_margins(book)
-    for column in (view.mark, view.vol, view.price, view.returns):
-        column *= 3.0
-    equal(left.compute_margins(book), kept)
-    right.observe(market_of(rng, view.contracts, len(view.price), tick=2))
-    equal(left.compute_margins(book), kept)
-
-
-@every
-def test_margins_follow_from_the_past_alone(rule: RequirementComponent) -> None:
-    """The look-ahead detector: returns after a step scrambled, and no margin up to it moves."""
-    returns = 0.01 * np.random.default_rng(3).standard_t(4, (80, 1))
-    later = returns.copy()
-    later[60:] = -3 * np.random.default_rng(4).permutation(later[60:])
-    paths = [compute_margin_path(rule, each, dt=60.0) for each in (returns, later)]
-    np.testing.assert_array_equal(paths[0][:61], paths[1][:61])
 
 
 @every
@@ -324,12 +216,6 @@ def test_compression_scales_exactly(rule: RequirementComponent, seed: int, kappa
     np.testing.assert_array_equal(part.compute_leg_shares(book), whole.compute_leg_shares(book))
 
 
-@every
-def test_a_bound_requirement_has_a_state_of_its_own(rule: RequirementComponent) -> None:
-    _, book = world(1)
-    assert rule.bind(book.market.contracts, UNIT) is not rule.bind(book.market.contracts, UNIT)
-
-
 @pytest.mark.parametrize(
     "cls",
     [
@@ -354,36 +240,36 @@ def test_registered_by_kind() -> None:
 # Netting
 
 
+@pytest.mark.parametrize("law", nettings.LAWS, ids=lambda law: law.name)
+@pytest.mark.parametrize("kind", sorted(margin.NETTINGS))
 @few
 @given(seed=seeds)
-@pytest.mark.parametrize("kind", sorted(margin.NETTINGS))
-def test_pools_partition_the_instruments(kind: str, seed: int) -> None:
-    rng, book = world(seed)
-    contracts = book.market.contracts
-    parts = np.array_split(
-        rng.permutation(contracts.names), int(rng.integers(1, len(contracts.names) + 1))
-    )
+def test_every_netting_keeps_every_law(kind: str, law: Law, seed: int) -> None:
+    found = make_margin_world(seed)
+    names, rng = found.contracts.names, np.random.default_rng(seed)
+    parts = np.array_split(rng.permutation(names), int(rng.integers(1, len(names) + 1)))
     extra = {"groups": [part.tolist() for part in parts]} if kind == "groups" else {}
-    pools = TypeAdapter(AnyNetting).validate_python({"kind": kind, **extra}).build_pools(contracts)
-    assert sorted(column for pool in pools for column in pool) == list(range(len(contracts.names)))
-    assert pools == sorted(sorted(pool) for pool in pools)
-    assert all(pools)
+    law.check(TypeAdapter(AnyNetting).validate_python({"kind": kind, **extra}), found)
 
 
 # Valuation
+
+
+@pytest.mark.parametrize("law", valuations.LAWS, ids=lambda law: law.name)
+@pytest.mark.parametrize("kind", sorted(margin.VALUATIONS))
+@few
+@given(seed=seeds)
+def test_every_valuation_keeps_every_law(kind: str, law: Law, seed: int) -> None:
+    law.check(TypeAdapter(AnyValuation).validate_python({"kind": kind}), make_margin_world(seed))
 
 
 @few
 @given(seed=seeds)
 @pytest.mark.parametrize("kind", sorted(margin.VALUATIONS))
 def test_haircuts_disallow_no_more_than_is_held(kind: str, seed: int) -> None:
+    """By default this holds for accounts with debts, too."""
     _, book = world(seed)
-    initial, maintenance = (
-        TypeAdapter(AnyValuation).validate_python({"kind": kind}).compute_haircuts(book)
-    )
-    held = np.maximum(book.balance * book.market.price, 0).sum(axis=1) + np.maximum(
-        book.position_value(), 0
-    ).sum(axis=1)
-    assert (initial >= maintenance).all()
-    assert (maintenance >= 0).all()
+    initial, _ = TypeAdapter(AnyValuation).validate_python({"kind": kind}).compute_haircuts(book)
+    cash, value = book.balance * book.market.price, book.position_value()
+    held = np.maximum(cash, 0).sum(axis=1) + np.maximum(value, 0).sum(axis=1)
     assert (initial <= held * (1 + 1e-12)).all()

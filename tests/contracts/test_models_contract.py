@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from sim.checks.law import Law
+from sim.checks.return_models import LAWS, make_return_world
 from sim.margin import MODELS
 from sim.margin.tail.margin_path import compute_margin_path
 from sim.margin.tail.models.base import AnyModel, ModelComponent, ReturnForecast, TailSpec
@@ -22,7 +24,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "student_t": {"window": 120, "seed": 20},
     "garch": {"window": 120, "refit": 60},
 }
-VAR, ES = TailSpec("var", 0.95, "linear"), TailSpec("es", 0.95, "linear")
+ES = TailSpec("es", 0.95, "linear")
 
 every = pytest.mark.parametrize("kind", list(MODELS))
 
@@ -46,28 +48,11 @@ def told(kind: str, rows: F8) -> ReturnForecast:
     return forecast
 
 
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
 @every
-def test_speaks_once_it_has_seen_what_it_needs(kind: str) -> None:
-    rows, needs = returns(2), model(kind).n_returns_needed(1.0)
-    forecaster = model(kind).bind(2, every=1.0)
-    for number, row in enumerate(rows):
-        assert (forecaster.forecast() is not None) == (number >= needs)
-        forecaster.learn(row)
-
-
-@every
-def test_keeps_no_hold_of_what_it_was_shown(kind: str) -> None:
-    shown, forecaster = returns(2), model(kind).bind(2, every=1.0)
-    for row in shown:
-        forecaster.learn(row)
-        row *= 100.0
-    book = np.array([[1.0, -2.0], [0.5, 0.5]])
-    forecast = forecaster.forecast()
-    assert forecast is not None
-    kept = forecast.compute_tail_loss(book, VAR)
-    np.testing.assert_array_equal(kept, told(kind, returns(2)).compute_tail_loss(book, VAR))
-    forecaster.learn(np.array([0.5, -0.5]))
-    np.testing.assert_array_equal(kept, forecast.compute_tail_loss(book, VAR))
+@pytest.mark.parametrize("seed", range(3))
+def test_every_model_keeps_every_law(kind: str, law: Law, seed: int) -> None:
+    law.check(model(kind), make_return_world(seed)._replace(every=1.0))
 
 
 @every
@@ -84,23 +69,6 @@ def test_scales_with_the_book_and_the_returns(kind: str) -> None:
     )
     assert (loss[:2] > 0).all()
     assert loss[2] == 0
-
-
-@every
-def test_shortfall_is_subadditive_and_no_less_than_value_at_risk(kind: str) -> None:
-    forecast, rng = told(kind, returns(3)), np.random.default_rng(2)
-    one, other = rng.normal(0, 1, (2, 200, 3))
-    apart = forecast.compute_tail_loss(one, ES) + forecast.compute_tail_loss(other, ES)
-    assert (forecast.compute_tail_loss(one + other, ES) <= apart * (1 + 1e-12)).all()
-    assert (
-        forecast.compute_tail_loss(one, ES) >= forecast.compute_tail_loss(one, VAR) * (1 - 1e-12)
-    ).all()
-
-
-@every
-def test_a_price_that_stands_still_asks_nothing(kind: str) -> None:
-    still = np.zeros((150, 1))
-    assert told(kind, still).compute_tail_loss(np.array([[1.0], [-1.0]]), VAR).max() == 0
 
 
 @every

@@ -171,26 +171,6 @@ def test_sim_does_not_print_plot_time_or_read_files() -> None:
     assert wrong == []
 
 
-def test_kernels_import_no_jitted_helper() -> None:
-    """A kernel and its helpers stand in one file; constants may come from others (tests/house/test_kernel_cache.py)."""
-    kernels = {
-        f"{name_of(path)[:-3].replace('/', '.')}.{f.name}"
-        for path in FILES
-        for f in functions(path)
-        if is_kernel(f)
-    }
-    wrong = []
-    for path in FILES:
-        own = [function for function in functions(path) if is_kernel(function)]
-        foreign = {name.split(".")[-1] for name in imported(path) if name in kernels}
-        for function in own:
-            used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-            wrong += [
-                f"{name_of(path)}: {function.name} uses {name}" for name in sorted(used & foreign)
-            ]
-    assert wrong == []
-
-
 def at_import(body: Iterable[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
     """Imports that run when the module is imported: outside functions, and not for the type checker alone."""
     for node in body:

@@ -28,17 +28,21 @@ PAGES = [
     ROOT / "README.md",
 ]
 MODEL = (ROOT / "sim" / "README.md").read_text(encoding="utf-8")
+FRAMES = (ROOT / "sim" / "recording" / "README.md").read_text(encoding="utf-8")
+CAUSES = (ROOT / "sim" / "liquidation" / "README.md").read_text(encoding="utf-8")
 
 RULE = re.compile(
     r"\b(?:TIME|RNG|IDX|STRESS|MARK|BOOK|FEE|FUND|LED|ISO|MAR|LIQ|LOSS|AGT)-\d+[a-z]?\b"
 )
-HEADINGS = re.findall(r"^\*\*([A-Z]+-\d+[a-z]?) [^*]+\*\* (.+)$", MODEL, flags=re.MULTILINE)
-MISSING = MODEL.split("### Not there yet")[1].split("\n#")[0]
+HEADING = re.compile(r"^\*\*([A-Z]+-\d+[a-z]?) [^*]+\*\* (.+)$", flags=re.MULTILINE)
+HEADINGS_BY_PAGE = {page: HEADING.findall(page.read_text(encoding="utf-8")) for page in PAGES}
+HEADINGS = [heading for headings in HEADINGS_BY_PAGE.values() for heading in headings]
+"""Rules of the model and the modules that implement them, on the pages of their folders."""
 
 
-def rows(title: str) -> list[list[str]]:
-    """Cells of the first table below a heading that begins so."""
-    below = MODEL.split(f"\n{title}", 1)[1]
+def rows(title: str, page: str) -> list[list[str]]:
+    """Cells of the first table of a page below a heading that begins so."""
+    below = page.split(f"\n{title}", 1)[1]
     table = below[below.index("|") :].split("\n\n")[0]
     return [
         [cell.strip() for cell in line.strip().strip("|").split(" | ")]
@@ -54,7 +58,7 @@ def quoted(folders: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """File and rule, for every rule number that stands in it."""
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.suffix in (".py", ".md", ".yaml") and path != ROOT / "sim" / "README.md":
+            if path.suffix in (".py", ".md", ".yaml"):
                 for rule in RULE.findall(path.read_text(encoding="utf-8")):
                     yield path.relative_to(ROOT).as_posix(), rule
 
@@ -106,9 +110,18 @@ def test_rules_stand_once_and_name_modules_that_exist() -> None:
     assert [f"{rule}: {module}" for rule, module in modules if not (ROOT / module).is_file()] == []
 
 
-def test_the_description_quotes_only_rules_it_has_or_misses() -> None:
-    known = {rule for rule, _ in HEADINGS} | set(RULE.findall(MISSING))
-    assert sorted(set(RULE.findall(MODEL)) - known) == []
+def test_the_description_lists_every_rule_beside_its_page() -> None:
+    """The index of rules in the model's description has each rule once, with the page it is on."""
+    listed = [
+        (rule, (ROOT / "sim" / link).resolve())
+        for rules, cell, *_ in rows("### Rules", MODEL)
+        for rule in RULE.findall(rules)
+        for link in re.findall(r"\]\(([^)]+)\)", cell)
+    ]
+    described = [
+        (rule, page) for page, headings in HEADINGS_BY_PAGE.items() for rule, _ in headings
+    ]
+    assert sorted(listed) == sorted(described)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +153,7 @@ def frames() -> dict[str, pd.DataFrame]:
 
 
 def test_frames_are_described(frames: dict[str, pd.DataFrame]) -> None:
-    section = MODEL.split("## 8 Frames")[1].split("\n## ")[0]
+    section = FRAMES.split("## Frames")[1].split("\n## ")[0]
     assert re.findall(r"^### `(\w+)`", section, flags=re.MULTILINE) == list(frames)
 
 
@@ -160,7 +173,7 @@ def test_frames_are_described(frames: dict[str, pd.DataFrame]) -> None:
 )
 def test_columns_are_described(frames: dict[str, pd.DataFrame], name: str) -> None:
     """All of them, in no particular order, each with its unit or one unit for all."""
-    described = rows(f"### `{name}`")
+    described = rows(f"### `{name}`", FRAMES)
     columns = [column for row in described for column in named(row[0])]
     assert sorted(columns) == sorted(frames[name].columns)
     assert [
@@ -171,7 +184,7 @@ def test_columns_are_described(frames: dict[str, pd.DataFrame], name: str) -> No
 def test_units_are_those_of_attrs() -> None:
     for name, units in UNITS.items():
         described = {}
-        for cell, unit, *_ in rows(f"### `{name}`"):
+        for cell, unit, *_ in rows(f"### `{name}`", FRAMES):
             each = unit.split(", ")
             described |= dict(
                 zip(named(cell), each if len(each) > 1 else each * len(named(cell)), strict=True)
@@ -182,13 +195,13 @@ def test_units_are_those_of_attrs() -> None:
 
 
 def test_kinds_are_those_of_the_registries() -> None:
-    for registry, kinds, _ in rows("### Kinds"):
+    for registry, kinds, _ in rows("### Kinds", MODEL):
         module, _, name = named(registry)[0].rpartition(".")
         assert named(kinds) == list(getattr(importlib.import_module(module), name)), registry
 
 
 def test_kinds_of_causes_are_in_order() -> None:
-    assert [named(cell)[0] for cell, _ in rows("**LIQ-6")] == list(CAUSE_KINDS)
+    assert [named(cell)[0] for cell, _ in rows("**LIQ-6", CAUSES)] == list(CAUSE_KINDS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -34,7 +34,9 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "tree"
 
 
-def called(tree: Path, before: str = "", **settings: str) -> list[str]:
+def called(
+    tree: Path, before: str = "", *, code: str = SPOT_OF_KIND_ONE, **settings: str
+) -> list[str]:
     """Lines that the code above prints in a process of its own, with the sources of a tree."""
     kept = {
         name: value
@@ -42,7 +44,7 @@ def called(tree: Path, before: str = "", **settings: str) -> list[str]:
         if name not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")
     }
     done = subprocess.run(
-        [sys.executable, "-c", before + SPOT_OF_KIND_ONE],
+        [sys.executable, "-c", before + code],
         env=kept | {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"} | settings,
         capture_output=True,
         text=True,
@@ -64,14 +66,18 @@ def test_a_constant_changed_in_another_file_reaches_a_cached_kernel(tree: Path) 
     assert (values, told.split()[0]) == ("[False, True]", "1")  # the cache is used
     before = sorted(
         path.name
-        for path in (tree / "sim" / "margin" / "__pycache__").glob("leg_values._compute_lot_values-*nb[ic]")
+        for path in (tree / "sim" / "margin" / "__pycache__").glob(
+            "leg_values._compute_lot_values-*nb[ic]"
+        )
     )
     edit(tree / "sim" / "types.py", f"{kinds}0, 1, 2, 3", f"{kinds}1, 0, 2, 3")
     values, told = called(tree)
     assert (values, told.split()[0]) == ("[True, False]", "0")
     after = sorted(
         path.name
-        for path in (tree / "sim" / "margin" / "__pycache__").glob("leg_values._compute_lot_values-*nb[ic]")
+        for path in (tree / "sim" / "margin" / "__pycache__").glob(
+            "leg_values._compute_lot_values-*nb[ic]"
+        )
     )
     assert len(before) == len(after) == 2  # those of the old constant are gone
     assert not set(before) & set(after)
@@ -79,6 +85,37 @@ def test_a_constant_changed_in_another_file_reaches_a_cached_kernel(tree: Path) 
         tree / "sim" / "market.py", "import mesa\n", "import mesa  # a remark\n"
     )  # no part of this kernel
     assert called(tree)[1].split()[0] == "1"
+
+
+HELPER = """
+from sim.numerics.jit import kernel
+
+@kernel
+def add(x):
+    return x + 1
+"""
+USER = """
+from sim.numerics.jit import kernel
+from sim.numerics.helper_kernel import add
+
+@kernel
+def double(x):
+    return 2 * add(x)
+"""
+CALL = """
+from sim.numerics.user_kernel import double
+print(double(1), sum(double.stats.cache_hits.values()))
+"""
+
+
+def test_a_kernel_changed_in_another_file_reaches_the_kernels_that_call_it(tree: Path) -> None:
+    """Helpers of a kernel may stand in another file: the cache follows imports."""
+    folder = tree / "sim" / "numerics"
+    (folder / "helper_kernel.py").write_text(HELPER)
+    (folder / "user_kernel.py").write_text(USER)
+    assert [called(tree, code=CALL), called(tree, code=CALL)] == [["4 0"], ["4 1"]]
+    edit(folder / "helper_kernel.py", "x + 1", "x + 2")
+    assert [called(tree, code=CALL), called(tree, code=CALL)] == [["6 0"], ["6 1"]]
 
 
 def test_a_read_only_installation_caches_in_a_private_folder(tree: Path, tmp_path: Path) -> None:
@@ -107,7 +144,8 @@ def test_a_forged_index_in_a_folder_that_others_can_write_is_not_opened(
         path.write_bytes(pickle.dumps(Forged()))
     folder.chmod(0o777)
     without = SPOT_OF_KIND_ONE.replace(
-        "leg_values._compute_lot_values._cache.cache_path", "type(leg_values._compute_lot_values._cache).__name__"
+        "leg_values._compute_lot_values._cache.cache_path",
+        "type(leg_values._compute_lot_values._cache).__name__",
     )
     done = subprocess.run(
         [sys.executable, "-c", f"{read_only}{without}"],

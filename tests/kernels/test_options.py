@@ -188,7 +188,7 @@ def test_a_parabola_keeps_its_floor() -> None:
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"kind": "svi", "a": -0.5, "b": 0.1, "rho": 0, "sigma": 0.1}, "above zero: raise a"),
+        ({"kind": "svi", "a": -0.5, "b": 0.1, "rho": 0, "sigma": 0.1}, "above 0: raise a"),
         ({"kind": "svi", "a": 0.5, "b": 1.9, "rho": 0.5, "sigma": 0.1}, "may not exceed 2"),
         ({"kind": "svi", "a": 0.5, "b": 1.0, "rho": 1, "sigma": 0.1}, "less than 1"),
         ({"kind": "quadratic", "level": -0.5}, "greater than 0"),

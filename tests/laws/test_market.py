@@ -87,7 +87,9 @@ def nobody_owes(market: Market) -> None:
         to_sell, to_buy = np.zeros((2, len(place.contracts.names)), dtype=np.int64)
         for state in place.pool_states.values():
             book = place.pool_accounts(state.pool)
-            waits = place.liquidation_policy.select_auctioned(state.assessment, state.distress, book)
+            waits = place.liquidation_policy.select_auctioned(
+                state.assessment, state.distress, book
+            )
             assert (
                 state.assessment.equity[~waits] > -1e-6
             ).all()  # an asset's price leaves float dust beside whole units

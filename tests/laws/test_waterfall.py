@@ -9,8 +9,15 @@ from build import exposure
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim.checks.loss_layers import (
+    LAWS,
+    apply_result,
+    make_layer_world,
+    split_shortfall,
+)
+from sim.checks.loss_layers import assess_accounts as assess
 from sim.losses import LayerContext, LayerResult, Shortfall
-from sim.types import MISSING, Exposure, MarginAssessment
+from sim.types import MISSING, Exposure
 from sim.waterfall import LAYERS, ranking
 from sim.waterfall.adl_pro_rata import AdlProRata
 from sim.waterfall.adl_queue import AdlQueue
@@ -28,11 +35,6 @@ DELEVERAGING = [*QUEUES, AdlProRata(), AdlProRata(profit_only=True)]
 ALL = [*DELEVERAGING, SocialisedLoss(), SocialisedLoss(base="equity"), FundLayer()]
 
 
-def assess(book: Exposure) -> MarginAssessment:
-    gross = np.abs(book.position_value()).sum(axis=1)
-    return MarginAssessment(book.equity(), 0.1 * gross, 0.05 * gross)
-
-
 def floor_of(book: Exposure, account: int = 0, fund: int = MISSING) -> LayerContext:
     eligible = np.arange(len(book.position)) != account
     if fund != MISSING:
@@ -42,33 +44,12 @@ def floor_of(book: Exposure, account: int = 0, fund: int = MISSING) -> LayerCont
 
 def residual(book: Exposure, account: int = 0) -> Shortfall:
     """The account's legs with the deficit spread by notional (LIQ-2), whole units."""
-    legs = np.flatnonzero(book.position[account])
-    deficit = int(np.ceil(-book.equity()[account]))
-    notional = np.abs(book.position_value()[account, legs]).astype(np.int64)
-    return Shortfall(
-        account, legs, book.position[account, legs], allocate_largest_remainder(deficit, notional)
-    )
+    return split_shortfall(book, account)
 
 
 def settle(book: Exposure, relief: LayerResult, account: int = 0) -> Exposure:
     """The book after a relief, written out plainly."""
-    balance, position = book.balance.copy(), book.position.copy()
-    contracts = book.market.contracts
-    for taker, maker, k, quantity, price in zip(
-        *(c.tolist() for c in relief.fills[:5]), strict=True
-    ):
-        cash = quantity * price * int(contracts.multiplier[k])
-        position[taker, k] += quantity
-        position[maker, k] -= quantity
-        balance[taker, contracts.settle[k]] -= cash
-        balance[maker, contracts.settle[k]] += cash
-    for payer, amount in zip(relief.payers.tolist(), relief.payments.tolist(), strict=True):
-        balance[payer, 0] -= amount
-        balance[account, 0] += amount
-    if relief.assuming_owner != MISSING:
-        balance[relief.assuming_owner] += balance[account]
-        balance[account] = 0
-    return book._replace(balance=balance, position=position)
+    return apply_result(book, relief, account)
 
 
 @st.composite
@@ -162,6 +143,14 @@ def test_capped_shares_spend_all_there_is(amount, rows):
 
 
 # --- every layer ---
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
+@pytest.mark.parametrize("layer", ALL, ids=repr)
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_every_layer_keeps_every_law(layer, law, seed):
+    law.check(layer, make_layer_world(seed))
 
 
 @pytest.mark.parametrize("layer", ALL, ids=repr)

@@ -14,23 +14,15 @@ from agents import populate
 from experiments.config import load_run
 from experiments.generated.presets import PRESETS
 from sim import margin
+from sim.checks.law import run_suite
+from sim.checks.requirements import SUITE
 from sim.margin.engine import EngineConfig
 from sim.market import Market
 
 PAGE = (Path(__file__).parents[2] / "sim" / "margin" / "README.md").read_text(encoding="utf-8")
-ADDED = PAGE.split("## Adding an engine")[1]
+ADDED = PAGE.split("## Adding an engine")[1].split("\n## ")[0]
 (CODE,), (CONFIG,) = (
     re.findall(rf"```{name}\n(.*?)```", ADDED, flags=re.DOTALL) for name in ("python", "yaml")
-)
-
-PROMISES = (
-    contract.test_margins_are_pure,
-    contract.test_initial_covers_maintenance_covers_nil,
-    contract.test_a_flat_book_owes_nothing,
-    contract.test_accounts_do_not_see_one_another,
-    contract.test_shares_are_parts_of_one,
-    contract.test_nothing_is_known_before_it_is_observed,
-    contract.test_compression_scales_exactly,
 )
 
 
@@ -45,8 +37,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_it_keeps_the_promises(engine: Any) -> None:
-    for promise in PROMISES:
-        promise(engine.requirement)
+    findings = run_suite(SUITE, engine.requirement, worlds=50)
+    assert [(each.law.name, each.fault) for each in findings if each.fault] == []
+    contract.test_compression_scales_exactly(engine.requirement)
 
 
 def test_it_runs_in_a_market(engine: Any) -> None:

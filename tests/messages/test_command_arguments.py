@@ -305,7 +305,7 @@ def test_runs_out_of_time_name_the_option_that_gives_them_more() -> None:
     done = call(*command, "--time-limit", 1e-6)
     assert done.exit_code == 1
     assert done.stderr == (
-        "8 runs out of time; x/runs.parquet says why, the same command tries them again, with a longer --time-limit "
+        "8 runs out of time; x/runs.parquet holds the reasons, the same command tries again, with a longer --time-limit "
         "if need be\n"
     )
     assert call(*command, "--time-limit", 600).exit_code == 0

@@ -91,7 +91,11 @@ FILES: list[tuple[str | bytes, str, str]] = [
         BASE + "seed: &x 3\ndt: *x",
     ),
     (BASE + "dt: !foo 3", "the tag '!foo', tags have no meaning here, remove it", BASE + "dt: 3"),
-    (BASE + "seed: &x [*x]", "*x stands inside the value it refers to, remove it", BASE + "seed: 3"),
+    (
+        BASE + "seed: &x [*x]",
+        "*x stands inside the value it refers to, remove it",
+        BASE + "seed: 3",
+    ),
     (
         BASE + "dt: ${duration",
         "a reference must read ${a.b}, a path counted from the top",

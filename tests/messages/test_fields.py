@@ -23,7 +23,8 @@ from sim.instruments import Asset, Instrument
 from sim.liquidation import LIQUIDATIONS
 from sim.prices import PROCESSES, STRESSES
 from sim.prices.impact import SpotImpact
-from sim.reading.problems import ERROR_WORDINGS, describe_problems, strip_annotation
+from sim.reading.problems import ERROR_WORDINGS, describe_problems
+from sim.reading.schema_types import strip_annotation
 from sim.rescue import Rescue
 from sim.waterfall import LAYERS
 

@@ -136,7 +136,7 @@ def test_the_remedy_of_rates_beside_the_run_works(wrong: object, told: str, mend
 )
 def test_rates_that_do_not_reach_the_whole_run_are_told(times: range, told: str) -> None:
     rule = RecordedFunding(rates=tuple((float(time), 0.001) for time in times))
-    found = rule.unpaid(STILL, 600.0)
+    found = rule.describe_unpaid_time(STILL, 600.0)
     assert found == (
         f"rates {told}: nothing is paid in between, add the rates of that time" if told else ""
     )

@@ -228,7 +228,7 @@ CALLS: list[tuple[Act, str, Act]] = [
     ),
     (
         lambda: compute_shapley_values(np.zeros(3)),
-        "worth: 3 coalitions, must be a power of two: give every one",
+        "payoffs: 3 coalitions, must be a power of two: give every one",
         lambda: compute_shapley_values(np.zeros(4)),
     ),
     (

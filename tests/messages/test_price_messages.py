@@ -207,7 +207,7 @@ REPLAYS: list[tuple[str, str, str]] = [
     ),
     (
         SWAPPED.replace("2024-01-03", "2024-02-03"),
-        "row 1: 2024-01-10 comes after 2024-01-11; days must increase: sort the rows",
+        "row 1: 2024-01-10 stands after 2024-01-11; days must increase: sort the rows",
         BARS.replace("2024-01-03", "2024-01-03"),
     ),
     (

@@ -70,7 +70,7 @@ DAMAGE: list[tuple[str, bytes | None, Sequence[object], str]] = [
         "tiny/scores.parquet",
         None,
         ("tables", "tiny", *OWN, *OUT),
-        f"no run has been scored yet, {GO_ON}, it goes on",
+        f"no run has been scored yet, {GO_ON}, it resumes the sweep",
     ),
     (
         "tiny/scores.parquet",
@@ -143,7 +143,7 @@ DAMAGE: list[tuple[str, bytes | None, Sequence[object], str]] = [
         "run/manifest.json",
         None,
         ("tables", "run", *OUT),
-        "run: nothing in it says which version made it, *, make the result",
+        "run: does not record which version made it, *, make the result",
     ),
     (
         "run/config.resolved.yaml",
@@ -327,7 +327,7 @@ def test_remedies_of_explain_work() -> None:
     for option, value in (("--without", "noise"), ("--engine", "span"), ("--worlds", "1")):
         assert (
             call("explain", "run", option, value).stderr
-            == f"{option}: tells of one cascade, name it with --cascade N\n"
+            == f"{option}: applies to one cascade, name it with --cascade N\n"
         )
     far = call("explain", "run", "--cascade", 99).stderr
     last = int(far.partition("is not one of 1 to ")[2].partition(",")[0])

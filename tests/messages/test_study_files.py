@@ -111,7 +111,11 @@ ROWS: list[tuple[Changes, str, Changes]] = [
         "axes.0.values.0.lable: unknown key (did you mean 'label'?)",
         value(label="y"),
     ),
-    (axis(name="Cap"), "axes.0.name: 'Cap', must be text of lower-case letters, digits and _, a letter first", axis(name="cap")),
+    (
+        axis(name="Cap"),
+        "axes.0.name: 'Cap', must be text of lower-case letters, digits and _, a letter first",
+        axis(name="cap"),
+    ),
     (
         axis(paths=["dt"]),
         "axes.0.paths: a list of 1, must be a mapping",

@@ -10,7 +10,8 @@ from sim.component import Component, build_union
 from sim.config import MarketConfig
 from sim.errors import ConfigError
 from sim.margin.engine import EngineConfig
-from sim.reading.loading import load_config, merge_nodes, resolve_config
+from sim.reading.includes import merge_nodes
+from sim.reading.loading import load_config, resolve_config
 from sim.reading.packaged import list_packaged
 
 

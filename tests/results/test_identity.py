@@ -295,7 +295,7 @@ def test_a_damaged_run_of_other_code_is_made_by_this_one(
     done = call("sweep", TINY, "--executor", "serial", "--out", kept, "--mixed")
     assert done.exit_code == 0
     assert (
-        f"{hurt}/steps.parquet: was not what had been written, the run was made again"
+        f"{hurt}/steps.parquet: differed from what had been written, the run was made again"
         in done.stderr
     )
     assert hurt.name not in set(pd.read_parquet(kept / "runs.parquet")["hash"])
@@ -313,7 +313,7 @@ def test_another_runs_folder_under_a_name_is_made_again(whole: Path, kept: Path)
     )
     done = again(kept)
     assert (
-        f"{one}/summary.json: was not what had been written, the run was made again" in done.stderr
+        f"{one}/summary.json: differed from what had been written, the run was made again" in done.stderr
     )
     assert files(kept) == files(whole)
 
@@ -328,7 +328,7 @@ def test_another_runs_frames_with_their_checksums_are_made_again(whole: Path, ke
         "sha256": theirs["sha256"]
     }
     store.write_json(sealed.seal_summary(summary), one / "summary.json")
-    assert "was not what had been written" in again(kept).stderr
+    assert "differed from what had been written" in again(kept).stderr
     assert files(kept) == files(whole)
 
 
@@ -411,7 +411,7 @@ def test_damage_of_every_form_is_made_again_and_stops_no_other_run(
         done = again(folder)
         assert (done.exit_code, done.exception) == (0, None), how
         told = [
-            line for line in done.stderr.splitlines() if "was not what had been written" in line
+            line for line in done.stderr.splitlines() if "differed from what had been written" in line
         ]
         assert [line.startswith(str(run)) for line in told] == [True], how
         assert {
@@ -560,7 +560,7 @@ def test_verify_takes_the_folder_of_a_run(ran: Path, tmp_path: Path) -> None:
     (folder / "events.json").unlink(missing_ok=True)
     done = call("verify", folder)
     assert done.exit_code == 1
-    assert "losses.parquet: is not the file that manifest.json tells of\n" in done.stderr
+    assert "losses.parquet: differs from its checksum in manifest.json\n" in done.stderr
 
 
 def test_a_run_with_checksums_of_other_content_does_not_come_out_again(

@@ -195,7 +195,7 @@ def test_metrics_with_precision_and_against_a_reference(study: Path) -> None:
         "cap=10",
     )
     assert found.exit_code == 0, found.output
-    table = pd.read_csv(study / "tables" / "asked.csv").set_index(["elasticity", "cap", "measure"])
+    table = pd.read_csv(study / "tables" / "requested.csv").set_index(["elasticity", "cap", "measure"])
     line = table.loc[1.0, 50.0, "deleveraged"]
     assert line["half_width"] == pytest.approx((line["high"] - line["low"]) / 2)
     assert line["relative"] == pytest.approx(line["half_width"] / line["mean"])
@@ -317,7 +317,7 @@ def test_a_result_that_says_no_version_is_refused(run: Path) -> None:
     )
     found = call("report", run)
     assert found.exit_code == 2
-    assert "nothing in it says which version made it" in found.output
+    assert "does not record which version made it" in found.output
 
 
 def test_a_damaged_frame_is_named_and_the_others_used(
@@ -375,7 +375,7 @@ def test_cells_of_a_table() -> None:
         "leverage cap",
         "measure",
         "n",
-        "mean (95% interval)",
+        "mean (95% CI)",
         "p",
         "ok",
         "further",
@@ -389,7 +389,7 @@ def test_cells_of_a_table() -> None:
         "yes",
         "none",
     ]
-    told = format_table(frame.assign(versus=[5.0]))["mean (95% interval)"].iloc[0]
+    told = format_table(frame.assign(versus=[5.0]))["mean (95% CI)"].iloc[0]
     assert told == "+0.0120 (+0.0100 to +0.0140)", "differences have a sign"
     assert [
         format_value(each)

@@ -27,7 +27,7 @@ def drawn(power: float, seeds: int = 12) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("power", "told"),
     [
-        (0.0, "no growth is shown"),
+        (0.0, "its growth is not statistically significant"),
         (0.5, "it grows more slowly than the market"),
         (1.0, "it keeps its share of the market"),
     ],

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from experiments.studies.shared.default_outputs import make_tables, split_columns
 from experiments.sweep.config import load_study
-from experiments.sweep.default_outputs import make_tables, split_columns
 from experiments.sweep.runner import SweepOptions, run_sweep
 from experiments.sweep.study import load_study_module
 from sim.errors import ConfigError

@@ -23,6 +23,7 @@ from experiments.studies import (
     sensitivity,
     solvency_buffer,
 )
+from experiments.studies.shared import frontier
 from experiments.studies.shared.aftermath import measure_aftermath
 from experiments.sweep.config import load_study
 from experiments.sweep.designs import LabelledValue
@@ -160,11 +161,11 @@ def test_critical_kappa_is_where_half_of_the_runs_break(tmp_path: Path) -> None:
     assert (table["half_p_monotone"] == 1).all()
     report = compression.report(runs)
     assert (
-        "ε = 1: κ* is 0.3 (0.2 to 0.4) under isolated to 0.7 (0.6 to 0.8) under span; against isolated"
+        "ε = 1: κ* is 0.3 (95% CI 0.2 to 0.4) under isolated to 0.7 (0.6 to 0.8) under span; against isolated"
         in report
     )
     assert (
-        "R(1%) is past 1 at a lower κ than P is past ½, intervals apart, in 1 of the 2 cases"
+        "R(1%) passes 1 at a lower κ than P passes ½, with separate intervals, in 1 of the 2 cases"
         in report
     )
     assert set(compression.tables(runs)) == {"critical", "shifts", "estimates", "differences"}
@@ -186,7 +187,7 @@ def test_rules_are_held_against_the_reference_on_the_same_draws() -> None:
     assert low["half_high"] > high["half_low"]
     assert "on the same draws, span breaks earlier, by 0.2" in compression.report(runs)
     few = compression.report(runs[runs["seed"].isin((4, 5, 9))])
-    assert "no difference is shown" not in few
+    assert "the difference is not statistically significant" not in few
     assert (
         "on the same draws, 3 replications cannot decide about span: the smallest p-value that 3"
         in few
@@ -208,9 +209,8 @@ def test_amplification_is_told_where_there_are_twins(monkeypatch: pytest.MonkeyP
     )
     assert told in compression.report(rising)
     level = rising.assign(amplification=lambda runs: 1 + 0.01 * (runs["seed"] - 5.5))
-    assert "no rule's close-outs are shown to change how far the mark falls" in compression.report(
-        level
-    )
+    nothing = "no rule's close-outs change the fall of the mark by a statistically significant amount"
+    assert nothing in compression.report(level)
 
 
 def test_a_level_that_is_not_reached_is_said_so() -> None:
@@ -242,7 +242,7 @@ def test_rules_are_held_against_the_reference_at_the_same_capital(tmp_path: Path
     runs = pd.concat([runs, double], ignore_index=True)
     report = engine_comparison.report(runs)
     assert (
-        "cross shows every figure of isolated, to four digits, in all 30 runs that were compared"
+        "cross equals isolated in every figure, to four digits, in all 30 runs that were compared"
         in report
     )
     assert "| cross |" not in report
@@ -250,13 +250,13 @@ def test_rules_are_held_against_the_reference_at_the_same_capital(tmp_path: Path
         "ε = 1: from calm to shock isolated raises initial margin per notional most, 1 times"
         in report
     )
-    assert "isolated 1 times. It is not told apart from span." in report
-    safest = "ε = 1, safest: span, probability of a loss that the fund refuses, mean over levels: span below isolated"
+    assert "isolated 1 times. It does not differ statistically significantly from span." in report
+    safest = "ε = 1, safest: span, probability that the fund refuses a loss, mean over levels: span below isolated"
     assert safest in report
-    worst = "isolated, the reference itself. All other rules are told apart from it."
+    worst = "isolated, the reference itself. All other rules differ from it, statistically significantly."
     assert f"ε = 1, most dangerous at the same capital: {worst}" in report
     own = "Maintenance at half of initial under every rule, less the presets' own"
-    assert f"{own}: probability of a loss that the fund refuses: no difference shown." in report
+    assert f"{own}: probability that the fund refuses a loss: no difference is statistically significant." in report
     over = engine_comparison.tables(runs)["over_levels"].query(
         "measure == 'broken' and arm == 'preset'"
     )
@@ -277,10 +277,10 @@ def test_a_rule_with_few_replications_of_its_own_has_no_place_on_the_frontier() 
 
 
 def test_the_tail_is_of_the_ten_worst_replications() -> None:
-    told, statistic = engine_comparison._choose_tail_statistic(20)
-    assert told == "expected shortfall at 50%"
+    label, statistic = frontier.choose_tail_statistic(20)
+    assert label == "expected shortfall at 50%"
     assert statistic(np.arange(20.0)) == pytest.approx(np.arange(10, 20).mean())
-    assert engine_comparison._choose_tail_statistic(10)[0] == "mean"
+    assert frontier.choose_tail_statistic(10)[0] == "mean"
 
 
 @pytest.mark.parametrize("name", ["scaled", "bybit", "hyperliquid"])
@@ -351,7 +351,7 @@ def test_the_buffer_is_where_one_fall_in_a_hundred_breaks_it(tmp_path: Path) -> 
     (found,) = solvency_buffer.estimate_buffer(runs).to_dict("records")
     assert found["at"] == pytest.approx(0.02 - 0.01 * 0.01 / 0.5, rel=1e-6)
     report = solvency_buffer.report(runs)
-    assert "1% is neither shown nor excluded" in report, (
+    assert "1% is neither supported nor excluded" in report, (
         "twenty replications cannot show a hundredth"
     )
     words = TableLabels.from_module(solvency_buffer)
@@ -418,7 +418,7 @@ def test_a_cap_is_held_against_the_published_one(tmp_path: Path) -> None:
     assert table.loc["volume", "mean"] == pytest.approx(-0.1)
     told = leverage_cap.report(caps(-0.1))
     assert "the published sign, another size" in told
-    assert "spread 0%, no change shown, and none was published" in told
+    assert "spread 0%, no statistically significant change, and none was published" in told
     assert "against the published sign" in leverage_cap.report(caps(+0.1))
     leverage_cap.figures(caps(-0.1), tmp_path)
     assert (tmp_path / "leverage_cap.pdf").is_file()

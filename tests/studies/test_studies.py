@@ -72,7 +72,7 @@ def test_a_person_counts_on_the_day_it_is_first_closed_out(days: pd.DataFrame) -
     assert days["at_open"].tolist() == [0, 2], "the gap is one step, the day's first"
     assert days["close_outs"].tolist() == [1, 3], "those that filled, the fund's apart"
     assert days["deleveraged"].tolist() == [1 / 50, 4 / 50]
-    assert set(days["people"]) == {PARTICIPANTS}
+    assert set(days["participants"]) == {PARTICIPANTS}
 
 
 def test_layers_bear_what_they_absorbed_that_day(days: pd.DataFrame) -> None:
@@ -167,7 +167,7 @@ def test_refinement_counts_the_calm_before_and_the_shock_after(tmp_path: Path) -
 
 
 AGREE = [name for name in refinement.WORDS if name != "spread"]
-"""What must not depend on the length of a step (TIME-1). The spread does, and experiments/README.md says why."""
+"""What must not depend on the length of a step (TIME-1). The spread does; experiments/studies/README.md gives the reason."""
 
 
 @pytest.mark.slow

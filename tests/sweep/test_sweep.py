@@ -168,7 +168,7 @@ def test_damaged_runs_of_other_results_are_made(kept: Path, made: Made, tmp_path
     done = call("--out", tmp_path / "x", "--known", kept)
     assert done.exit_code == 0, done.stderr
     assert len(made) == 1
-    assert f"{steps.parent.name}/steps.parquet: was not what had been written" in done.stderr
+    assert f"{steps.parent.name}/steps.parquet: differed from what had been written" in done.stderr
 
 
 def test_what_is_missing_or_damaged_is_made_again_and_nothing_else(kept: Path, made: Made) -> None:
@@ -188,7 +188,7 @@ def test_what_is_missing_or_damaged_is_made_again_and_nothing_else(kept: Path, m
     assert done.exit_code == 0
     named = (kept / "runs" / gone / "summary.json", steps, accounts)
     assert all(
-        f"{path}: was not what had been written, the run was made again" in done.stderr
+        f"{path}: differed from what had been written, the run was made again" in done.stderr
         for path in named
     )
     assert len(made) == 3
@@ -494,7 +494,7 @@ def test_what_does_not_come_out_again_is_named(kept: Path) -> None:
     assert done.exit_code == app.FAILED
     assert done.stderr.splitlines() == [
         "report.md: is not there",
-        "tables/means.csv: is not the file that manifest.json tells of",
+        "tables/means.csv: differs from its checksum in manifest.json",
         f"runs/{steps.parent.name}/steps.parquet: differs",
     ]
     assert done.stdout.endswith(f"{runs_in(kept)} runs made again: 3 differences\n")

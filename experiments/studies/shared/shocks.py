@@ -9,7 +9,8 @@ from sim.prices.stress import PriceMove
 
 def find_first_perpetual(config: RunConfig) -> str:
     """Return the name of the first perpetual of the first venue."""
-    return next(each.name for each in config.venues[0].instruments if each.kind == "perpetual")
+    instruments = config.venues[0].instruments
+    return next(contract.name for contract in instruments if contract.kind == "perpetual")
 
 
 def find_shock_step(config: RunConfig) -> int:

@@ -11,10 +11,11 @@ from sim.types import F8, Exposure
 
 
 class ConcentrationAddOn(AddOn):
-    """N x rate x (sqrt(lots / open interest) - sqrt(threshold))+ per leg, N the notional.
+    """Charge on each leg by its share of open interest: N x rate x (√share - √threshold)+.
 
-    It is convex in size and zero below the threshold. Open interest counts as at least ``least``.
-    Before there is open interest, nothing is required.
+    N is the notional, and share is lots / open interest. The charge is convex in size and zero
+    below the threshold. Open interest counts as at least ``least``. Before there is open interest,
+    nothing is required.
     """
 
     is_additive: ClassVar[bool] = True

@@ -11,11 +11,11 @@ from sim.types import F8, Exposure
 
 
 class LiquidityAddOn(AddOn):
-    """N x impact x sqrt(lots / depth) per leg: square-root impact on depth within 1% of mark.
+    """Charge on each leg for its square-root impact: N x impact x sqrt(lots / depth).
 
-    N is the notional. The charge is convex in size. Depth counts as at least ``least``, so that an
-    emptied order book requires much but not everything. Before an order book is quoted for the
-    first time, nothing is required.
+    N is the notional, and depth is the quantity within 1% of the mark. The charge is convex in
+    size. Depth counts as at least ``least``, so that an emptied order book requires much but not
+    everything. Before an order book is quoted for the first time, nothing is required.
     """
 
     is_additive: ClassVar[bool] = True

@@ -12,11 +12,12 @@ from sim.types import F8, Exposure
 
 
 class WrongWayAddOn(AddOn):
-    """share x min(net long derivatives, collateral) on each underlying: both fall together.
+    """Charge on amounts that are exposed twice, because positions and collateral fall together.
 
-    The collateral on an underlying is the spot held on it, and the assets that ``follows`` names,
-    such as a coin that secures long positions in itself. A short position is the opposite case: its
-    collateral gains when it loses.
+    It is share x min(net long derivatives, collateral) on each underlying. The collateral on an
+    underlying is the spot held on it, and the assets that ``follows`` names, such as a coin that
+    secures long positions in itself. A short position is the opposite case: its collateral gains
+    when it loses.
     """
 
     kind: Literal["wrong_way"] = Field(

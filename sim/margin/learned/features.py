@@ -66,7 +66,10 @@ class FeatureCollector:
         self._rows, self._sum = 0, np.zeros(len(contracts.names))
 
     def observe(self, market: MarketView) -> bool:
-        """Collect the returns since the last call, and return True if one has become complete."""
+        """Update the returns with those since the last call.
+
+        Return True if one has become complete.
+        """
         stride, is_complete = count_rows(self.every, market.dt), False
         for number in range(self._rows, len(market.returns)):
             self._sum = self._sum + market.returns[number, self.underlying]

@@ -60,9 +60,8 @@ def fit_forest(features: F8, target: F8, level: float, trees: int = 60) -> Fores
         level: quantile.
         trees: rounds of boosting.
     """
-    from sklearn.ensemble import (
-        HistGradientBoostingRegressor,  # loading takes a second, and only training needs it
-    )
+    # loading takes a second, and only training needs it
+    from sklearn.ensemble import HistGradientBoostingRegressor
     from threadpoolctl import threadpool_limits
 
     low, high = find_feature_ranges(features)

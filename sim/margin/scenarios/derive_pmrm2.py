@@ -23,6 +23,11 @@ from sim.margin.scenarios.pmrm2 import (
     StaticDiscount,
     build_standard_grid,
 )
+from sim.margin.scenarios.pmrm2_legs import (
+    UnderlyingLegs,
+    build_underlying_legs,
+    list_underlyings,
+)
 from sim.margin.scenarios.scenarios import (
     SCANNING_RISK,
     PeriodicRevaluation,
@@ -42,7 +47,7 @@ from sim.pricing.instrument_values import (
     find_years_to_expiry,
     value_instruments,
 )
-from sim.types import F8, FUTURE, I8, OPTION, PERPETUAL, Contracts, Exposure, Margins, MarketView
+from sim.types import F8, I8, OPTION, Contracts, Exposure, Margins, MarketView
 
 TILTS = ("linear", "abs")
 
@@ -123,23 +128,6 @@ class DerivePmrm2(RequirementComponent):
         return PmrmMargin(self, contracts)
 
 
-class ExpiryLegs(NamedTuple):
-    """Options of one underlying and expiry."""
-
-    legs: I8  # columns
-    strikes: list[I8]  # columns by strike
-
-
-class UnderlyingLegs(NamedTuple):
-    """Legs and collateral of one underlying of a pool."""
-
-    number: int
-    linear: I8  # columns of perpetuals and futures
-    moving: I8  # columns of all instruments that move in proportion, including spot
-    expiries: list[ExpiryLegs]
-    collateral: I8  # assets that move with the underlying
-
-
 class PmrmValues(NamedTuple):
     """Values of a market, now and in the scenarios."""
 
@@ -171,8 +159,8 @@ class PmrmMargin(ScenarioMargin):
             [_find_asset(asset, contracts) for asset in rule.collateral], dtype=np.int64
         )
         self.underlyings = [
-            _build_underlying_legs(contracts, int(number), moving)
-            for number in _list_underlyings(contracts, moving)
+            build_underlying_legs(contracts, int(number), moving)
+            for number in list_underlyings(contracts, moving)
         ]
         self.risk_arrays: PeriodicRevaluation[PmrmValues] = PeriodicRevaluation(
             self._revalue, rule.revalue
@@ -393,29 +381,3 @@ def _find_asset(name: str, contracts: Contracts) -> int:
             ]
         )
     return contracts.assets.index(name)
-
-
-def _list_underlyings(contracts: Contracts, moving: dict[int, int]) -> list[int]:
-    """Return the underlyings of a pool's legs and of the collateral that moves with them."""
-    return sorted({*contracts.underlying.tolist(), *moving.values()})
-
-
-def _build_underlying_legs(
-    contracts: Contracts, number: int, moving: dict[int, int]
-) -> UnderlyingLegs:
-    here = contracts.underlying == number
-    linear = np.flatnonzero(here & np.isin(contracts.kind, (PERPETUAL, FUTURE)))
-    options = np.flatnonzero(here & (contracts.kind == OPTION))
-    expiries = []
-    for expiry in np.unique(contracts.expiry[options]) if options.size else ():
-        legs = options[contracts.expiry[options] == expiry]
-        strikes = [
-            legs[contracts.strike[legs] == strike] for strike in np.unique(contracts.strike[legs])
-        ]
-        expiries.append(ExpiryLegs(legs, strikes))
-    assets = np.array(
-        [asset for asset, underlying in moving.items() if underlying == number], dtype=np.int64
-    )
-    return UnderlyingLegs(
-        number, linear, np.flatnonzero(here & (contracts.kind != OPTION)), expiries, assets
-    )

@@ -22,7 +22,7 @@ class ClosingFee(RequirementWrapper):
 
     Sources: OKX and Gate, isolated: long liquidated at (EP - W/q) / (1 - (mmr + fee)), short at (EP
     + W/q) / (1 + (mmr + fee)) (as implemented and tested in freqtrade, 2024). Phemex, isolated:
-    position balance OV/L + (OV - OV/L) x fee, long liquidated at (OV - balance - amount) / ((1 -
+    position balance OV/L + (OV - OV/L) x fee; long liquidated at (OV - balance - amount) / ((1 -
     fee - mmr) x size) (help centre, "Liquidation price for USDT-M"). These are the prices at which
     equity equals this requirement. This module does not solve for a price.
     """

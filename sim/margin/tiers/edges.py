@@ -13,7 +13,7 @@ JUST_ABOVE = 1.0 + 2e-7
 
 
 def find_tier_edges(requirement: object, accounts: Exposure) -> list[F8]:
-    """Return, for each instrument, factors of its mark at which a bracket of the position begins.
+    """Return the factors of each instrument's mark at which a bracket of the position begins.
 
     Each floor gives two factors: at one the notional equals the floor, at the other it is slightly
     above. Where a bracket's rate applies to all of a position, an account may be liquidatable at

@@ -33,15 +33,15 @@ class VegaLevels(NamedTuple):
 
 
 class LognormalRequirement(RequirementComponent):
-    """Maintenance = N x (slippage + risk factor of the side), plus funding owed.
+    """Margin of each position by the expected shortfall of a lognormal price, as at Vega.
 
-    N is the notional, and initial = scale x maintenance. Risk factors are the expected shortfall,
-    at a probability level over a horizon, of a unit bought or sold at a lognormal price
-    (:func:`compute_risk_factors`). Maintenance is rounded up to a minor unit per position; the
-    levels scaled from it are rounded down. The first example of the specification charges slippage
-    on the riskiest volume, orders included. The released code charges it on the open volume: see
-    ``slippage_on``. Sources: vegaprotocol/specs 0019-MCAL and 0018-RSKM, vega
-    core/risk/margins_calculation.go (v0.7x).
+    Maintenance = N x (slippage + risk factor of the side), plus funding owed, with N the notional;
+    initial = scale x maintenance. Risk factors are the expected shortfall, at a probability level
+    over a horizon, of a unit bought or sold at a lognormal price (:func:`compute_risk_factors`).
+    Maintenance is rounded up to a minor unit per position; the levels scaled from it are rounded
+    down. The first example of the specification charges slippage on the riskiest volume, orders
+    included. The released code charges it on the open volume: see ``slippage_on``. Sources:
+    vegaprotocol/specs 0019-MCAL and 0018-RSKM, vega core/risk/margins_calculation.go (v0.7x).
 
     Resting orders count in :meth:`LognormalMargin.compute_levels`, as in the sources. In a market,
     admission has filled them already (MAR-1), so :meth:`LognormalMargin.compute_margins` leaves

@@ -80,9 +80,8 @@ class OpenInterestRequirement(RequirementComponent):
         interest = np.asarray(open_interest, dtype=np.float64)
         if not self.upper:
             return np.full(interest.shape, float(self.base_ppm))
-        width = max(
-            self.upper - self.lower, 1.0
-        )  # if both caps are equal, no value lies between them
+        # if both caps are equal, no value lies between them
+        width = max(self.upper - self.lower, 1.0)
         rise = np.floor(
             (MILLION - self.base_ppm) * (interest - self.lower) / width * (1 + ROUNDING_TOLERANCE)
         )

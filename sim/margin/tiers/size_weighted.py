@@ -13,11 +13,12 @@ from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
 class SizeWeightedRequirement(RequirementComponent):
-    """N x max(ratio, 0.8 ratio + imf x sqrt(size)) per leg, N the notional; legs add up.
+    """Margin of each leg with a ratio that rises with the root of its size; legs add up.
 
-    Size is in units of the underlying. The margin is convex in size: two halves require less than
-    the whole. Source: drift-labs/protocol-v2, state/perp_market.rs ``get_margin_ratio`` and
-    math/margin.rs; the defaults are those of its tests (2025).
+    It is N x max(ratio, 0.8 ratio + imf x sqrt(size)), with N the notional and size in units of the
+    underlying. The margin is convex in size: two halves require less than the whole. Source:
+    drift-labs/protocol-v2, state/perp_market.rs ``get_margin_ratio`` and math/margin.rs; the
+    defaults are those of its tests (2025).
     """
 
     kind: Literal["size_weighted"] = Field(

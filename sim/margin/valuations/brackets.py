@@ -22,10 +22,10 @@ class CollateralBracket(Component):
 
 
 class BracketValuation(ValuationComponent):
-    """Brackets whose rates apply only to the units inside them; beyond the last cap nothing counts.
+    """Collateral valuation by brackets whose rates apply only to the units inside them.
 
-    Source: OKX, "Discount rate tiers" (announcement of April 2025). Assets and spot instruments
-    without brackets count nothing.
+    Beyond the last cap nothing counts. Source: OKX, "Discount rate tiers" (announcement of April
+    2025). Assets and spot instruments without brackets count nothing.
     """
 
     kind: Literal["brackets"] = Field(

@@ -13,10 +13,11 @@ from sim.types import F8, MISSING, Contracts, Exposure, Margins
 
 
 class DynamicHaircut(ValuationComponent):
-    """share = base + quantile x vol x sqrt(horizon) + impact x sqrt(lots / depth), at most 1.
+    """Haircut by volatility and depth.
 
-    The terms are a fall of the price while the asset is sold, and the square-root impact of selling
-    it. The initial haircut is scaled up. This definition is the project's own. A spot position uses
+    share = base + quantile x vol x sqrt(horizon) + impact x sqrt(lots / depth), at most 1. The
+    terms are a fall of the price while the asset is sold, and the square-root impact of selling it.
+    The initial haircut is scaled up. This definition is the project's own. A spot position uses
     volatility and depth of its own instrument, an asset those of the instrument that ``priced_by``
     names; other assets count nothing. Depth is the quantity within 1% of the mark. An empty order
     book counts as one lot, and before the first quotes of a run there is no impact.

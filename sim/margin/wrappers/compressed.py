@@ -13,7 +13,7 @@ from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
 class Compression(RequirementWrapper):
-    """M → (1 - κ) M, initial and maintenance alike.
+    """Requirement cut by a share: M → (1 - κ) M, initial and maintenance alike.
 
     Haircuts are unchanged. A negative κ raises margins.
     """

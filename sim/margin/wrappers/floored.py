@@ -12,7 +12,7 @@ from sim.types import F8, Contracts
 
 
 class LongRunFloor(RequirementWrapper):
-    """M → max(M, mean of M over the look-back).
+    """Floor at the long-run mean of the margin: M → max(M, mean of M over the look-back).
 
     Delegated Regulation (EU) 153/2013, Article 28(1)(c), requires at least the margin of a
     volatility estimated over ten years. Here the mean of the margin itself over that time replaces

@@ -17,11 +17,11 @@ PERCENT_POINTS = 100.0
 
 
 class VolatilityScaling(RequirementWrapper):
-    """M → M x clip((volatility ÷ reference)^power, low, high), instrument by instrument.
+    """Factor on each instrument's margin that follows volatility.
 
-    Volatility is realised, by EWMA of the oracle's returns. Alternatively, it is the level of an
-    underlying that is an implied-volatility index: one with the process ``variance_index``, or a
-    replay of ``arch:vix``.
+    M → M x clip((volatility ÷ reference)^power, low, high). Volatility is realised, by EWMA of the
+    oracle's returns. Alternatively, it is the level of an underlying that is an implied-volatility
+    index: one with the process ``variance_index``, or a replay of ``arch:vix``.
     """
 
     kind: Literal["scaled"] = Field(default="scaled", description="scaled by volatility (name)")

@@ -11,11 +11,11 @@ from sim.types import F8, Contracts
 
 
 class StressWeight(RequirementWrapper):
-    """M → (1 - weight) M + weight x the largest M so far.
+    """Weighted mean of the margin M and its maximum so far.
 
-    Delegated Regulation (EU) 153/2013, Article 28(1)(b), requires a weight of at least 25% for
-    stressed observations of the look-back, and leaves the form open. The running maximum as the
-    stressed margin is the project's own choice.
+    M → (1 - weight) M + weight x the largest M so far. Delegated Regulation (EU) 153/2013, Article
+    28(1)(b), requires a weight of at least 25% for stressed observations of the look-back, and
+    leaves the form open. The running maximum as the stressed margin is the project's own choice.
     """
 
     kind: Literal["stressed"] = Field(default="stressed", description="a weight for stress (name)")

@@ -15,7 +15,7 @@ from sim.types import Contracts, Exposure, Margins, MarketView
 
 
 class VolatilityScaledLiquidation(RequirementWrapper):
-    """Maintenance x V, where V is a clipped ratio of volatility to a reference.
+    """Maintenance multiplied by V, a clipped ratio of volatility to a reference.
 
     V = clip(sqrt(share x realised² + (1 - share) x forecast²) ÷ reference, 1, cap). The definition
     is the project's own. The glossary that names an "adaptive volatility-scaled liquidation"

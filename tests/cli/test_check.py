@@ -1,0 +1,201 @@
+"""`deleverage check`, and what other commands say of a plug-in that breaks a law."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from experiments.cli import app
+
+ROOT = Path(__file__).parents[2]
+
+MINE = """
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.margin import REQUIREMENTS
+from sim.margin.base import RequirementComponent
+from sim.types import Margins
+
+
+class Root(RequirementComponent):
+    kind: Literal["root"] = Field(default="root", description="root of notional (name)")
+    initial: float = Field(default=2.0, description="initial over maintenance (ratio)")
+
+    def bind(self, contracts, unit):
+        return RootMargin(self.initial)
+
+
+class RootMargin:
+    def __init__(self, initial):
+        self.initial = initial
+
+    def observe(self, market):
+        pass
+
+    def compute_margins(self, book):
+        maintenance = np.sqrt(np.abs(book.position_value())).sum(axis=1)
+        return Margins(self.initial * maintenance, maintenance)
+
+    def compute_leg_shares(self, book):
+        legs = np.sqrt(np.abs(book.position_value()))
+        total = legs.sum(axis=1, keepdims=True)
+        return legs / np.where(total > 0, total, 1.0)
+
+
+REQUIREMENTS["root"] = Root
+"""
+LACKS = """
+from typing import Literal
+from sim.margin import REQUIREMENTS
+from sim.margin.base import RequirementComponent
+
+class Lacks(RequirementComponent):
+    kind: Literal["lacks"] = "lacks"
+
+REQUIREMENTS["lacks"] = Lacks
+"""
+UNBUILT = {
+    "class Own: pass": "REQUIREMENTS['mine']: Own is not a subclass of Component, ",
+    "from sim.margin.tiers.tiered import TieredRequirement as Own": (
+        "REQUIREMENTS['mine']: the field kind of TieredRequirement does not name 'mine', "
+        'write kind: Literal["mine"] = "mine"'
+    ),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A user's working folder with plug-ins."""
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "lacks.py").write_text(LACKS)
+    (tmp_path / "half.yaml").write_text("requirement: {kind: root, initial: 0.5}\n")
+    return tmp_path
+
+
+def deleverage(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own: a plug-in stays registered in the one that imported it."""
+    code = "from experiments.cli.app import main; main()"
+    settings = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True)
+
+
+def test_a_right_component_passes_in_a_table(folder: Path) -> None:
+    done = deleverage(folder, "check", "--plugin", "mine", "--worlds", "20")
+    assert (done.returncode, done.stderr) == (0, "")
+    header, *rows = done.stdout.splitlines()
+    assert header.split() == ["component", "law", "rule", "worlds", "result"]
+    laws = [row for row in rows if row.startswith("requirement root")]
+    assert len(laws) == 10
+    assert {row[header.index("result") :] for row in laws} == {"holds"}
+    assert rows[-1] == "10 laws of 1 component: all hold"
+
+
+def test_a_broken_law_is_printed_with_its_counterexample(folder: Path) -> None:
+    call = ("--plugin", "mine", "--kind", "root", "initial=0.5", "--worlds", "20")
+    done = deleverage(folder, "check", *call)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert re.search(
+        r"^requirement root  initial covers maintenance +MAR-1 +1 +fails$", done.stdout, re.M
+    )
+    told = done.stdout.split("initial covers maintenance: ")[1].splitlines()
+    assert told[0] == "Initial margin is at least maintenance margin, and neither is negative."
+    assert re.fullmatch(r"  account 0 \(-?1 \S+\) has initial \S+ and maintenance \S+", told[1])
+    assert done.stdout.endswith("10 laws of 1 component: 1 of them fails\n")
+
+
+def test_a_missing_method_is_found(folder: Path) -> None:
+    done = deleverage(folder, "check", "--plugin", "lacks")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "its class Lacks must have bind(contracts, unit), write it" in done.stdout
+    path = "venues.0.engine.requirement"
+    done = deleverage(folder, "run", "small_crash", "--plugin", "lacks", f"{path}={{kind: lacks}}")
+    assert (done.returncode, done.stdout) == (2, "")
+    told = "its class Lacks must have bind(contracts, unit), write it"
+    assert done.stderr == f"{path}: 'lacks', {told}\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "place"),
+    [
+        (
+            ("run", "small_crash", "venues.0.engine.requirement={kind: root, initial: 0.5}"),
+            "venues.0.engine.requirement",
+        ),
+        (("run", "small_crash", "--engine", "half.yaml"), "venues.0.engine.requirement"),
+        (
+            ("margin", "portfolios/hedged_basis", "--engines", "half.yaml"),
+            "--engines half.yaml: requirement",
+        ),
+        (
+            ("backtest", "--data", "arch:sp500", "--engines", "half.yaml"),
+            "engines: half.yaml: requirement",
+        ),
+    ],
+    ids=["run", "engine", "margin", "backtest"],
+)
+def test_a_broken_component_is_refused_in_a_line(
+    folder: Path, call: tuple[str, ...], place: str
+) -> None:
+    done = deleverage(folder, *call, "--plugin", "mine")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"{place}: 'root' breaks MAR-1 (initial margin is at least ")
+    assert done.stderr.endswith(", correct it, deleverage check --plugin mine tells more\n")
+
+
+@pytest.mark.parametrize(("text", "told"), UNBUILT.items())
+def test_a_class_that_no_configuration_could_name_is_refused(
+    folder: Path, text: str, told: str
+) -> None:
+    lines = ["from sim.margin import REQUIREMENTS", text, "REQUIREMENTS['mine'] = Own"]
+    (folder / "wrong.py").write_text("\n".join(lines))
+    for command in ("check", "configs"):
+        done = deleverage(folder, command, "--plugin", "wrong")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"--plugin wrong: {told}")
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ((), "--plugin: none given, name a module, or a packaged kind with --kind"),
+        (("--kind", "tierd"), "--kind: 'tierd' is not one of "),
+        (("--plugin", "nothing_of_that_name"), "--plugin nothing_of_that_name: cannot be imported"),
+        (("initial=2",), "initial=2: is of no component, name one with --kind"),
+        (("--kind", "cash", "initial"), "'initial': is no setting, write FIELD=VALUE"),
+        (("--kind", "cash", "initial=3"), "valuation cash: initial: unknown key"),
+        (("--kind", "merton_jump"), "index process merton_jump: intensity: missing, "),
+    ],
+)
+def test_bad_names_are_refused(call: tuple[str, ...], told: str) -> None:
+    done = CliRunner().invoke(app.app, ["check", *call])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(told)
+
+
+def test_a_packaged_kind_can_be_checked_by_name() -> None:
+    done = CliRunner().invoke(app.app, ["check", "--kind", "cash", "--worlds", "3"])
+    assert done.exit_code == 0, done.stderr
+    assert "valuation cash" in done.stdout
+
+
+def test_every_command_takes_plug_ins() -> None:
+    group = typer.main.get_group(app.app)
+    lacking = [
+        name
+        for name, command in group.commands.items()
+        if not any("--plugin" in option.opts for option in command.params)
+    ]
+    assert lacking == []
+    wanted = "run sweep verify margin backtest train explain tables figures report schema"
+    assert {*wanted.split(), "configs", "tails", "studies", "check"} <= set(group.commands)
