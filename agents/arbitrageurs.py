@@ -80,13 +80,15 @@ class Arbitrageurs(Population):
     instruments: tuple[str, ...] = Field(
         (), description="perpetuals they trade; empty = all of the venue (names)"
     )
-    enter: float = Field(15.0, gt=0, description="mean basis that opens a position (basis points)")
-    exit: float = Field(
+    entry_threshold: float = Field(
+        15.0, gt=0, description="mean basis that opens a position (basis points)"
+    )
+    exit_threshold: float = Field(
         3.0,
         ge=0,
         description="basis that limits entries and closes positions (basis points)",
     )
-    variety: float = Field(
+    heterogeneity: float = Field(
         0.3, ge=0, lt=1, description="spread of members' opening basis about the mean (share)"
     )
     leverage: float = Field(
@@ -95,7 +97,7 @@ class Arbitrageurs(Population):
     cap: float = Field(
         0.9, gt=0, le=1, description="largest share of the leverage that both venues admit (share)"
     )
-    slice: float = Field(
+    max_step_share: float = Field(
         0.1, gt=0, le=1, description="largest trade in a step, share of the largest leg (share)"
     )
     slippage: float = Field(
@@ -110,10 +112,13 @@ class Arbitrageurs(Population):
     @model_validator(mode="after")
     def _check_exit_below_entry(self) -> "Arbitrageurs":
         """Require the exit below every entry; otherwise a member opens and closes at once."""
-        least = self.enter * (1 - self.variety)
-        if self.exit >= least:
-            message = f"exit: {self.exit:.15g} must be below enter * (1 - variety) = {least:.15g}"
-            raise ValueError(f"{message}, lower it or variety, or raise enter")
+        least = self.entry_threshold * (1 - self.heterogeneity)
+        if self.exit_threshold >= least:
+            message = (
+                f"exit_threshold: {self.exit_threshold:.15g} must be below "
+                f"entry_threshold * (1 - heterogeneity) = {least:.15g}"
+            )
+            raise ValueError(f"{message}, lower it or heterogeneity, or raise entry_threshold")
         return self
 
     def start(self, spec: MarketSpec, draws: F8) -> I8:
@@ -125,7 +130,9 @@ class Arbitrageurs(Population):
             TradingScope(venue, self.select_instruments(spec, venue, self.instruments)),
             self.spot_venue,
         )
-        entry_basis = self.enter * BASIS_POINT * (1 + self.variety * (2 * draws[:, 1:2] - 1))
+        entry_basis = (
+            self.entry_threshold * BASIS_POINT * (1 + self.heterogeneity * (2 * draws[:, 1:2] - 1))
+        )
         reaction = compute_event_probability(spec.dt, self.reaction)
         self._members = ArbitrageurTraits(pairs, entry_basis, reaction)
         if pairs.spot.venue != venue:  # else the wallet must pay for hedges
@@ -174,7 +181,7 @@ class Arbitrageurs(Population):
         quantity = np.where(opens, added * against, -held_side * removed)
         # side of the index on which the protected basis lies
         premium = np.where(opens, -against, -held_side)
-        slip = premium * self.exit * BASIS_POINT
+        slip = premium * self.exit_threshold * BASIS_POINT
         limit = compute_limit_prices(basis.index_ticks, slip, basis.highest)
         kind = np.where(opens, IOC, IOC | REDUCE_ONLY)
         legs = Orders.from_columns(
@@ -192,7 +199,7 @@ class Arbitrageurs(Population):
         size = np.abs(basis.relative_basis)
         opens: B1 = reacts & (size > self._members.entry_basis) & (held_side * against >= 0)
         earned = held_side * against * size
-        closes: B1 = reacts & (held_side != 0) & (earned < self.exit * BASIS_POINT)
+        closes: B1 = reacts & (held_side != 0) & (earned < self.exit_threshold * BASIS_POINT)
         return opens, closes
 
     def _compute_trade_limits(
@@ -218,7 +225,7 @@ class Arbitrageurs(Population):
         most = leverage * np.maximum(capital, 0.0)[:, None]
         used = np.abs(basis.held * basis.lot).sum(axis=1, keepdims=True)
         unhedged = self._members.pairs.unhedged_lots(accounts) * basis.lot
-        step = self.slice * most
+        step = self.max_step_share * most
         room: F8 = np.minimum(most - used, headroom[:, None] * leverage) - unhedged
         return step, np.where(unhedged <= step + basis.lot / ratio, room, 0.0)
 

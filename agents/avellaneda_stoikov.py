@@ -66,7 +66,7 @@ class AvellanedaStoikov(LadderMakers):
         le=1e9,
         description="rolling time over which inventory is a risk, tau (seconds)",
     )
-    fill: float = Field(
+    fill_size: float = Field(
         0.1,
         ge=1e-6,
         le=1e3,
@@ -81,8 +81,8 @@ class AvellanedaStoikov(LadderMakers):
 
     def compute_quote_offsets(self, context: QuoteContext) -> tuple[F8, F8]:
         """Return the shift and the innermost distance; see ``LadderMakers``."""
-        aversion = self.risk_aversion * self.fill * context.spread_factor
+        aversion = self.risk_aversion * self.fill_size * context.spread_factor
         variance = context.vol**2 * (self.horizon / context.seconds_per_year)
-        fills = context.inventory * (self.inventory / self.fill)
+        fills = context.inventory * (self.max_inventory / self.fill_size)
         shift = compute_reservation_shift(fills, aversion, variance)
         return shift, compute_total_spread(aversion, self.fill_decay / BASIS_POINT, variance) / 2

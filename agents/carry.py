@@ -55,16 +55,20 @@ class CarryTraders(LognormalLeverage):
         1.0, gt=0, description="median desired leverage at the reference leverage (times equity)"
     )
     leverage_sigma: float = Field(0.3, ge=0, description="standard deviation of log leverage (1)")
-    hold: float = Field(7 * DAY, gt=0, description="mean time a position is held (seconds)")
+    holding_time: float = Field(7 * DAY, gt=0, description="mean time a position is held (seconds)")
     spot_venue: str = Field(
         min_length=1, description="venue that lists spot, may be the same (name)"
     )
     spot_share: float = Field(
         0.5, gt=0, lt=1, description="share of wealth kept at the spot venue if another (share)"
     )
-    enter: float = Field(0.1, gt=0, description="carry that opens a position (share per year)")
-    exit: float = Field(0.0, description="carry below which a position is closed (share per year)")
-    reverse: bool = Field(
+    entry_threshold: float = Field(
+        0.1, gt=0, description="carry that opens a position (share per year)"
+    )
+    exit_threshold: float = Field(
+        0.0, description="carry below which a position is closed (share per year)"
+    )
+    can_short_spot: bool = Field(
         True, description="whether they short spot if the carry is negative (yes or no)"
     )
     funding_interval: float = Field(
@@ -86,9 +90,12 @@ class CarryTraders(LognormalLeverage):
     @model_validator(mode="after")
     def _check_exit_below_enter(self) -> Self:
         """Require the exit below the entry; otherwise a member opens and closes at once."""
-        if self.exit >= self.enter:
-            message = f"exit: {self.exit:.15g} must be below enter = {self.enter:.15g}"
-            raise ValueError(f"{message}, lower it or raise enter")
+        if self.exit_threshold >= self.entry_threshold:
+            message = (
+                f"exit_threshold: {self.exit_threshold:.15g} must be below "
+                f"entry_threshold = {self.entry_threshold:.15g}"
+            )
+            raise ValueError(f"{message}, lower it or raise entry_threshold")
         return self
 
     def _place_wealth(self, spec: MarketSpec, wealth: F8) -> I8:
@@ -148,7 +155,9 @@ class CarryTraders(LognormalLeverage):
         view, columns = self._members.scope.view(observation)
         basis = view.mark[columns] / self._pairs.perp.index_ticks(observation) - 1
         year = find_seconds_per_year(view)[columns]
-        now = view.funding[columns] * (year / self.funding_interval) + basis * (year / self.hold)
+        now = view.funding[columns] * (year / self.funding_interval) + basis * (
+            year / self.holding_time
+        )
         if self._carry_average is None:
             self._carry_average = np.zeros_like(now)
         learn = 1 - 0.5 ** (observation.dt / self.carry_half_life)
@@ -157,7 +166,9 @@ class CarryTraders(LognormalLeverage):
     def _paid_side(self) -> F8:
         """Return the side of each perpetual with enough carry to enter, (m,); zero = neither."""
         carry = np.zeros(0) if self._carry_average is None else self._carry_average
-        enough = (carry > self.enter) | (self.reverse & (carry < -self.enter))
+        enough = (carry > self.entry_threshold) | (
+            self.can_short_spot & (carry < -self.entry_threshold)
+        )
         return np.where(enough, -np.sign(carry), 0.0)
 
     def _entry_probabilities(self, observation: Observation) -> F8:
@@ -190,5 +201,5 @@ class CarryTraders(LognormalLeverage):
     def _early_exits(self, held: I8, observation: Observation, accounts: AccountView) -> B1 | None:
         """Return the members whose carry is below the exit, or whose hedge was not available."""
         carry = np.zeros(held.shape[1]) if self._carry_average is None else self._carry_average
-        is_low: B1 = ((held != 0) & (-np.sign(held) * carry < self.exit)).any(axis=1)
+        is_low: B1 = ((held != 0) & (-np.sign(held) * carry < self.exit_threshold)).any(axis=1)
         return is_low | self._lacked_hedge_twice

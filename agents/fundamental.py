@@ -35,7 +35,7 @@ class FundamentalTraders(LognormalLeverage):
     value_half_life: float = Field(
         5 * DAY, gt=0, description="half-life of the average taken as the value (seconds)"
     )
-    eagerness: float = Field(
+    max_entry_multiple: float = Field(
         3.0, gt=0, description="largest factor of mispricing on the entry hazard (times)"
     )
 
@@ -59,8 +59,8 @@ class FundamentalTraders(LognormalLeverage):
         )
 
     def _entry_probabilities(self, observation: Observation) -> F8:
-        pull = np.minimum(np.abs(self._mispricing()), self.eagerness)
-        hazards: F8 = -np.expm1(-self.entries * observation.dt / DAY * pull)
+        pull = np.minimum(np.abs(self._mispricing()), self.max_entry_multiple)
+        hazards: F8 = -np.expm1(-self.entries_per_day * observation.dt / DAY * pull)
         return hazards
 
     def _signals(self, rows: I8, columns: I8, observation: Observation, draws: F8) -> F8:

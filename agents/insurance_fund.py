@@ -54,12 +54,12 @@ class InsuranceFund(Population):
         le=10,
         description="balance kept until the first take-over, none = the start's (of open interest)",
     )
-    cushion: float = Field(
+    margin_multiple: float = Field(
         3.0,
         ge=1,
         description="equity kept in isolated accounts with a position (times initial margin)",
     )
-    unwind: float = Field(
+    unwind_time: float = Field(
         3600.0, gt=0, description="time constant of unwinding a position (seconds)"
     )
     participation: float = Field(
@@ -92,7 +92,7 @@ class InsuranceFund(Population):
         self._scope = TradingScope(venue, np.flatnonzero(spec.contracts.venue == venue))
         self._commitment = WalletCommitment.from_instruments(spec, venue, self._scope.instruments)
         self._pace, self._has_taken_over = (
-            UnwindPace.from_time_constant(spec.dt, self.unwind, self.participation),
+            UnwindPace.from_time_constant(spec.dt, self.unwind_time, self.participation),
             False,
         )
         return self.place_wealth(spec, venue, np.full(1, self.wealth))
@@ -134,7 +134,7 @@ class InsuranceFund(Population):
         venue, instruments = self._commitment
         initial, equity = assessment.initial[0, instruments], assessment.equity[0, instruments]
         lacking = np.where(
-            initial > 0, np.maximum(np.ceil(self.cushion * initial - equity), 0.0), 0.0
+            initial > 0, np.maximum(np.ceil(self.margin_multiple * initial - equity), 0.0), 0.0
         )
         spent = np.minimum(
             np.cumsum(lacking), self._commitment.available_cash(observation, accounts)[0]

@@ -40,7 +40,7 @@ class KellyTraders(LeveragedPopulation):
     belief_sigma: float = Field(
         0.5, ge=0, description="standard deviation of drawn drifts about 0 (per year)"
     )
-    trust: float = Field(
+    trend_weight: float = Field(
         0.1, ge=0, le=1, description="weight of the estimated slope in the drift (share)"
     )
     drift_half_life: float = Field(
@@ -78,7 +78,7 @@ class KellyTraders(LeveragedPopulation):
         tracker, lag = self._tracker, self.drift_half_life / np.log(2) / self._seconds_per_year
         slope = (tracker.log_prices - tracker.averages[0]) / lag
         drift, variance = (
-            self._believed_drift[rows] + self.trust * slope[columns],
+            self._believed_drift[rows] + self.trend_weight * slope[columns],
             tracker.variance[columns],
         )
         bet = np.divide(drift, variance, out=np.zeros_like(drift), where=variance > 0)

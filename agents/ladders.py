@@ -99,26 +99,26 @@ class LadderMakers(Population):
         (), description="instruments they quote; empty = all perpetuals of the venue (names)"
     )
     levels: int = Field(10, ge=1, le=64, description="prices quoted on each side (levels)")
-    reach: float = Field(100.0, ge=1, description="outermost distance over innermost (times)")
-    growth: float = Field(
+    price_range: float = Field(100.0, ge=1, description="outermost distance over innermost (times)")
+    depth_exponent: float = Field(
         0.67, gt=0, le=2, description="cumulative depth grows as distance to this power (exponent)"
     )
     depth: float = Field(
         1.0, gt=0, description="notional of one side over all instruments (times equity)"
     )
-    calm_vol: float = Field(
+    calm_volatility: float = Field(
         0.6, gt=0, description="volatility up to which a ladder is whole (annualised, share)"
     )
-    shrink: float = Field(
+    volatility_exponent: float = Field(
         1.0, ge=0, description="depth falls as (calm / volatility) to this power (exponent)"
     )
-    inventory: float = Field(
+    max_inventory: float = Field(
         2.0, gt=0, description="position at which a side stops adding (times equity)"
     )
-    withdraw: bool = Field(
+    is_capital_limited: bool = Field(
         True, description="whether ladders shrink when capital is short (yes or no)"
     )
-    target_headroom: float = Field(
+    target_free_margin: float = Field(
         0.3, gt=0, le=1, description="headroom below which ladders shrink (share of equity)"
     )
     basis_half_life: float = Field(
@@ -127,10 +127,10 @@ class LadderMakers(Population):
     basis_weight: float = Field(
         0.8, ge=0, le=1, description="share of that average in the fair price (share)"
     )
-    refresh: float = Field(
+    refresh_time: float = Field(
         0.0, ge=0, description="mean time between ladders, 0 = every step (seconds)"
     )
-    variety: float = Field(
+    heterogeneity: float = Field(
         0.3,
         ge=0,
         lt=1,
@@ -169,8 +169,8 @@ class LadderMakers(Population):
         self, spec: MarketSpec, scope: TradingScope, wealth: F8, draws: F8
     ) -> MakerTraits:
         """Return the traits of members, from five uniform draws of each."""
-        varied = 1 + self.variety * (2 * draws[:, :4] - 1)
-        period = to_exact_int(np.maximum(np.rint(self.refresh / spec.dt * varied[:, 3]), 1))
+        varied = 1 + self.heterogeneity * (2 * draws[:, :4] - 1)
+        period = to_exact_int(np.maximum(np.rint(self.refresh_time / spec.dt * varied[:, 3]), 1))
         year = spec.find_seconds_per_year(scope.instruments)
         return MakerTraits(
             scope=scope,
@@ -180,7 +180,7 @@ class LadderMakers(Population):
             wealth=wealth,
             period=period,
             phase=(draws[:, 4] * period).astype(np.int64),
-            sqrt_years=np.sqrt(max(spec.dt, self.refresh) / year),
+            sqrt_years=np.sqrt(max(spec.dt, self.refresh_time) / year),
             seconds_per_year=year,
             basis_update_weight=float(1 - 0.5 ** (spec.dt / self.basis_half_life)),
             ladder=self._build_ladder(scope.instruments),
@@ -188,8 +188,8 @@ class LadderMakers(Population):
 
     def _build_ladder(self, instruments: I8) -> Ladder:
         """Return the shape of the ladders and the columns of all members' orders."""
-        distance = np.geomspace(1.0, self.reach, self.levels)
-        share = np.concatenate([[0.0], (distance / distance[-1]) ** self.growth])
+        distance = np.geomspace(1.0, self.price_range, self.levels)
+        share = np.concatenate([[0.0], (distance / distance[-1]) ** self.depth_exponent])
         slots = np.arange(2 * self.levels)
         columns = (
             np.arange(self.count)[:, None],
@@ -253,11 +253,13 @@ class LadderMakers(Population):
     def _select_capital(self, accounts: AccountView) -> F8:
         """Return the capital (n,) that ladders are measured against, minor units."""
         own = self._members
-        return np.maximum(accounts.equity[:, own.scope.venue] if self.withdraw else own.wealth, 0.0)
+        return np.maximum(
+            accounts.equity[:, own.scope.venue] if self.is_capital_limited else own.wealth, 0.0
+        )
 
     def _compute_inventory_share(self, held: I8, lot: F8, equity: F8) -> F8:
         """Return the inventory as a share of the largest position, (r, m), -1 to 1."""
-        most = self.inventory * equity
+        most = self.max_inventory * equity
         filled = np.divide(held * lot, most, out=np.sign(held).astype(np.float64), where=most > 0)
         return np.minimum(np.maximum(filled, -1.0), 1.0)
 
@@ -265,13 +267,17 @@ class LadderMakers(Population):
         """Return the lots of one side when neither capital nor inventory binds, (r, m)."""
         notional = self.depth / len(lot) * equity
         lots: F8 = np.divide(notional, lot, out=np.zeros((len(equity), len(lot))), where=lot > 0)
-        return lots * (self.calm_vol / np.fmax(vol, self.calm_vol)) ** self.shrink
+        return (
+            lots
+            * (self.calm_volatility / np.fmax(vol, self.calm_volatility))
+            ** self.volatility_exponent
+        )
 
     def _compute_capital_share(self, headroom: F8, equity: F8) -> F8:
         """Return the share of a ladder that capital allows, 1 if makers never withdraw."""
-        if not self.withdraw:
+        if not self.is_capital_limited:
             return np.ones_like(equity)
-        target = self.target_headroom * equity
+        target = self.target_free_margin * equity
         allowed = np.divide(headroom, target, out=np.zeros_like(equity), where=target > 0)
         return np.minimum(np.maximum(allowed, 0.0), 1.0)
 

@@ -75,16 +75,16 @@ class LatentLiquidity(Population):
         (), description="instruments they trade; empty = all perpetuals of the venue (names)"
     )
     size: float = Field(1.0, gt=0, le=1e6, description="position wanted (times equity)")
-    reach: float = Field(
+    price_range: float = Field(
         0.1, gt=0, lt=1, description="farthest intention, distance from the mark (share)"
     )
-    reveal: float = Field(
+    reveal_distance: float = Field(
         0.02, gt=0, lt=1, description="distance from the mark within which it is shown (share)"
     )
     lifetime: float = Field(
         86_400.0, gt=0, description="mean time until an intention is dropped (seconds)"
     )
-    pause: float = Field(
+    return_time: float = Field(
         3600.0, gt=0, description="mean time between a trade and the next intention (seconds)"
     )
 
@@ -102,7 +102,7 @@ class LatentLiquidity(Population):
             scope=TradingScope(venue, own),
             rows=np.arange(self.count),
             drop_probability=compute_event_probability(spec.dt, self.lifetime),
-            return_probability=compute_event_probability(spec.dt, self.pause),
+            return_probability=compute_event_probability(spec.dt, self.return_time),
         )
         self._commitment = WalletCommitment.from_instruments(spec, venue, own[:, None])
         nothing = np.zeros(self.count, dtype=np.int64)
@@ -139,7 +139,7 @@ class LatentLiquidity(Population):
             np.where(change, new, old) for new, old in zip(fresh, (side, price, goal), strict=True)
         )
         view, columns = own.scope.view(observation)
-        shown = (side != 0) & (side * (price / view.mark[columns] - 1) >= -self.reveal)
+        shown = (side != 0) & (side * (price / view.mark[columns] - 1) >= -self.reveal_distance)
         self._intentions, self._is_withdrawn = Intentions(side, price, goal, shown), before & ~shown
         self._last_tick = observation.tick
 
@@ -150,7 +150,9 @@ class LatentLiquidity(Population):
         view, columns = self._members.scope.view(observation)
         away = 2 * place - 1
         side = np.where(held != 0, -np.sign(held), np.where(away < 0, 1, -1))
-        price = side * np.floor(side * view.mark[columns] * (1 - side * self.reach * np.abs(away)))
+        price = side * np.floor(
+            side * view.mark[columns] * (1 - side * self.price_range * np.abs(away))
+        )
         wanted = side * count_whole_lots(self.size * equity, get_lot_values(view, columns))
         return (
             side,

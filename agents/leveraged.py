@@ -107,18 +107,18 @@ class LeveragedPopulation(Population):
     slippage: float = Field(
         0.005, ge=0, le=1, description="worst entry accepted, distance from the mark (share)"
     )
-    entries: float = Field(1.0, ge=0, description="hazard of entering while flat (per day)")
-    hold: float = Field(DAY, gt=0, description="mean time a position is held (seconds)")
+    entries_per_day: float = Field(1.0, ge=0, description="hazard of entering while flat (per day)")
+    holding_time: float = Field(DAY, gt=0, description="mean time a position is held (seconds)")
     take_profit: float | None = Field(
         None, gt=0, description="gain that closes, share of the entry price (share)"
     )
-    stop: float | None = Field(
+    stop_loss: float | None = Field(
         None, gt=0, description="loss that closes, share of the entry price (share)"
     )
-    stake_stop: float | None = Field(
+    equity_stop_loss: float | None = Field(
         None, gt=0, description="loss that closes, share of the equity at entry (share)"
     )
-    initially_in: float = Field(
+    initial_entry_share: float = Field(
         0.0, ge=0, le=1, description="share of members who enter during the warm-up (share)"
     )
     warm_up: float = Field(3600.0, gt=0, description="time over which they enter (seconds)")
@@ -138,9 +138,9 @@ class LeveragedPopulation(Population):
         """Draw wealth, leverage and first entry; see ``sim.protocols.PopulationProtocol``."""
         venue = self.find_venue(spec, self.venue)
         # 1 for all members without an entry in the warm-up
-        entered = np.minimum(draws[:, 2] / max(self.initially_in, 1e-9), 1.0)
+        entered = np.minimum(draws[:, 2] / max(self.initial_entry_share, 1e-9), 1.0)
         first = np.ceil(entered * max(self.warm_up / spec.dt, 1.0))
-        self._is_waiting = draws[:, 2] < self.initially_in
+        self._is_waiting = draws[:, 2] < self.initial_entry_share
         self._has_separate_wallet = has_separate_wallet(spec, venue)
         self._entry_scale, self._has_tried_entry = (
             np.ones(self.count),
@@ -150,10 +150,10 @@ class LeveragedPopulation(Population):
             scope=TradingScope(venue, self.select_instruments(spec, venue, self.instruments)),
             target_leverage=self._target_leverages(draws[:, 1]),
             first_entry=to_exact_int(np.where(self._is_waiting, np.maximum(first, 1), MISSING)),
-            entry_probability=compute_event_probability(spec.dt, DAY / self.entries)
-            if self.entries
+            entry_probability=compute_event_probability(spec.dt, DAY / self.entries_per_day)
+            if self.entries_per_day
             else 0.0,
-            exit_probability=compute_event_probability(spec.dt, self.hold),
+            exit_probability=compute_event_probability(spec.dt, self.holding_time),
         )
         placed = self._place_wealth(
             spec, draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
@@ -354,9 +354,9 @@ class LeveragedPopulation(Population):
         early = self._early_exits(held, observation, accounts)
         if early is not None:
             leaves |= early
-        if self.stake_stop is not None:
-            leaves |= self._gain_over_stake(held, observation, accounts) <= -self.stake_stop
-        if self.take_profit is not None or self.stop is not None:
+        if self.equity_stop_loss is not None:
+            leaves |= self._gain_over_stake(held, observation, accounts) <= -self.equity_stop_loss
+        if self.take_profit is not None or self.stop_loss is not None:
             view, columns = self._members.scope.view(observation)
             lot = view.mark[columns] * view.contracts.multiplier[columns]
             for column, instrument in enumerate(self._members.scope.instruments):
@@ -364,7 +364,7 @@ class LeveragedPopulation(Population):
                 gain = measure_gains(
                     value.astype(np.float64), accounts.entry[:, instrument], held[:, column]
                 )
-                leaves |= has_hit_exit_level(gain, self.take_profit, self.stop)
+                leaves |= has_hit_exit_level(gain, self.take_profit, self.stop_loss)
         return leaves
 
     def _gain_over_stake(self, held: I8, observation: Observation, accounts: AccountView) -> F8:

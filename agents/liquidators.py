@@ -62,10 +62,10 @@ class Liquidators(Population):
     instruments: tuple[str, ...] = Field(
         (), description="instruments they bid for; empty = all perpetuals (names)"
     )
-    profit: float = Field(
+    min_discount: float = Field(
         50.0, gt=0, description="median of the smallest discount accepted (basis points)"
     )
-    profit_sigma: float = Field(0.7, ge=0, description="standard deviation of its log (1)")
+    min_discount_sigma: float = Field(0.7, ge=0, description="standard deviation of its log (1)")
     share: float = Field(
         1.0, gt=0, le=1, description="largest bid, share of the lots on offer (share)"
     )
@@ -75,7 +75,7 @@ class Liquidators(Population):
     cap: float = Field(
         0.9, gt=0, le=1, description="largest share of the headroom that bids may use (share)"
     )
-    unwind: float = Field(
+    unwind_time: float = Field(
         900.0, gt=0, description="time constant of unwinding a position (seconds)"
     )
     participation: float = Field(
@@ -84,7 +84,7 @@ class Liquidators(Population):
         le=1,
         description="largest slice per minute, share of the depth within 1% (share)",
     )
-    give_up: float = Field(
+    max_unwind_discount: float = Field(
         0.5,
         ge=0,
         lt=1,
@@ -96,8 +96,10 @@ class Liquidators(Population):
     def start(self, spec: MarketSpec, draws: F8) -> I8:
         """Draw wealth and smallest discounts; see ``sim.protocols.PopulationProtocol``."""
         venue = self.find_venue(spec, self.venue)
-        profit = draw_lognormal(draws[:, 1:2], self.profit * BASIS_POINT, self.profit_sigma)
-        pace = UnwindPace.from_time_constant(spec.dt, self.unwind, self.participation)
+        profit = draw_lognormal(
+            draws[:, 1:2], self.min_discount * BASIS_POINT, self.min_discount_sigma
+        )
+        pace = UnwindPace.from_time_constant(spec.dt, self.unwind_time, self.participation)
         scope = TradingScope(venue, self.select_instruments(spec, venue, self.instruments))
         self._members = LiquidatorTraits(scope, profit, pace)
         self._commitment = WalletCommitment.from_instruments(spec, venue, scope.instruments)
@@ -113,7 +115,11 @@ class Liquidators(Population):
         own = self._members
         held = accounts.position[:, own.scope.instruments]
         slices = unwind_positions(
-            observation, own.scope, held, own.pace, self.give_up * np.minimum(own.min_discount, 1.0)
+            observation,
+            own.scope,
+            held,
+            own.pace,
+            self.max_unwind_discount * np.minimum(own.min_discount, 1.0),
         )
         return Orders.join([self._create_bids(observation, accounts), slices])
 

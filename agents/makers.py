@@ -24,7 +24,7 @@ class MarketMakers(LadderMakers):
     half_spread: float = Field(
         1.0, gt=0, description="smallest innermost distance from the fair price (basis points)"
     )
-    vol_spread: float = Field(
+    volatility_spread: float = Field(
         0.25, ge=0, description="innermost distance per deviation between ladders (times)"
     )
     skew: float = Field(
@@ -35,7 +35,8 @@ class MarketMakers(LadderMakers):
         """Return the shift and the innermost distance; see ``LadderMakers``."""
         half = (
             np.fmax(
-                self.half_spread * BASIS_POINT, self.vol_spread * context.sqrt_years * context.vol
+                self.half_spread * BASIS_POINT,
+                self.volatility_spread * context.sqrt_years * context.vol,
             )
             * context.spread_factor
         )

@@ -7,10 +7,15 @@ TRADERS = {
     "leverage": 8,
     "leverage_sigma": 0.7,
 }
-TRADERS |= {"reference_leverage": 40, "elasticity": 1.0, "initially_in": 0.6, "warm_up": 1800}
+TRADERS |= {
+    "reference_leverage": 40,
+    "elasticity": 1.0,
+    "initial_entry_share": 0.6,
+    "warm_up": 1800,
+}
 TRADING = [
     TRADERS,
-    {"kind": "makers", "count": 6, "venue": "exchange", "wealth": 1_500_000, "inventory": 4},
+    {"kind": "makers", "count": 6, "venue": "exchange", "wealth": 1_500_000, "max_inventory": 4},
     {
         "kind": "arbitrageurs",
         "count": 5,

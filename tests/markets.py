@@ -245,7 +245,7 @@ ALONE = {"kind": "isolated", "listed": 1}
 POLICIES = (
     {"kind": "full"},
     {"kind": "full", "capacity": 2, "delay": 60.0, "cooldown": 120.0},
-    {"kind": "fraction", "share": 0.3, "cooldown": 60.0, "full_below": 0.3},
+    {"kind": "fraction", "share": 0.3, "cooldown": 60.0, "full_below_coverage": 0.3},
     {"kind": "auction", "duration": 240.0},
     {"kind": "auction", "duration": 60.0, "max_discount": 0.3, "delay": 60.0, "capacity": 5},
 )
@@ -260,13 +260,13 @@ LAYERS = (
 
 
 MANAGED = {
-    "headroom": 1.0,
+    "margin_buffer": 1.0,
     "reaction": 60.0,
-    "tops_up": 0.4,
-    "ruin": 0.9,
-    "renewal": 120.0,
-    "success": 1.05,
-    "taking": 90,
+    "top_up_probability": 0.4,
+    "bankruptcy_threshold": 0.9,
+    "replacement_time": 120.0,
+    "withdrawal_threshold": 1.05,
+    "withdrawal_time": 90,
 }
 """Capital that is busy within half an hour."""
 
@@ -296,7 +296,7 @@ def worlds(draw: Any) -> tuple[MarketConfig, list[Population | dict[str, Any]], 
             "liquidation": draw(st.sampled_from([0.0, 0.01])),
         },
         funding=draw(st.sampled_from([None, {"interval": 300.0}])),
-        calls=draw(st.sampled_from([None, {"met": 0.7, "delay": 120.0}])),
+        calls=draw(st.sampled_from([None, {"response_probability": 0.7, "delay": 120.0}])),
         band=draw(st.sampled_from([0.05, 1.0])),
     )
     second = venue("outside", [BTC_SPOT], requirement=tiers(5.0))
@@ -325,14 +325,14 @@ def worlds(draw: Any) -> tuple[MarketConfig, list[Population | dict[str, Any]], 
     people: list[Population | dict[str, Any]] = [
         Hostile(count=draw(st.integers(4, 20)), venue="x", wealth=500.0),
         {"kind": "makers", "count": 2, "venue": "x", "wealth": draw(st.sampled_from([2_000.0, 50_000.0]))},
-        {"kind": "traders", "count": 20, "venue": "x", "wealth": 1000.0, "initially_in": 0.8, "warm_up": 300.0,
+        {"kind": "traders", "count": 20, "venue": "x", "wealth": 1000.0, "initial_entry_share": 0.8, "warm_up": 300.0,
          "leverage": 15.0, "elasticity": 1.0},
         {"kind": "arbitrageurs", "count": 2, "venue": "x", "spot_venue": "outside", "wealth": 20_000.0,
          "instruments": ("BTC-PERP",)},
         {"kind": "zero_intelligence", "count": 10, "venue": "x", "wealth": 2_000.0},
         {"kind": "liquidators", "count": 3, "venue": "x", "wealth": draw(st.sampled_from([100.0, 20_000.0]))},
         Payer(count=6, venue="x", wealth=2_000.0),
-        {"kind": "trend", "count": 10, "venue": "x", "wealth": 1000.0, "initially_in": 0.9, "warm_up": 120.0,
+        {"kind": "trend", "count": 10, "venue": "x", "wealth": 1000.0, "initial_entry_share": 0.9, "warm_up": 120.0,
          "threshold": 0.0, "leverage": 15.0, "elasticity": 1.0, "capital": MANAGED},
         {"kind": "insurance_fund", "venue": "x", "wealth": draw(st.sampled_from([10.0, 1_000.0, 100_000.0]))},
     ]  # fmt: skip

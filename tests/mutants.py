@@ -66,11 +66,11 @@ def bases() -> list[Node]:
     venue = replayed["venues"][0]
     venue["engine"]["requirement"] = {
         "kind": "compressed",
-        "kappa": 0.2,
+        "compression": 0.2,
         "inner": venue["engine"]["requirement"],
     }
     venue["engine"]["netting"] = {"kind": "groups", "groups": [[venue["instruments"][0]["name"]]]}
-    venue["calls"] = {"met": 0.5}
+    venue["calls"] = {"response_probability": 0.5}
     venue["liquidation"] = {"kind": "fraction"}
     venue["oracle"] = {
         "sources": 3,

@@ -51,19 +51,19 @@ class CapitalPolicy(Component):
     a margin call or a close-out.
     """
 
-    headroom: float | None = Field(
+    margin_buffer: float | None = Field(
         0.05,
         ge=0,
         description="headroom below which members react, none = never (share of initial margin)",
     )
     reaction: float = Field(3600.0, gt=0, description="mean time until they react (seconds)")
-    trims: float = Field(
+    trim_probability: float = Field(
         0.5, ge=0, le=1, description="probability of trimming the position (probability)"
     )
-    tops_up: float = Field(
+    top_up_probability: float = Field(
         0.2, ge=0, le=1, description="probability of topping up the account (probability)"
     )
-    hedges: float = Field(
+    hedge_probability: float = Field(
         0.0,
         ge=0,
         le=1,
@@ -72,45 +72,51 @@ class CapitalPolicy(Component):
     hedge_slippage: float = Field(
         20.0, ge=0, description="worst hedge accepted, distance from mark (basis points)"
     )
-    outside: float = Field(
+    outside_multiple: float = Field(
         1.0,
         ge=0,
         le=1e12,
         description="largest total of a member's top-ups (times wealth at the start)",
     )
-    ruin: float = Field(
+    bankruptcy_threshold: float = Field(
         0.1,
         ge=0,
         lt=1,
         description="wealth below which a flat member may be replaced (share of start)",
     )
-    renewal: float | None = Field(
+    replacement_time: float | None = Field(
         None,
         gt=0,
         description="mean time until a ruined member is replaced, none = never (seconds)",
     )
-    success: float = Field(
+    withdrawal_threshold: float = Field(
         3.0,
         gt=1,
         le=1e12,
         description="wealth from which a flat member withdraws gains (times start)",
     )
-    payout: float = Field(
+    withdrawal_share: float = Field(
         0.5, gt=0, le=1, description="share of its gains that it withdraws (share)"
     )
-    taking: float | None = Field(
+    withdrawal_time: float | None = Field(
         None, gt=0, description="mean time until it withdraws, none = never (seconds)"
     )
 
     @model_validator(mode="after")
     def _check_probabilities(self) -> Self:
         """Require probabilities of trimming, topping up and hedging of at most one in total."""
-        if self.trims + self.tops_up + self.hedges > 1:
+        if self.trim_probability + self.top_up_probability + self.hedge_probability > 1:
             trims, tops_up, hedges = (
-                f"{share:.15g}" for share in (self.trims, self.tops_up, self.hedges)
+                f"{share:.15g}"
+                for share in (
+                    self.trim_probability,
+                    self.top_up_probability,
+                    self.hedge_probability,
+                )
             )
             raise ValueError(
-                f"trims: {trims}, tops_up {tops_up} and hedges {hedges} sum to more than 1, "
+                f"trim_probability: {trims}, top_up_probability {tops_up} and "
+                f"hedge_probability {hedges} sum to more than 1, "
                 "lower one or more"
             )
         return self
@@ -128,7 +134,7 @@ class CapitalPolicy(Component):
         """
         offsets = (
             OffsettingHedges.from_scope(spec, scope, self.hedge_slippage)
-            if self.hedges and not hedged
+            if self.hedge_probability and not hedged
             else None
         )
         return CapitalManager(self, spec, CapitalScope(scope, wealth, offsets))
@@ -160,16 +166,20 @@ class CapitalManager:
         self._has_separate_wallet = has_separate_wallet(spec, self.scope.venue)
         self._reaction_probability = compute_event_probability(spec.dt, policy.reaction)
         self._replacement_probability = (
-            compute_event_probability(spec.dt, policy.renewal) if policy.renewal else 0.0
+            compute_event_probability(spec.dt, policy.replacement_time)
+            if policy.replacement_time
+            else 0.0
         )
         self._withdrawal_probability = (
-            compute_event_probability(spec.dt, policy.taking) if policy.taking else 0.0
+            compute_event_probability(spec.dt, policy.withdrawal_time)
+            if policy.withdrawal_time
+            else 0.0
         )
         self._reaction = np.full(len(self.start_wealth), CALM)
         # (n,) cash that members may still deposit
-        self._outside_cash = policy.outside * self.start_wealth[:, self.scope.venue].astype(
-            np.float64
-        )
+        self._outside_cash = policy.outside_multiple * self.start_wealth[
+            :, self.scope.venue
+        ].astype(np.float64)
         self._tick, self._cash_flows, self._orders = MISSING, CashFlows.join([]), Orders.join([])
 
     def request_cash_flows(
@@ -204,11 +214,11 @@ class CapitalManager:
     ) -> CashFlows:
         """Return top-ups of members short of headroom; keep the orders of those who trade."""
         self._orders = Orders.join([])
-        if self.policy.headroom is None:
+        if self.policy.margin_buffer is None:
             return CashFlows.join([])
         columns = self.scope.instruments
         initial, equity = assessment.initial[:, columns], assessment.equity[:, columns]
-        required = (1 + self.policy.headroom) * initial
+        required = (1 + self.policy.margin_buffer) * initial
         short = (initial > 0) & (equity < required)
         if short.any():
             short &= _has_position(accounts, columns)
@@ -242,7 +252,13 @@ class CapitalManager:
         A reaction is drawn when a shortage begins and reset when it ends.
         """
         fresh = short & (self._reaction == CALM)
-        bars = itertools.accumulate((self.policy.trims, self.policy.tops_up, self.policy.hedges))
+        bars = itertools.accumulate(
+            (
+                self.policy.trim_probability,
+                self.policy.top_up_probability,
+                self.policy.hedge_probability,
+            )
+        )
         drawn = TRIMS + sum(draws[:, REACTION_KIND_COLUMN] >= bar for bar in bars)
         self._reaction = np.where(fresh, drawn, np.where(short, self._reaction, CALM))
         acts: B1 = short & (draws[:, REACT_COLUMN] < self._reaction_probability)
@@ -304,8 +320,8 @@ class CapitalManager:
         if not rows.size:
             return CashFlows.join([])
         start, wealth = self.start_wealth[rows].sum(axis=1), accounts.equity[rows].sum(axis=1)
-        is_ruined = wealth < self.policy.ruin * start
-        is_rich = wealth >= self.policy.success * start
+        is_ruined = wealth < self.policy.bankruptcy_threshold * start
+        is_rich = wealth >= self.policy.withdrawal_threshold * start
         ruined = rows[is_ruined & (draw[rows] < self._replacement_probability)]
         rich = rows[is_rich & (draw[rows] < self._withdrawal_probability)]
         return CashFlows.join(
@@ -315,14 +331,16 @@ class CapitalManager:
     def _replace_members(self, rows: I8, accounts: AccountView) -> CashFlows:
         """Return the deposits of new members, which restore the wealth of the start."""
         start = self.start_wealth[rows]
-        self._outside_cash[rows] = self.policy.outside * start[:, self.scope.venue]
+        self._outside_cash[rows] = self.policy.outside_multiple * start[:, self.scope.venue]
         deposits = np.maximum(start - np.floor(accounts.equity[rows]), 0)
         return _split_by_venue(rows, deposits, 1)
 
     def _withdraw_gains(self, rows: I8, accounts: AccountView) -> CashFlows:
         """Return the withdrawals of gains, as far as free margin and wallets allow."""
         free = np.minimum(accounts.free_margin[rows], accounts.wallet[rows, :, 0])
-        gains = self.policy.payout * np.maximum(accounts.equity[rows] - self.start_wealth[rows], 0)
+        gains = self.policy.withdrawal_share * np.maximum(
+            accounts.equity[rows] - self.start_wealth[rows], 0
+        )
         withdrawals = np.floor(np.minimum(gains, np.maximum(free, 0.0)))
         return _split_by_venue(rows, -withdrawals, 0)
 

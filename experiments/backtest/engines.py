@@ -148,7 +148,7 @@ def _learned_requirement(file: str, level: float, horizon: int) -> LearnedRequir
     """Return the requirement of a trained model; without a file it is trained along the way."""
     inner = TailRisk(model=EwmaModel(), level=level, horizon=horizon * DAY)
     try:
-        return LearnedRequirement(inner=inner, trained=file, level=level, horizon=horizon * DAY)
+        return LearnedRequirement(inner=inner, model_file=file, level=level, horizon=horizon * DAY)
     except ValidationError as error:
         lines = [f"engines: {problem['ctx']['error']}" for problem in error.errors()]
         raise ConfigError(lines) from error

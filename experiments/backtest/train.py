@@ -55,7 +55,7 @@ def train_model(series: ReturnSeries, rule: LearnedRequirement) -> TrainingRepor
     features, target = _training_examples(series, rule)
     columns = 2 * series.returns.shape[1]
     _require_days(series, rule, len(target) // columns)
-    forest = fit_forest(features, target, rule.level, rule.trees)
+    forest = fit_forest(features, target, rule.level, rule.n_trees)
     ahead, folds = _fit_walk_forward(features, target, rule, columns)
     inside = forest.predict(features)[ahead]
     outside = np.concatenate([fold.predict(features[rows]) for rows, fold in folds])
@@ -168,14 +168,15 @@ def _fit_walk_forward(
 ) -> tuple[I8, list[WalkForwardFold]]:
     """Return the rows that models fitted to earlier days predict, and those models."""
     gap, step, needed = (
-        count_rows(seconds, rule.every) for seconds in (rule.horizon, rule.refit, rule.least)
+        count_rows(seconds, rule.every)
+        for seconds in (rule.horizon, rule.refit_interval, rule.least)
     )
     days = len(target) // columns
     folds = []
     for start in range(needed + gap, days, step):
         known = (start - gap) * columns  # losses that have ended by then
         rows = np.arange(start * columns, min(start + step, days) * columns)
-        folds.append((rows, fit_forest(features[:known], target[:known], rule.level, rule.trees)))
+        folds.append((rows, fit_forest(features[:known], target[:known], rule.level, rule.n_trees)))
     return np.concatenate([rows for rows, _ in folds]), folds
 
 

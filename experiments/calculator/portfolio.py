@@ -75,7 +75,7 @@ class PortfolioConfig(Component):
         default={},
         description="marks; not given = oracle price or option value (name: quote currency)",
     )
-    vols: dict[str, float] = Field(
+    volatilities: dict[str, float] = Field(
         default={}, description="implied volatility of options (name: annualised)"
     )
     smiles: tuple[build_union(SMILES), ...] = Field(  # type: ignore[valid-type]
@@ -137,7 +137,7 @@ class PortfolioConfig(Component):
                 yield f"instruments.{n}.settle", each.settle, assets
         for n, position in enumerate(self.positions):
             yield f"positions.{n}.instrument", position.instrument, listed
-        for where, names in (("marks", self.marks), ("vols", self.vols)):
+        for where, names in (("marks", self.marks), ("vols", self.volatilities)):
             for name in names:
                 yield f"{where}.{name}", name, listed
         for n, smile in enumerate(self.smiles):
@@ -184,8 +184,8 @@ class PortfolioConfig(Component):
     def _find_option_faults(self) -> list[str]:
         """Return a line for each expired contract, wrong volatility and option without one."""
         problems = [
-            f"vols.{name}: {vol:g}, must be above 0, correct it"
-            for name, vol in self.vols.items()
+            f"volatilities.{name}: {vol:g}, must be above 0, correct it"
+            for name, vol in self.volatilities.items()
             if vol <= 0
         ]
         problems += [
@@ -204,7 +204,7 @@ class PortfolioConfig(Component):
                 problems.append(f"instruments.{n}.expiry: {each.expiry:g}, {rule}")
             if (
                 each.kind == "option"
-                and each.name not in self.vols
+                and each.name not in self.volatilities
                 and (each.underlying, each.expiry) not in smiles
             ):
                 problems.append(

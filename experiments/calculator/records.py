@@ -90,7 +90,7 @@ def _build_market(portfolio: PortfolioConfig, contracts: Contracts) -> MarketVie
     view = _build_oracle_view(portfolio, contracts)
     rate = np.full(len(contracts.names), portfolio.rate)
     view = apply_smiles(view._replace(rate=rate), portfolio.smiles)
-    own = np.array([portfolio.vols.get(name, np.nan) for name in contracts.names])
+    own = np.array([portfolio.volatilities.get(name, np.nan) for name in contracts.names])
     view = mark_at_model(view._replace(vol=np.where(np.isnan(own), view.vol, own)))
     given = np.array([portfolio.marks.get(name, np.nan) for name in contracts.names])
     given = given / contracts.tick

@@ -204,15 +204,17 @@ def _match_capital(case: Cascade, other: EngineConfig, number: int) -> tuple[Eng
     book = [take_snapshot(advance_to(start_run(case.config), begin), number)]
     unit = 10 ** case.config.assets[0].decimals
     dials = {
-        "kappa": own.kappa,
-        "maintenance": other.maintenance if own.maintenance is None else own.maintenance,
+        "compression": own.compression,
+        "maintenance_ratio": other.maintenance_ratio
+        if own.maintenance_ratio is None
+        else own.maintenance_ratio,
     }
-    shared = f"compressed by κ = {own.kappa:g} as in the run"
+    shared = f"compressed by κ = {own.compression:g} as in the run"
     try:
-        target = measure_capital(own.model_copy(update={"kappa": 0.0}), book, unit).total
+        target = measure_capital(own.model_copy(update={"compression": 0.0}), book, unit).total
         other = scale_to_equal_capital(other, book, unit, target)
         terms = (
-            f"scaled by {other.scale:.3g}, at which it requires as much as the run's own engine "
+            f"scaled by {other.margin_multiplier:.3g}, at which it requires as much as the run's own engine "
             f"of the accounts before the cascade, {target:.2%} of notional; {shared}"
         )
     except ConfigError as error:

@@ -106,8 +106,8 @@ def apply_switches(
         netting=engine.netting if netting else plain.netting,
         valuation=engine.valuation if valuation else plain.valuation,
         requirement=requirement,
-        scale=engine.scale if scaling else 1.0,
-        kappa=engine.kappa if scaling else 0.0,
+        margin_multiplier=engine.margin_multiplier if scaling else 1.0,
+        compression=engine.compression if scaling else 0.0,
     )
 
 

@@ -75,7 +75,7 @@ GAP_WIDTH, MIN_KAPPA, MAX_KAPPA = 0.15, -0.7, 0.95
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
     """Return one row: the losses of the shock, and the part that the fund could not bear."""
     aftermath = measure_aftermath(config, frames, twin)
-    scale = config.venues[0].engine.scale
+    scale = config.venues[0].engine.margin_multiplier
     return make_score_row(aftermath | {"runaway": aftermath["feedback"] >= 1, "scale": scale})
 
 

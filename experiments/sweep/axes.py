@@ -84,7 +84,7 @@ def interpolate_range(span: AxisRange, share: float) -> float:
         value = float(np.exp(np.log(span.low) + share * (np.log(span.high) - np.log(span.low))))
     else:
         value = span.low + share * (span.high - span.low)
-    return float(round(value)) if span.whole else float(f"{value:.12g}")
+    return float(round(value)) if span.is_integer else float(f"{value:.12g}")
 
 
 def list_changes(study: StudyConfig, setting: SweepSetting) -> list[tuple[str, object]]:

@@ -55,7 +55,7 @@ class AxisRange(Component):
     scale: Literal["linear", "log"] = Field(
         default="linear", description="scale on which points are spread evenly"
     )
-    whole: bool = Field(default=False, description="round points to whole numbers")
+    is_integer: bool = Field(default=False, description="round points to whole numbers")
 
     @model_validator(mode="after")
     def _check_order(self) -> "AxisRange":

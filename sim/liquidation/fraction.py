@@ -27,13 +27,13 @@ class FractionalCloseOut(LiquidationBase):
     cooldown: float = Field(
         default=30.0, ge=0, description="wait between partial close-outs of one account (s)"
     )
-    full_below: float = Field(
+    full_below_coverage: float = Field(
         default=0.0,
         ge=0,
         le=1,
         description="equity over maintenance below which everything is closed at once (1)",
     )
-    small: float = Field(
+    small_notional: float = Field(
         default=0.0,
         ge=0,
         description="gross notional below which everything is closed at once "
@@ -73,7 +73,9 @@ class FractionalCloseOut(LiquidationBase):
 
     def is_full_close_out(self, assessment: MarginAssessment, accounts: Exposure, rows: I8) -> B1:
         """Return whether everything is closed, (n,): always if the account is bankrupt."""
-        uncovered = assessment.equity[rows] < self.full_below * assessment.maintenance[rows]
+        uncovered = (
+            assessment.equity[rows] < self.full_below_coverage * assessment.maintenance[rows]
+        )
         gross = np.abs(accounts.take(rows).position_value()).sum(axis=1)
-        whole: B1 = assessment.bankrupt[rows] | uncovered | (gross < self.small)
+        whole: B1 = assessment.bankrupt[rows] | uncovered | (gross < self.small_notional)
         return whole

@@ -16,13 +16,13 @@ N_CALL_DRAWS = 2
 class MarginCalls(Component):
     """Rule that opens margin calls, and the owners' responses to them."""
 
-    trigger: float = Field(
+    call_threshold: float = Field(
         default=1.0,
         gt=0,
         le=1,
         description="a call opens when equity is below this times initial (ratio)",
     )
-    met: float = Field(
+    response_probability: float = Field(
         default=0.5, ge=0, le=1, description="probability that the owner intends to meet a call (1)"
     )
     delay: float = Field(
@@ -31,7 +31,7 @@ class MarginCalls(Component):
         le=1e9,
         description="mean of the exponential time until the answer (s)",
     )
-    outside: float = Field(
+    outside_multiple: float = Field(
         default=1.0,
         ge=0,
         le=1e6,
@@ -43,7 +43,7 @@ class MarginCalls(Component):
 
     def outside_wealth(self, starting: I8) -> I8:
         """Return the wealth each owner may bring in, (N,), minor units of the numeraire."""
-        wealth: I8 = np.floor(self.outside * starting).astype(np.int64)
+        wealth: I8 = np.floor(self.outside_multiple * starting).astype(np.int64)
         return wealth
 
     def build_calls(self, owners: int, dt: float) -> "PoolMarginCalls":
@@ -120,10 +120,12 @@ class PoolMarginCalls:
 
     def _open_calls(self, tick: int, assessment: MarginAssessment, draws: F8) -> B1:
         short = (assessment.initial > 0) & (
-            assessment.equity < self.rule.trigger * assessment.initial
+            assessment.equity < self.rule.call_threshold * assessment.initial
         )
         opened = short & ~self.has_open_call & ~self._has_missed_call
         steps = np.ceil(-self.rule.delay * np.log1p(-draws[:, 1]) / self.dt)
-        self._will_answer = np.where(opened, draws[:, 0] < self.rule.met, self._will_answer)
+        self._will_answer = np.where(
+            opened, draws[:, 0] < self.rule.response_probability, self._will_answer
+        )
         self._answer_ticks = np.where(opened, tick + to_exact_int(steps), self._answer_ticks)
         return opened

@@ -114,7 +114,7 @@ def scale_to_equal_capital(
 ) -> EngineConfig:
     """Return the engine scaled to tie up the target in this portfolio: closed form, no search."""
     factor = 1.0 - solve_compression(measure_capital(engine, snapshots, unit), target)
-    return engine.model_copy(update={"scale": factor * engine.scale})
+    return engine.model_copy(update={"margin_multiplier": factor * engine.margin_multiplier})
 
 
 def _pool_slice(pool: list[int]) -> slice:

@@ -52,15 +52,15 @@ class EngineConfig(Component):
             "separate margin requirement of options, none = they are legs like others (component)"
         ),
     )
-    scale: float = Field(
+    margin_multiplier: float = Field(
         default=1.0,
         gt=0,
         description="multiplier of margins, to give engines equal capital (ratio)",
     )
-    kappa: float = Field(
+    compression: float = Field(
         default=0.0, lt=1, description="share by which margins are cut; negative = raised (ratio)"
     )
-    maintenance: float | None = Field(
+    maintenance_ratio: float | None = Field(
         default=None,
         ge=0,
         le=1,
@@ -126,11 +126,11 @@ class EngineConfig(Component):
 
         The requirement of options is left out.
         """
-        factor = self.scale * (1.0 - self.kappa)
+        factor = self.margin_multiplier * (1.0 - self.compression)
         return (
             self.requirement
             if factor == 1
-            else Compression(inner=self.requirement, kappa=1.0 - factor)
+            else Compression(inner=self.requirement, compression=1.0 - factor)
         )
 
     def build_engine(self, contracts: Contracts, unit: int) -> "MarginEngine":
@@ -147,13 +147,16 @@ class EngineConfig(Component):
 
         Both leave haircuts unchanged.
         """
-        bound, factor = self.requirement.bind(contracts, unit), self.scale * (1.0 - self.kappa)
+        bound, factor = (
+            self.requirement.bind(contracts, unit),
+            self.margin_multiplier * (1.0 - self.compression),
+        )
         if self.options is not None and (contracts.kind == OPTION).any():
             bound = OptionsSeparately(bound, self.options.bind(contracts, unit), contracts)
         return (
             bound
-            if factor == 1 and self.maintenance is None
-            else RescaledMargin(bound, factor, self.maintenance)
+            if factor == 1 and self.maintenance_ratio is None
+            else RescaledMargin(bound, factor, self.maintenance_ratio)
         )
 
 

@@ -215,7 +215,7 @@ def test_bad_series_are_told(tmp_path: Path, change, told: str) -> None:  # type
         (("--horizon", "0"), "--horizon: '0'"),
         (("--weights", "1,2"), "must be one each of asset0"),
         (("--engines", "nowhere.yaml"), "no such file"),
-        (("--engines", "nowhere.npz"), "engines: trained: nowhere.npz: cannot be read"),
+        (("--engines", "nowhere.npz"), "engines: model_file: nowhere.npz: cannot be read"),
     ],
 )
 def test_bad_options_are_told(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
@@ -264,7 +264,7 @@ def test_an_engine_may_be_a_file(tmp_path: Path) -> None:
         window=100,
     )
     np.testing.assert_array_equal(ours.margin, named.margin)
-    path.write_text(path.read_text() + "kappa: 0.2\nscale: 1.5\n")
+    path.write_text(path.read_text() + "compression: 0.2\nscale: 1.5\n")
     (turned,) = backtest_engines(
         parse_engines([str(path)], EngineDefaults(100)),
         read_return_series(saved(tmp_path, frame())),

@@ -29,7 +29,7 @@ from sim.margin.wrappers.stressed import StressWeight
 
 RUNNER = CliRunner()
 MODEL = "{kind: filtered, window: 3600, least: 1800, seed: 10, decay: 0.97}"
-TAIL = f"{{kind: tail, level: 0.98, every: 60, horizon: 300, opening: 0.03, model: {MODEL}}}"
+TAIL = f"{{kind: tail, level: 0.98, every: 60, horizon: 300, opening_rate: 0.03, model: {MODEL}}}"
 RULE = f"venues.0.engine.requirement={{kind: stressed, every: 60, inner: {TAIL}}}"
 FALL = [
     "stresses.0.at=5400",
@@ -71,7 +71,8 @@ def test_dials_of_an_engine_are_part_of_its_backtest(tmp_path: Path) -> None:
     """Compressed by 30% and scaled by 1.5: recorded margins are the dialled ones, and so is the path beside them."""
     short = [RULE, *FALL, "duration=5400", "stresses=[]"]
     turned = execute_run(
-        load_run("flash_crash", [*short, "venues.0.engine.kappa=0.3"]), out=tmp_path / "turned"
+        load_run("flash_crash", [*short, "venues.0.engine.compression=0.3"]),
+        out=tmp_path / "turned",
     )
     plain = execute_run(load_run("flash_crash", short), out=tmp_path / "plain")
     one, other = (backtest_run(ran.folder) for ran in (turned, plain))
@@ -96,7 +97,7 @@ def test_figures_are_those_of_the_same_tests_on_the_same_returns(result: Path) -
                 "model": {"kind": "filtered", "window": 60 * DAY, "least": 30 * DAY, "seed": 10},
                 "level": 0.98,
             }
-            | {"horizon": 5 * DAY, "opening": 0.03}
+            | {"horizon": 5 * DAY, "opening_rate": 0.03}
         )
     )
     series = ReturnSeries(("a",), np.empty(0, dtype="datetime64[D]"), moves[:, None])

@@ -300,7 +300,9 @@ class TestArbitrageurs:
 
     def test_an_exit_above_an_entry_is_refused(self) -> None:
         with pytest.raises(ValidationError, match="must be below enter"):
-            Arbitrageurs(venue="alpha", spot_venue="beta", count=1, enter=10.0, exit=8.0)
+            Arbitrageurs(
+                venue="alpha", spot_venue="beta", count=1, entry_threshold=10.0, exit_threshold=8.0
+            )
 
 
 class TestFund:

@@ -129,7 +129,7 @@ class TestHeadroom:
 
     def test_more_dispositions_than_members_are_refused(self) -> None:
         with pytest.raises(ValidationError, match="lower one"):
-            CapitalPolicy(trims=0.7, tops_up=0.4)
+            CapitalPolicy(trim_probability=0.7, top_up_probability=0.4)
 
     def test_a_rise_in_initial_margin_shrinks_new_entries(self) -> None:
         """AGT-7 by AGT-1: whoever wished more than the engine now admits takes what it admits, at any ε."""
@@ -138,7 +138,7 @@ class TestHeadroom:
             crowd = NoiseTraders(
                 venue="alpha",
                 count=500,
-                entries=1e9,
+                entries_per_day=1e9,
                 leverage=20.0,
                 leverage_sigma=0.0,
                 elasticity=0.0,
@@ -166,18 +166,24 @@ class TestHedging:
             "venue": "x",
             "wealth": 1000.0,
             "wealth_sigma": 0.0,
-            "entries": 0.0,
+            "entries_per_day": 0.0,
         }
         crowd |= {
             "leverage": 9.0,
             "leverage_sigma": 0.1,
             "elasticity": 0.0,
-            "initially_in": 1.0,
+            "initial_entry_share": 1.0,
             "warm_up": 300.0,
         }
-        crowd |= {"hold": 1e9, "long_share": 1.0, "instruments": ["BTC-PERP"]}
+        crowd |= {"holding_time": 1e9, "long_share": 1.0, "instruments": ["BTC-PERP"]}
         crowd |= {
-            "capital": {"reaction": 120.0, "headroom": 0.3, "trims": 0.0, "tops_up": 0.0} | capital
+            "capital": {
+                "reaction": 120.0,
+                "margin_buffer": 0.3,
+                "trim_probability": 0.0,
+                "top_up_probability": 0.0,
+            }
+            | capital
         }
         makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 1e7}
         rules = config(
@@ -228,9 +234,9 @@ class TestHedging:
         crowd = NoiseTraders(
             venue="alpha",
             count=COUNT,
-            hold=1e-3,
+            holding_time=1e-3,
             instruments=["BTC-PERP"],
-            capital=CapitalPolicy(hedges=0.1),
+            capital=CapitalPolicy(hedge_probability=0.1),
         )
         account = SETTING._replace(
             contracts=SETTING.contracts._replace(underlying=np.array([0, 0, 0, 1, 0]))
@@ -293,12 +299,23 @@ class TestComingAndGoing:
             "wealth": 500.0,
             "wealth_sigma": 0.0,
         }
-        crowd |= {"leverage": 15.0, "elasticity": 0.0, "entries": 300.0, "hold": 600.0}
+        crowd |= {
+            "leverage": 15.0,
+            "elasticity": 0.0,
+            "entries_per_day": 300.0,
+            "holding_time": 600.0,
+        }
         rules = config(
             venue(fees={"taker": 0.0005}), steps=400, process={"kind": "gbm", "volatility": 1.0}
         )
         makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 1e5}
-        busy = {"renewal": 600.0, "ruin": 0.3, "headroom": None, "success": 1.01, "taking": 60.0}
+        busy = {
+            "replacement_time": 600.0,
+            "bankruptcy_threshold": 0.3,
+            "margin_buffer": None,
+            "withdrawal_threshold": 1.01,
+            "withdrawal_time": 60.0,
+        }
         drained, renewed = (
             ran(build(rules, [crowd | {"capital": capital}, makers]), 400)
             for capital in (None, busy)
@@ -329,16 +346,16 @@ class TestMarginCalls:
             "venue": "x",
             "wealth": 1000.0,
             "wealth_sigma": 0.0,
-            "entries": 0.0,
+            "entries_per_day": 0.0,
         }
         crowd |= {
             "leverage": 15.0,
             "leverage_sigma": 0.1,
             "elasticity": 0.0,
-            "initially_in": 1.0,
+            "initial_entry_share": 1.0,
             "warm_up": 300.0,
         }
-        crowd |= {"hold": 1e9, "long_share": 0.6, "capital": {"reaction": 300.0} | capital}
+        crowd |= {"holding_time": 1e9, "long_share": 0.6, "capital": {"reaction": 300.0} | capital}
         makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 1e6}
         rules = config(
             venue(calls=calls),
@@ -349,7 +366,7 @@ class TestMarginCalls:
         return ran(build(rules, [crowd, makers]), 60)
 
     def test_top_ups_and_calls_draw_on_one_wealth(self) -> None:
-        calls = {"met": 1.0, "delay": 600.0, "outside": 0.3}
+        calls = {"response_probability": 1.0, "delay": 600.0, "outside_multiple": 0.3}
         market = self.run(calls, headroom=0.3, trims=0.0, tops_up=0.5, outside=10.0)
         steps, means = market.recorder.frames()["venues"], market.venues[0].outside_wealth[:100]
         assert steps["calls_met"].sum() > 0
@@ -363,12 +380,12 @@ class TestMarginCalls:
     def test_calls_that_never_open_change_no_byte(self, outside: float) -> None:
         """MAR-4: neither top-ups, nor newcomers, nor the fund that is kept at its share are bounded before a call."""
         capital = {
-            "headroom": 1.5,
+            "margin_buffer": 1.5,
             "reaction": 300.0,
-            "trims": 0.2,
-            "tops_up": 0.6,
-            "renewal": 300.0,
-            "ruin": 0.5,
+            "trim_probability": 0.2,
+            "top_up_probability": 0.6,
+            "replacement_time": 300.0,
+            "bankruptcy_threshold": 0.5,
         }
         crowd = {
             "kind": "traders",
@@ -379,17 +396,17 @@ class TestMarginCalls:
             "elasticity": 0.0,
         }
         crowd |= {
-            "initially_in": 1.0,
+            "initial_entry_share": 1.0,
             "warm_up": 300.0,
-            "entries": 200.0,
-            "hold": 600.0,
+            "entries_per_day": 200.0,
+            "holding_time": 600.0,
             "capital": capital,
         }
         makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 1e6}
         fund = {"kind": "insurance_fund", "venue": "x", "wealth": 500.0, "share": 0.05}
         process = {"kind": "gbm", "volatility": 0.3}
         found = []
-        for calls in (None, {"trigger": 1e-9, "outside": outside}):
+        for calls in (None, {"call_threshold": 1e-9, "outside_multiple": outside}):
             market = ran(
                 build(config(venue(calls=calls), steps=60, process=process), [crowd, makers, fund]),
                 60,
@@ -413,23 +430,24 @@ class TestMarginCalls:
             "venue": "x",
             "wealth": 1000.0,
             "leverage": 5.0,
-            "initially_in": 1.0,
+            "initial_entry_share": 1.0,
         }
         makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 1e6}
         fund = {"kind": "insurance_fund", "venue": "x", "wealth": 500.0, "share": 0.05}
         market = ran(
-            build(config(venue(calls={"outside": 2.0}), steps=30), [crowd, makers, fund]), 30
+            build(config(venue(calls={"outside_multiple": 2.0}), steps=30), [crowd, makers, fund]),
+            30,
         )
         assert market.venues[0].outside_wealth[103] == 2 * 500_00
 
     def test_newcomers_bring_an_outside_wealth_of_their_own(self) -> None:
-        calls = {"met": 1.0, "delay": 0.0, "outside": 0.3}
+        calls = {"response_probability": 1.0, "delay": 0.0, "outside_multiple": 0.3}
         market = self.run(calls, headroom=None, ruin=0.99, renewal=60.0)
         assert market.recorder.frames()["venues"]["deposits"].sum() > 0
         assert (market.venues[0].outside_wealth[:100] >= 0).all()
 
     def test_who_misses_a_call_may_trim_and_is_liquidated_less(self) -> None:
-        calls = {"met": 0.0, "delay": 0.0}
+        calls = {"response_probability": 0.0, "delay": 0.0}
         idle, busy = (self.run(calls, trims=share, tops_up=0.0) for share in (0.0, 1.0))
         frames = [market.recorder.frames() for market in (idle, busy)]
         assert min(each["venues"]["calls_missed"].sum() for each in frames) > 0

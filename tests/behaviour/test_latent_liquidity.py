@@ -18,7 +18,7 @@ def latent(count: int, **fields: object) -> LatentLiquidity:
         "count": count,
         "instruments": ("BTC-PERP",),
         "lifetime": NEVER,
-        "pause": NEVER,
+        "return_time": NEVER,
     }
     population = LatentLiquidity.model_validate(plain | fields)
     population.start(SETTING, np.random.default_rng(5).random((count, 2)))
@@ -115,7 +115,7 @@ def test_the_price_eats_a_v_into_the_book() -> None:
     """A still price keeps depth uniform; after half a day of 10 bp a minute it rises with distance."""
     edges = np.linspace(0, 0.02, 5)
     steps = np.random.default_rng(8).normal(0, 0.001, 400)
-    fields = {"lifetime": 43_200.0, "pause": 3600.0, "reach": 0.05}
+    fields = {"lifetime": 43_200.0, "return_time": 3600.0, "price_range": 0.05}
     still = density(latent(8_000, **fields), np.ones(2), edges)
     moved = density(latent(8_000, **fields), np.exp(np.cumsum(steps)), edges)
     assert still == pytest.approx(np.full(4, still.mean()), rel=0.1)

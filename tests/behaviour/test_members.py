@@ -19,10 +19,10 @@ CROWD = {
     "count": 60,
     "venue": "x",
     "wealth": 1000.0,
-    "initially_in": 0.5,
+    "initial_entry_share": 0.5,
     "warm_up": 600.0,
 }
-CROWD |= {"entries": 200.0, "hold": 1200.0, "leverage": 5.0}
+CROWD |= {"entries_per_day": 200.0, "holding_time": 1200.0, "leverage": 5.0}
 PEOPLE = [
     CROWD,
     {

@@ -88,8 +88,8 @@ class TestTracker:
 @pytest.mark.parametrize("kind", TYPES)
 def test_every_type_holds_takes_profit_stops_and_leaves_whole(kind: str) -> None:
     """The machinery is one: nobody re-targets what is held, exits are whole."""
-    position, quiet = holding(50, 40, -4), {"entries": 1e9, "hold": 1e12}
-    quiet |= {"exit": -1e9} if kind == "carry" else {}
+    position, quiet = holding(50, 40, -4), {"entries_per_day": 1e9, "holding_time": 1e12}
+    quiet |= {"exit_threshold": -1e9} if kind == "carry" else {}
     held = accounts(50, 1e9, position, entry=(position * 50_000 / 0.5 * 5).astype(np.int64))
     assert not len(walk_held(people(kind, 50, **quiet), held, 1.0).owner)
     for limit, price in (("take_profit", 1.03), ("stop", 0.97)):
@@ -120,7 +120,7 @@ def walk_held(population: LeveragedPopulation, held: AccountView, move: float) -
 @pytest.mark.parametrize("elasticity", [0.0, 0.5, 1.0])
 def test_every_type_answers_the_engine_by_its_elasticity(kind: str, elasticity: float) -> None:
     """AGT-1, the ε: four times the leverage admitted is 4 ** ε times the size."""
-    fields = {"entries": 1e6, "elasticity": elasticity, "cap": 1.0, "slippage": 0.0}
+    fields = {"entries_per_day": 1e6, "elasticity": elasticity, "cap": 1.0, "slippage": 0.0}
     fields |= {"kelly": {"fraction": 0.1, "belief_sigma": 2.0, "least": 0.0}}.get(
         kind, {"leverage": 1.0}
     )
@@ -214,7 +214,7 @@ class TestKelly:
 class TestCarry:
     """A basis of 1% that closes in a week pays 52% a year."""
 
-    QUICK: dict[str, Any] = {"entries": 1e9, "carry_half_life": 1.0}  # noqa: RUF012
+    QUICK: dict[str, Any] = {"entries_per_day": 1e9, "carry_half_life": 1.0}  # noqa: RUF012
 
     @pytest.mark.parametrize(("basis", "side"), [(0.01, -1), (-0.01, 1)])
     def test_they_take_the_side_that_is_paid(self, basis: float, side: int) -> None:
@@ -253,7 +253,9 @@ class TestCarry:
 
     def test_an_exit_above_the_entry_is_refused(self) -> None:
         with pytest.raises(ValidationError, match="must be below enter"):
-            CarryTraders(venue="alpha", spot_venue="beta", count=1, enter=0.1, exit=0.2)
+            CarryTraders(
+                venue="alpha", spot_venue="beta", count=1, entry_threshold=0.1, exit_threshold=0.2
+            )
 
     def test_spot_left_naked_by_force_is_unwound(self) -> None:
         orders = ask(people("carry", 20), outlook(), accounts(20, 1e9, holding(20, 0, 5)))
@@ -274,22 +276,22 @@ class TestCarry:
             "count": 20,
             "venue": "x",
             "spot_venue": "outside",
-            "entries": 200.0,
-            "enter": 0.01,
+            "entries_per_day": 200.0,
+            "entry_threshold": 0.01,
         }
         carry |= {
             "leverage": 8.0,
             "spot_share": 0.9,
             "carry_half_life": 60.0,
             "elasticity": 0.0,
-            "reverse": False,
+            "can_short_spot": False,
         }
         crowd = {
             "kind": "traders",
             "count": 100,
             "venue": "x",
             "long_share": 0.9,
-            "initially_in": 0.9,
+            "initial_entry_share": 0.9,
             "elasticity": 0,
         }
         makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 3e5}

@@ -76,7 +76,12 @@ def baseline(traders: int, steps: int, instruments: int = 1, **rules_of_all: Any
         "reference_leverage": 40,
         "elasticity": 1,
     }
-    habits = {"entries": 2, "hold": 93_600, "initially_in": 0.6, "warm_up": 7_200}
+    habits = {
+        "entries_per_day": 2,
+        "holding_time": 93_600,
+        "initial_entry_share": 0.6,
+        "warm_up": 7_200,
+    }
     people = [
         {"kind": "traders", "count": traders, **wishes, **habits, **here},
         {
@@ -84,7 +89,7 @@ def baseline(traders: int, steps: int, instruments: int = 1, **rules_of_all: Any
             "count": 6,
             "wealth": 1_500_000 * scale,
             "half_spread": 2,
-            "inventory": 4,
+            "max_inventory": 4,
             **here,
         },
         {

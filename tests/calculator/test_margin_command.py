@@ -87,7 +87,7 @@ def test_breakdowns_add_up(name: str) -> None:
 
 def test_wrapped_and_dialled_scenarios_still_tell_their_worst() -> None:
     wrapped = {
-        "requirement": {"kind": "compressed", "kappa": 0.2, "inner": {"kind": "span"}},
+        "requirement": {"kind": "compressed", "compression": 0.2, "inner": {"kind": "span"}},
         "scale": 2,
     }
     account = judged("hedged_basis", "mine", own={"mine": wrapped})
@@ -332,7 +332,12 @@ def test_options_are_netted_in_hedge_mode_too() -> None:
     }
     listed = [{"name": "O", "underlying": "B", "max_price": 1e6} | option]
     held = [{"instrument": "O", "quantity": quantity} for quantity in (2, -1)]
-    changed = {"instruments": listed, "positions": held, "vols": {"O": 0.5}, "mode": "hedge"}
+    changed = {
+        "instruments": listed,
+        "positions": held,
+        "volatilities": {"O": 0.5},
+        "mode": "hedge",
+    }
     account = entered((1, 60_000), engine="hyperliquid", **changed)
     assert account.parts[0].book.position.tolist() == [[100]]
 
@@ -486,11 +491,11 @@ BASE = {
             "instruments.1: no implied volatility of 'C', give",
         ),
         (
-            {"instruments": f"[{PERP}, {CALL}]", "seconds": "9", "vols": "{C: 0.5}"},
+            {"instruments": f"[{PERP}, {CALL}]", "seconds": "9", "volatilities": "{C: 0.5}"},
             "instruments.1.expiry: 9, 'C' has",
         ),
         (
-            {"instruments": f"[{PERP}, {CALL}]", "vols": "{C: -0.5}"},
+            {"instruments": f"[{PERP}, {CALL}]", "volatilities": "{C: -0.5}"},
             "vols.C: -0.5, must be above 0",
         ),
         (

@@ -78,7 +78,7 @@ def portfolio(seed: int) -> dict[str, Any]:
         "underlyings": underlyings,
         "instruments": listed,
         "positions": held,
-        "vols": vols,
+        "volatilities": vols,
         "cash": 10.0,
     }
 
@@ -177,7 +177,7 @@ def butterfly(below: float, wing: float, cash: float, hours: float = 0.25) -> di
         "underlyings": underlyings,
         "instruments": legs,
         "positions": held,
-        "vols": vols,
+        "volatilities": vols,
         "cash": cash,
     }
 
@@ -250,7 +250,7 @@ def test_scenarios_are_found_within_wrappers_and_sums() -> None:
     span = {"kind": "span"}
     wrapped = {
         "kind": "compressed",
-        "kappa": 0.1,
+        "compression": 0.1,
         "inner": {"kind": "sum", "parts": [{"kind": "gap"}, span]},
     }
     raw = butterfly(0.3, 900, 450)

@@ -261,7 +261,7 @@ def test_another_engine_is_compared_at_equal_capital_and_compression(
 ) -> None:
     """Before, a preset was taken as packaged: at another capital, without the run's κ, and in short runs a constant."""
     config, frames = cases.read_run(result)
-    own = config.venues[0].engine.model_copy(update={"kappa": kappa})
+    own = config.venues[0].engine.model_copy(update={"compression": kappa})
     venues = config.venues[0].model_copy(update={"engine": own}), *config.venues[1:]
     config = config.model_copy(update={"venues": venues})
     case, seen = cases.select_cascade(config, frames, 1), []

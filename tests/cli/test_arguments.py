@@ -215,13 +215,13 @@ def test_casts_are_held_where_floats_are_exact() -> None:
 
 
 EXTREMES = [
-    "populations.0.capital.headroom=1e300",
+    "populations.0.capital.margin_buffer=1e300",
     "populations.0.warm_up=1e300",
-    "populations.2.refresh=1e300",
+    "populations.2.refresh_time=1e300",
 ]
 EXTREMES += [
-    "venues.0.engine.scale=1e300",
-    "populations.0.initially_in=1e-300",
+    "venues.0.engine.margin_multiplier=1e300",
+    "populations.0.initial_entry_share=1e-300",
     "populations.0.capital.reaction=1e-300",
 ]
 
@@ -281,6 +281,4 @@ def test_runs_that_a_study_adds_are_announced(capsys: pytest.CaptureFixture[str]
         counter.count_job()
         counter.add_jobs(range(28))
         counter.add_jobs([])
-    assert capsys.readouterr().err.splitlines()[1:] == [
-        "study: 28 more runs to refine the result"
-    ]
+    assert capsys.readouterr().err.splitlines()[1:] == ["study: 28 more runs to refine the result"]

@@ -44,6 +44,10 @@ UNPRICED = [
 GROUPS = "venues.0.engine.netting={kind: groups, groups: [[BTC-PERP], [%s]]}"
 
 CONFIGURATIONS: list[tuple[str, list[str]]] = [
+    # renamed in 0.3
+    ("venues.0.engine.kappa=0.3", ["venues.0.engine.kappa: was renamed, write compression"]),
+    ("venues.0.engine.scale=2", ["venues.0.engine.scale: was renamed, write margin_multiplier"]),
+    ("populations.0.hold=60", ["populations.0.hold: was renamed, write holding_time"]),
     # misspelt
     ("sede=3", ["sede: unknown key (did you mean 'seed'?)"]),
     (
@@ -58,7 +62,7 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
         ],
     ),
     (
-        "venues.0.engine.requirement={kind: compressed, kappa: 0.3, inner: {}}",
+        "venues.0.engine.requirement={kind: compressed, compression: 0.3, inner: {}}",
         ["venues.0.engine.requirement.inner.kind: missing, must be one of tiered, "],
     ),
     # kinds that have no market yet, and terms that do not fit
@@ -89,9 +93,9 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
         ["underlyings.0.process.start: '15.9.2008', must be a date such as 2008-09-15 (first day"],
     ),
     (
-        "venues.0.engine.requirement={kind: compressed, kappa: 1, inner: {kind: tiered}}",
+        "venues.0.engine.requirement={kind: compressed, compression: 1, inner: {kind: tiered}}",
         [
-            "venues.0.engine.requirement.kappa: 1, must be less than 1 (share by which margins are cut"
+            "venues.0.engine.requirement.compression: 1, must be less than 1 (share by which margins are cut"
         ],
     ),
     (

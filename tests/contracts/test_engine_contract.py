@@ -129,8 +129,8 @@ def test_a_preset_keeps_the_promises_of_its_kind(config: EngineConfig, seed: int
 def test_the_dial_scales_exactly(config: EngineConfig, seed: int, kappa: float) -> None:
     """Margins times 1 - kappa; haircuts are not margins."""
     _, book = world(seed)
-    whole, cut = built(config, book), built(config.model_copy(update={"kappa": kappa}), book)
-    factor = config.scale * (1.0 - kappa)
+    whole, cut = built(config, book), built(config.model_copy(update={"compression": kappa}), book)
+    factor = config.margin_multiplier * (1.0 - kappa)
     plain = built(config.model_copy(update={"scale": 1.0}), book).requirement.compute_margins(book)
     equal(cut.requirement.compute_margins(book), Margins(*(factor * column for column in plain)))
     equal(cut.valuation.compute_haircuts(book), whole.valuation.compute_haircuts(book))

@@ -32,7 +32,7 @@ def step(
 
 
 def test_a_call_opens_below_the_trigger_and_restores_initial() -> None:
-    calls = MarginCalls(trigger=0.8, met=1.0, delay=0.0).build_calls(4, DT)
+    calls = MarginCalls(call_threshold=0.8, response_probability=1.0, delay=0.0).build_calls(4, DT)
     got = step(calls, 0, risk([120, 80, 79, 0], [100, 100, 100, 0]))
     assert got.opened.tolist() == got.met.tolist() == [False, False, True, False]
     assert got.deposits.tolist() == [0, 0, 21, 0]
@@ -41,7 +41,7 @@ def test_a_call_opens_below_the_trigger_and_restores_initial() -> None:
 
 
 def test_the_answer_comes_after_its_delay_and_covers_what_is_lacking_then() -> None:
-    calls = MarginCalls(met=1.0, delay=600.0).build_calls(1, DT)
+    calls = MarginCalls(response_probability=1.0, delay=600.0).build_calls(1, DT)
     draw = (0.5, 1 - np.exp(-0.25))  # 0.25 of the mean = 150 s = 3 steps, rounded up
     assert step(calls, 5, risk([90]), draw).opened[0]
     for tick in (6, 7):
@@ -56,13 +56,13 @@ def test_the_answer_comes_after_its_delay_and_covers_what_is_lacking_then() -> N
 
 @pytest.mark.parametrize(("at_opening", "later"), [(0.2, 0.9), (0.9, 0.2)])
 def test_whether_a_call_is_met_is_drawn_when_it_opens(at_opening: float, later: float) -> None:
-    calls = MarginCalls(met=0.5, delay=60.0).build_calls(1, DT)
+    calls = MarginCalls(response_probability=0.5, delay=60.0).build_calls(1, DT)
     step(calls, 0, risk([90]), (at_opening, 0.5))
     assert step(calls, 1, risk([90]), (later, 0.5)).met[0] == (at_opening < 0.5)
 
 
 def test_a_missed_call_is_not_repeated_until_initial_is_covered() -> None:
-    calls = MarginCalls(met=0.5, delay=0.0).build_calls(1, DT)
+    calls = MarginCalls(response_probability=0.5, delay=0.0).build_calls(1, DT)
     assert step(calls, 0, risk([90]), (0.5, 0.0)).missed[0]
     again = step(calls, 1, risk([80]), (0.0, 0.0))
     assert [column[0] for column in again] == [0, False, False, False, False]
@@ -71,14 +71,14 @@ def test_a_missed_call_is_not_repeated_until_initial_is_covered() -> None:
 
 
 def test_who_cannot_bring_the_whole_brings_nothing() -> None:
-    calls = MarginCalls(met=1.0, delay=0.0).build_calls(2, DT)
+    calls = MarginCalls(response_probability=1.0, delay=0.0).build_calls(2, DT)
     got = calls.advance_tick(0, risk([90, 90]), np.zeros((2, N_CALL_DRAWS)), np.array([9, 10]))
     assert got.missed.tolist() == [True, False]
     assert got.deposits.tolist() == [0, 10]
 
 
 def test_a_call_lapses_when_the_market_or_a_close_out_restores_initial() -> None:
-    calls = MarginCalls(met=1.0, delay=6000.0).build_calls(2, DT)
+    calls = MarginCalls(response_probability=1.0, delay=6000.0).build_calls(2, DT)
     assert step(calls, 0, risk([90, 90]), (0.0, 0.9)).opened.all()
     got = step(calls, 1, risk([100, 0], [100, 0]), (0.0, 0.9))
     assert got.lapsed.all()
@@ -86,7 +86,7 @@ def test_a_call_lapses_when_the_market_or_a_close_out_restores_initial() -> None
 
 
 def test_wealth_outside_is_a_multiple_of_the_start() -> None:
-    assert MarginCalls(outside=1.5).outside_wealth(np.array([0, 3, 10**12])).tolist() == [
+    assert MarginCalls(outside_multiple=1.5).outside_wealth(np.array([0, 3, 10**12])).tolist() == [
         0,
         4,
         1_500_000_000_000,
@@ -105,7 +105,7 @@ def test_every_call_ends_once_and_draws_are_addressed(
 ) -> None:
     """Opened = met + missed + lapsed + pending; deposits stay within wealth; a row's fate is its own."""
     rule, owners, streams = (
-        MarginCalls(met=met, trigger=trigger, delay=delay),
+        MarginCalls(response_probability=met, call_threshold=trigger, delay=delay),
         12,
         RandomStreams(seed),
     )
@@ -133,7 +133,7 @@ def test_every_call_ends_once_and_draws_are_addressed(
 
 def test_share_met_and_mean_delay_are_as_configured() -> None:
     owners, streams = 4000, RandomStreams(7)
-    calls = MarginCalls(met=0.3, delay=3000.0).build_calls(owners, DT)
+    calls = MarginCalls(response_probability=0.3, delay=3000.0).build_calls(owners, DT)
     answered, met, waited = np.zeros(owners, dtype=bool), 0, 0
     for tick in range(1000):
         draws = streams.draw_uniform("calls", tick, owners, N_CALL_DRAWS)

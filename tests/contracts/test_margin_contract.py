@@ -74,10 +74,10 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     ],
     "sum": [{"parts": [TIERED, {"kind": "liquidity"}, {"kind": "gap"}, {"kind": "wrong_way"}]}],
     "concentration": [{"threshold": 0.0, "least": 1}],
-    "scaled": [{"inner": TAIL, "reference": 0.2, "half_life": 600, "power": 1.5}],
+    "scaled": [{"inner": TAIL, "reference": 0.2, "half_life": 600, "exponent": 1.5}],
     "avsl_inspired": [{"inner": TIERED, "reference": 0.2, "half_life": 600}],
     "liquidation_buffer": [{"inner": TIERED, "participation": 0.01}],
-    "standard_options": [{}, {"least": 0.05, "keep": 0.2}],
+    "standard_options": [{}, {"least": 0.05, "maintenance_share": 0.2}],
     "per_contract": [
         {"initial": 12_000, "maintenance": 10_900},
         {
@@ -87,7 +87,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
             "instruments": {"i1": {"initial": 9, "maintenance": 9}},
         },
     ],
-    "compressed": [{"inner": TIERED, "kappa": kappa} for kappa in (0.0, 0.3, -0.5)],
+    "compressed": [{"inner": TIERED, "compression": kappa} for kappa in (0.0, 0.3, -0.5)],
 }
 
 
@@ -134,8 +134,8 @@ def test_every_requirement_keeps_every_law(rule: RequirementComponent, law: Law,
 def test_parts_add_up_to_margins(rule: RequirementComponent, seed: int) -> None:
     """Of any requirement, of a wrapper around two of the same, and as dials have it."""
     _, book = world(seed)
-    twice = RequirementSum(parts=(rule, Compression(inner=rule, kappa=0.25)))
-    dialled = EngineConfig(requirement=rule, scale=1.5, maintenance=0.6).bind(
+    twice = RequirementSum(parts=(rule, Compression(inner=rule, compression=0.25)))
+    dialled = EngineConfig(requirement=rule, margin_multiplier=1.5, maintenance_ratio=0.6).bind(
         book.market.contracts, UNIT
     )
     for requirement in (bound(rule, book), bound(twice, book), dialled):
@@ -204,7 +204,7 @@ def test_what_is_unlearnt_names_the_engine_and_remedies_that_work() -> None:
 def test_compression_scales_exactly(rule: RequirementComponent, seed: int, kappa: float) -> None:
     _, book = world(seed)
     compressed = TypeAdapter(AnyRequirement).validate_python(
-        {"kind": "compressed", "inner": rule, "kappa": kappa}
+        {"kind": "compressed", "inner": rule, "compression": kappa}
     )
     whole, part = bound(rule, book), bound(compressed, book)
     free = book._replace(leverage=np.full(book.leverage.shape, np.inf))

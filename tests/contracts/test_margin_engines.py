@@ -390,7 +390,7 @@ def test_highest_leverage() -> None:
 
 def test_ladders_of_strangers_are_refused() -> None:
     config = EngineConfig.model_validate(
-        {"requirement": {"kind": "compressed", "kappa": 0.1, "inner": TIERED}}
+        {"requirement": {"kind": "compressed", "compression": 0.1, "inner": TIERED}}
     )
     assert config.build_pools(contracts_of(np.random.default_rng(0), 2, 1)) == [[0, 1]]
     with pytest.raises(ConfigError, match="'i1' is not an instrument"):
@@ -422,8 +422,8 @@ class Late(TieredRequirement):
 def test_plugins_may_register_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
     nested = {
         "kind": "compressed",
-        "kappa": 0.1,
-        "inner": {"kind": "compressed", "kappa": 0.2, "inner": {"kind": "late"}},
+        "compression": 0.1,
+        "inner": {"kind": "compressed", "compression": 0.2, "inner": {"kind": "late"}},
     }
     with pytest.raises(ValidationError, match="'late'"):
         EngineConfig.model_validate({"requirement": nested})
@@ -436,7 +436,11 @@ def test_plugins_may_register_at_any_time(monkeypatch: pytest.MonkeyPatch) -> No
 def test_all_mistakes_are_told_at_once() -> None:
     wrong = {
         "netting": {"kind": "crossed"},
-        "requirement": {"kind": "compressed", "kappa": 2, "inner": {"kind": "tiered", "ratio": 1}},
+        "requirement": {
+            "kind": "compressed",
+            "compression": 2,
+            "inner": {"kind": "tiered", "ratio": 1},
+        },
         "delay": 1,
     }
     with pytest.raises(ValidationError) as caught:
@@ -444,7 +448,7 @@ def test_all_mistakes_are_told_at_once() -> None:
     places = {".".join(map(str, error["loc"])) for error in caught.value.errors()}
     assert places == {
         "netting",
-        "requirement.compressed.kappa",
+        "requirement.compressed.compression",
         "requirement.compressed.inner.tiered.ratio",
         "delay",
     }

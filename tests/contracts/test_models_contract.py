@@ -22,7 +22,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "ewma": {"seed": 20},
     "covariance": {"window": 120},
     "student_t": {"window": 120, "seed": 20},
-    "garch": {"window": 120, "refit": 60},
+    "garch": {"window": 120, "refit_interval": 60},
 }
 ES = TailSpec("es", 0.95, "linear")
 

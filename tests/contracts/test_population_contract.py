@@ -18,18 +18,18 @@ REQUIRED: dict[str, dict[str, object]] = {
     "metaorder": {"quantity": 500},
 }
 CAPITAL = {
-    "headroom": 1.0,
+    "margin_buffer": 1.0,
     "reaction": 60.0,
-    "ruin": 0.9,
-    "renewal": 60.0,
-    "success": 1.1,
-    "taking": 60.0,
+    "bankruptcy_threshold": 0.9,
+    "replacement_time": 60.0,
+    "withdrawal_threshold": 1.1,
+    "withdrawal_time": 60.0,
 }
 TRADING = {
-    "entries": 2000.0,
-    "hold": 60.0,
-    "initially_in": 0.5,
-    "stop": 0.01,
+    "entries_per_day": 2000.0,
+    "holding_time": 60.0,
+    "initial_entry_share": 0.5,
+    "stop_loss": 0.01,
     "take_profit": 0.01,
     "capital": CAPITAL,
 }
@@ -39,8 +39,8 @@ BUSY = {
     "trend": TRADING | {"threshold": 0.0},
     "kelly": TRADING | {"least": 0.0},
     "carry": TRADING | {"carry_half_life": 1.0},
-    "makers": {"refresh": 120.0},
-    "latent_liquidity": {"reach": 0.05, "lifetime": 120.0, "pause": 60.0},
+    "makers": {"refresh_time": 120.0},
+    "latent_liquidity": {"price_range": 0.05, "lifetime": 120.0, "return_time": 60.0},
 }
 
 

@@ -47,7 +47,7 @@ FREE = {
     "perp_initial": 0,
     "option_maintenance": 0,
     "option_initial": 0,
-    "unsure": 0,
+    "doubt_factor": 0,
 }
 
 SETTINGS: dict[str, dict[str, Any]] = {

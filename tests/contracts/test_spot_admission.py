@@ -31,7 +31,7 @@ ADD_UP: list[dict[str, Any]] = [
     {"kind": "lognormal", "sigma": 0.6, "slippage": 0.001},
     {"kind": "size_weighted"},
     {"kind": "sum", "parts": [TIERED, {"kind": "concentration"}, {"kind": "liquidity"}]},
-    {"kind": "compressed", "inner": TIERED, "kappa": 0.3},
+    {"kind": "compressed", "inner": TIERED, "compression": 0.3},
     {"kind": "clocked", "inner": TIERED},
     {"kind": "liquidation_buffer", "inner": TIERED},
 ]
@@ -40,7 +40,7 @@ DO_NOT: list[dict[str, Any]] = [
     {"kind": "sum", "parts": [TIERED, {"kind": "gap"}]},
     {"kind": "sum", "parts": [TIERED, {"kind": "wrong_way"}]},
     {"kind": "scaled", "inner": TIERED},
-    {"kind": "compressed", "inner": {"kind": "span"}, "kappa": 0.3},
+    {"kind": "compressed", "inner": {"kind": "span"}, "compression": 0.3},
 ]
 
 

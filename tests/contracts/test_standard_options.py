@@ -112,7 +112,7 @@ def test_two_books_together_ask_no_more_than_apart(seed: int) -> None:
     """Longs and shorts of one option cancel; nothing else does."""
     rng, book = world(seed)
     other = account_book(rng, book.market, len(book.position))
-    requirement = StandardOptions(keep=0.12).bind(book.market.contracts, UNIT)
+    requirement = StandardOptions(maintenance_share=0.12).bind(book.market.contracts, UNIT)
     whole = requirement.compute_margins(book._replace(position=book.position + other.position))
     for joint, one, two in zip(
         whole, requirement.compute_margins(book), requirement.compute_margins(other), strict=True

@@ -19,7 +19,7 @@ from sim.margin.engine import EngineConfig
 from sim.margin.valuations.brackets import CollateralBracket, compute_counted_share
 from sim.types import PERPETUAL, SPOT, Exposure, Margins
 
-STEPS = [{"cap": 1e3, "counted": 0.9}, {"cap": 1e6, "counted": 0.1}]
+STEPS = [{"cap": 1e3, "counted_share": 0.9}, {"cap": 1e6, "counted_share": 0.1}]
 SETTINGS: list[dict[str, Any]] = [
     {"kind": "cash"},
     {
@@ -31,10 +31,11 @@ SETTINGS: list[dict[str, Any]] = [
     {
         "kind": "brackets",
         "brackets": {
-            n: [{"cap": 1e3, "counted": 0.9}, {"cap": 1e6, "counted": 0.1}] for n in ("ALT", "i0")
+            n: [{"cap": 1e3, "counted_share": 0.9}, {"cap": 1e6, "counted_share": 0.1}]
+            for n in ("ALT", "i0")
         },
     },
-    {"kind": "dynamic", "priced_by": {"ALT": "i0"}},
+    {"kind": "dynamic", "price_instruments": {"ALT": "i0"}},
     {"kind": "delta_adjusted", "unhedged": {"i0": 0.4}},
     {"kind": "weighted", "tokens": {"ALT": {"owed_initial": 1, "owed_maintenance": 1, "imf": 0}}},
 ]
@@ -150,7 +151,10 @@ def test_weights_of_what_is_held_and_owed_by_hand() -> None:
 
 
 def test_marginal_brackets_by_hand() -> None:
-    ladder = (CollateralBracket(cap=120, counted=0.85), CollateralBracket(cap=200, counted=0.79))
+    ladder = (
+        CollateralBracket(cap=120, counted_share=0.85),
+        CollateralBracket(cap=200, counted_share=0.79),
+    )
     np.testing.assert_allclose(
         compute_counted_share(np.array([0.0, 100.0, 120.0, 160.0, 400.0]), ladder)
         * [1, 100, 120, 160, 400],
@@ -158,7 +162,7 @@ def test_marginal_brackets_by_hand() -> None:
     )
     setting = {
         "kind": "brackets",
-        "brackets": {"i0": [{"cap": 2, "counted": 0.9}, {"cap": 3, "counted": 0.5}]},
+        "brackets": {"i0": [{"cap": 2, "counted_share": 0.9}, {"cap": 3, "counted_share": 0.5}]},
     }
     assert cut(setting, basket([4, 0])) == (pytest.approx(20 + 50 + 100),) * 2
 
@@ -171,7 +175,7 @@ def test_dynamic_haircuts_follow_the_market() -> None:
     wilder = book._replace(market=book.market._replace(vol=2 * book.market.vol))
     thinner = book._replace(market=book.market._replace(depth=book.market.depth / 10))
     assert min(cut(setting, wilder)[1], cut(setting, thinner)[1]) > cut(setting, book)[1]
-    priced = {"kind": "dynamic", "priced_by": {"ALT": "i1"}}
+    priced = {"kind": "dynamic", "price_instruments": {"ALT": "i1"}}
     alt = 0.02 + 2.33 * 0.5 / np.sqrt(365) + 0.01 * np.sqrt(50 / 50)
     assert cut(priced, basket([0, 0], alt=50))[1] == pytest.approx(100 * alt)
     assert cut(setting, basket([0, 0], alt=50)) == (100, 100)
@@ -194,18 +198,22 @@ def test_hedged_collateral_is_cut_for_its_basis_only(short: int, part: float) ->
         (
             {
                 "kind": "brackets",
-                "brackets": {"A": [{"cap": 2, "counted": 0.5}, {"cap": 1, "counted": 0.5}]},
+                "brackets": {
+                    "A": [{"cap": 2, "counted_share": 0.5}, {"cap": 1, "counted_share": 0.5}]
+                },
             },
             "sort by cap",
         ),
         (
             {
                 "kind": "brackets",
-                "brackets": {"A": [{"cap": 2, "counted": 0.5}, {"cap": 3, "counted": 0.6}]},
+                "brackets": {
+                    "A": [{"cap": 2, "counted_share": 0.5}, {"cap": 3, "counted_share": 0.6}]
+                },
             },
             "of the bracket before",
         ),
-        ({"kind": "dynamic", "priced_by": {"A": "A"}}, "cannot stand for itself"),
+        ({"kind": "dynamic", "price_instruments": {"A": "A"}}, "cannot stand for itself"),
         ({"kind": "delta_adjusted", "hedged": 0.5}, "not between hedged"),
     ],
 )

@@ -141,7 +141,7 @@ def frames() -> dict[str, pd.DataFrame]:
     }
     people = [
         MarketMakers(venue="V", count=2),
-        NoiseTraders(venue="V", count=5, initially_in=1.0, warm_up=60.0),
+        NoiseTraders(venue="V", count=5, initial_entry_share=1.0, warm_up=60.0),
     ]
     market = Market(config, populate(people), seed=1, bars=bars)
     while market.tick < market.steps_planned:

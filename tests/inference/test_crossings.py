@@ -76,7 +76,7 @@ def test_what_is_not_reached_is_said_with_the_range() -> None:
     assert near.format_cell().endswith("to above 2)"), "resamples that reach it are not hidden"
     assert (
         describe_crossing("P", below)
-        == "P, level 0.5 along kappa: not reached in [1, 2]: below it throughout, 40 seeds."
+        == "P, level 0.5 along compression: not reached in [1, 2]: below it throughout, 40 seeds."
     )
 
 
@@ -141,7 +141,9 @@ def test_the_test_of_monotonicity_holds_its_level() -> None:
             .reset_index()
             .melt("seed", var_name="kappa", value_name="lost")
         )
-        wrong += not find_crossing(runs.astype({"kappa": float}), "kappa", "lost", 0.9).is_monotone
+        wrong += not find_crossing(
+            runs.astype({"compression": float}), "kappa", "lost", 0.9
+        ).is_monotone
     assert wrong <= 9, "5% of 60 are 3; 9 would be seen once in a thousand"
 
 
@@ -160,14 +162,14 @@ def test_missing_runs_do_not_move_the_others() -> None:
     assert find_crossing(fewer, "kappa", "lost", 0.5).at == pytest.approx(
         find_crossing(runs, "kappa", "lost", 0.5).at, abs=0.03
     )
-    with pytest.raises(StatisticsError, match=r"^kappa: no run at 1\.2 has lost"):
+    with pytest.raises(StatisticsError, match=r"^compression: no run at 1\.2 has lost"):
         find_crossing(
             runs.assign(lost=runs["lost"].where(runs["kappa"].round(1) != 1.2)),
             "kappa",
             "lost",
             0.5,
         )
-    with pytest.raises(StatisticsError, match=r"^kappa: 1 settings, a crossing needs two"):
+    with pytest.raises(StatisticsError, match=r"^compression: 1 settings, a crossing needs two"):
         find_crossing(runs[runs["kappa"] == 1], "kappa", "lost", 0.5)
 
 

@@ -177,7 +177,7 @@ def test_the_fund_pays_the_deficit_and_the_discount() -> None:
 
 
 def test_nothing_is_sold_below_the_largest_discount() -> None:
-    market = crash(RICH | {"profit": 2_000.0, "profit_sigma": 0.0})
+    market = crash(RICH | {"min_discount": 2_000.0, "min_discount_sigma": 0.0})
     assert not len(sold(market))
     assert losses(market)["lots"].tolist() == [LOTS]
 
@@ -188,7 +188,12 @@ def test_competition_lowers_the_discount() -> None:
     for seed in range(8):
         paired = []
         for count in (1, 4, 16):
-            bidders = {"count": count, "wealth": 50_000.0, "profit": 100.0, "profit_sigma": 0.4}
+            bidders = {
+                "count": count,
+                "wealth": 50_000.0,
+                "min_discount": 100.0,
+                "min_discount_sigma": 0.4,
+            }
             trades = sold(crash(bidders, steps=9, seed=seed))
             assert trades["filled"].sum() == LOTS
             paired.append(trades["notional"].sum() / LOTS)
@@ -220,7 +225,7 @@ def test_liquidators_work_off_what_they_bought_at_a_profit() -> None:
             "count": 4,
             "wealth": 50_000.0,
             "wealth_sigma": 0.0,
-            "unwind": 300.0,
+            "unwind_time": 300.0,
         },
     ]
     place = venue(liquidation={"kind": "auction"}, waterfall=({"kind": "adl_pro_rata"},))

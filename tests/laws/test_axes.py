@@ -216,7 +216,7 @@ def test_spot_bought_must_be_paid_in_full():
 def test_margin_calls_are_met_from_outside_or_recorded_as_missed(met, deposited):
     """MAR-4."""
     rules = config(
-        venue(calls={"met": met, "delay": 0.0, "outside": 5.0}),
+        venue(calls={"response_probability": met, "delay": 0.0, "outside_multiple": 5.0}),
         steps=5,
         stresses=[move(2, -0.02), move(3, -0.01)],
     )

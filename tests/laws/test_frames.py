@@ -17,7 +17,10 @@ LEVELS = ("fund", "equity", "initial", "maintenance")
 @pytest.fixture(scope="module", params=["cross", "isolated"])
 def market(request: pytest.FixtureRequest) -> Market:
     """Two venues of two perpetuals each, in a fall that ruins many, with calls and with capital that comes and goes."""
-    rules = {"netting": {"kind": request.param}, "calls": {"met": 0.7, "delay": 60.0}}
+    rules = {
+        "netting": {"kind": request.param},
+        "calls": {"response_probability": 0.7, "delay": 60.0},
+    }
     rules |= {"waterfall": [{"kind": "fund"}, {"kind": "adl_queue"}]}
     names = [{**BTC, "name": "BTC-Y"}, {**ETH, "name": "ETH-Y"}]
     places = [venue("x", [BTC, ETH], **rules), venue("y", names, **rules)]
@@ -26,12 +29,17 @@ def market(request: pytest.FixtureRequest) -> Market:
         "kind": "traders",
         "count": 60,
         "wealth": 1000.0,
-        "initially_in": 0.9,
+        "initial_entry_share": 0.9,
         "warm_up": 300.0,
         "leverage": 15.0,
     }
-    crowd |= {"elasticity": 1.0, "entries": 300.0, "hold": 300.0}
-    crowd["capital"] = {"headroom": 0.5, "reaction": 60.0, "success": 1.01, "taking": 30.0}
+    crowd |= {"elasticity": 1.0, "entries_per_day": 300.0, "holding_time": 300.0}
+    crowd["capital"] = {
+        "margin_buffer": 0.5,
+        "reaction": 60.0,
+        "withdrawal_threshold": 1.01,
+        "withdrawal_time": 30.0,
+    }
     people = [Hostile(count=8, venue="x", wealth=500.0)]
     for place in "xy":
         people.append(

@@ -417,10 +417,10 @@ def test_the_fund_keeps_a_cushion_and_the_rest_for_further_take_overs() -> None:
 @pytest.mark.parametrize("kappa", [-0.5, 0.0, 0.5])
 def test_a_chosen_leverage_is_neither_compressed_nor_raised(kappa: float) -> None:
     """MAR-2: at kappa .5 the venue's 20 become 40, at -.5 they become 13.3; a chosen 10 stays 10."""
-    dialled = {"netting": ISOLATED, "requirement": tiers(), "kappa": kappa}
+    dialled = {"netting": ISOLATED, "requirement": tiers(), "compression": kappa}
     wrapped = {
         "netting": ISOLATED,
-        "requirement": {"kind": "compressed", "kappa": kappa, "inner": tiers()},
+        "requirement": {"kind": "compressed", "compression": kappa, "inner": tiers()},
     }
     for rule in (dialled, wrapped):
         for leverage, due in ((0, 5_000 * (1 - kappa)), (1_000, 10_000), (100, PAID)):

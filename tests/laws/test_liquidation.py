@@ -194,11 +194,11 @@ def test_fraction_closes_at_least_one_lot_and_whole_below_its_thresholds():
     plan = desk.plan_close_outs(risk, distress(3, acted=3), book, weights)
     assert plan.account.tolist() == [2, 1, 1, 0]
     assert plan.quantity.tolist() == [-10, -1, 1, -1]
-    whole = desk.model_copy(update={"full_below": 0.1}).plan_close_outs(
+    whole = desk.model_copy(update={"full_below_coverage": 0.1}).plan_close_outs(
         risk, distress(3, acted=4), book, weights
     )
     assert whole.quantity.tolist() == [-10, 10]
-    small = desk.model_copy(update={"small": 150.0}).plan_close_outs(
+    small = desk.model_copy(update={"small_notional": 150.0}).plan_close_outs(
         risk, distress(3, acted=4), book, weights
     )
     assert small.account.tolist() == [0]

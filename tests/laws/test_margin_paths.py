@@ -12,7 +12,7 @@ from sim.margin.probe_portfolio import compute_margin_rates
 from sim.margin.tail.margin_path import compute_margin_path
 
 STEPS = 90
-TAIL: dict[str, Any] = {"kind": "tail", "every": 120, "horizon": 600, "opening": 0.05}
+TAIL: dict[str, Any] = {"kind": "tail", "every": 120, "horizon": 600, "opening_rate": 0.05}
 RULES: dict[str, dict[str, Any]] = {
     "steadied": {
         "kind": "buffered",
@@ -38,7 +38,11 @@ RULES: dict[str, dict[str, Any]] = {
             "model": {"kind": "student_t", "window": 3600, "least": 1800, "seed": 10},
         },
     },
-    "garch": {**TAIL, "every": 60, "model": {"kind": "garch", "window": 3600, "refit": 1200}},
+    "garch": {
+        **TAIL,
+        "every": 60,
+        "model": {"kind": "garch", "window": 3600, "refit_interval": 1200},
+    },
 }
 
 

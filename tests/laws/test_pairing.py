@@ -34,7 +34,7 @@ BASE = {"requirement": tiered(40)}
 CHANGES = {
     "netting": {"netting": {"kind": "isolated"}, "requirement": tiered(40)},
     "requirement": {"requirement": tiered(20)},
-    "compression": {"requirement": {"kind": "compressed", "kappa": 0.4, "inner": tiered(40)}},
+    "compression": {"requirement": {"kind": "compressed", "compression": 0.4, "inner": tiered(40)}},
 }
 
 

@@ -64,7 +64,7 @@ def test_by_hand() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_dials_turn_any_engine(name: str) -> None:
-    plain, dials = preset(name), {"scale": 1.5, "kappa": 0.2}
+    plain, dials = preset(name), {"scale": 1.5, "compression": 0.2}
     measured = measure_capital(plain, BOOKS, MONEY)
     turned = measure_capital(plain.model_copy(update=dials), BOOKS, MONEY)
     assert turned == (pytest.approx(1.2 * measured.margin, rel=1e-12), measured.haircut)

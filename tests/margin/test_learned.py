@@ -38,8 +38,8 @@ def rule(**changes: Any) -> LearnedRequirement:
         "level": 0.95,
         "least": 150 * DAY,
         "window": 600 * DAY,
-        "refit": 100 * DAY,
-        "trees": 15,
+        "refit_interval": 100 * DAY,
+        "n_trees": 15,
         "floor": 0.0,
     }
     inner = TailRisk.model_validate({"model": {"kind": "ewma", "seed": 50}, "level": 0.95})
@@ -285,9 +285,12 @@ def test_results_are_named_by_what_the_file_holds(tmp_path: Path, forest: Forest
     with pytest.raises(ValueError, match="has changed since it was"):
         LearnedRequirement.model_validate(before.model_dump())
     with pytest.raises(
-        ConfigError, match=r"venues\.0\.engine\.requirement.*trained: nowhere.npz: cannot be read"
+        ConfigError,
+        match=r"venues\.0\.engine\.requirement.*model_file: nowhere.npz: cannot be read",
     ):
-        load_run("baseline", ["venues.0.engine.requirement={kind: learned, trained: nowhere.npz}"])
+        load_run(
+            "baseline", ["venues.0.engine.requirement={kind: learned, model_file: nowhere.npz}"]
+        )
 
 
 def test_features_of_the_book_and_the_crowd_are_known_in_a_market() -> None:
@@ -298,7 +301,7 @@ def test_features_of_the_book_and_the_crowd_are_known_in_a_market() -> None:
         "horizon": 60,
         "least": 3600,
         "window": 3600,
-        "refit": 3600,
+        "refit_interval": 3600,
     }
     exchange = {**crash.EXCHANGE, "engine": {"requirement": learns}}
     market = crash.market(1, crash.config(steps=104, stresses=[], venues=[exchange, crash.OUTSIDE]))

@@ -84,7 +84,7 @@ ENGINES: list[tuple[str, EngineDefaults, str, str, EngineDefaults]] = [
     (
         "none.npz",
         EngineDefaults(),
-        "engines: trained: none.npz: cannot be read (No such file or directory), name a ",
+        "engines: model_file: none.npz: cannot be read (No such file or directory), name a ",
         "learned",
         EngineDefaults(),
     ),
@@ -175,7 +175,7 @@ def test_differences_have_no_shares_of_a_price() -> None:
 
 
 def test_training_needs_history() -> None:
-    rule = LearnedRequirement(least=DAY * 30, horizon=DAY, refit=DAY * 60, trees=1)
+    rule = LearnedRequirement(least=DAY * 30, horizon=DAY, refit_interval=DAY * 60, n_trees=1)
     few = "returns are too few for any example, at least 101 are needed: give a longer series"
     assert refusal(lambda: train_model(series(5), rule)) == f"train: 5 {few}"
     assert refusal(lambda: train_model(series(100), rule)) == f"train: 100 {few}"
@@ -186,7 +186,7 @@ def test_training_needs_history() -> None:
 
 def test_training_for_a_long_horizon_needs_what_lies_before_it() -> None:
     """The models that judge know nothing of losses that are not over: the horizon counts too."""
-    rule = LearnedRequirement(least=DAY * 30, horizon=DAY * 60, refit=DAY * 60, trees=1)
+    rule = LearnedRequirement(least=DAY * 30, horizon=DAY * 60, refit_interval=DAY * 60, n_trees=1)
     told = "train: 249 returns leave 90 days to learn from, at least 91 are needed to train and to judge: give a longer "
     assert refusal(lambda: train_model(series(249), rule)) == f"{told}series or a shorter --horizon"
     assert not refusal(lambda: train_model(series(250), rule))
@@ -228,11 +228,11 @@ def test_a_model_for_something_else_names_what(
     model: Path, wrong: dict[str, Any], told: str, mended: dict[str, Any]
 ) -> None:
     def bound(**changes: float) -> object:
-        return LearnedRequirement(**{"trained": str(model), "level": 0.95, **changes}).bind(
+        return LearnedRequirement(**{"model_file": str(model), "level": 0.95, **changes}).bind(
             build_perpetuals(1), unit=1
         )
 
-    assert refusal(lambda: bound(**wrong)) == f"requirement.trained: {model}: {told}"
+    assert refusal(lambda: bound(**wrong)) == f"requirement.model_file: {model}: {told}"
     assert not refusal(lambda: bound(**mended))
 
 
@@ -253,16 +253,16 @@ def test_a_broken_model_is_named_and_another_one_is_read(
     file = tmp_path / "other.npz"
     np.savez(file, **{**dict(np.load(model)), **change})
     found = refusal(lambda: read_trained_forest(str(file), (0.95, DAY, DAY)))
-    assert found.startswith(f"requirement.trained: {file}: {told}"), found
+    assert found.startswith(f"requirement.model_file: {file}: {told}"), found
     file.write_bytes(b"PK")
     found = refusal(lambda: read_trained_forest(str(file), (0.95, DAY, DAY)))
     told = "cannot be read (File is not a zip file), name a file that deleverage train wrote"
-    assert found == f"requirement.trained: {file}: {told}"
+    assert found == f"requirement.model_file: {file}: {told}"
     assert not refusal(lambda: read_trained_forest(str(model), (0.95, DAY, DAY)))
 
 
 def test_a_model_that_has_changed_may_be_taken_as_it_is(model: Path) -> None:
-    wrong = {"trained": str(model), "level": 0.95, "digest": "0" * 64}
+    wrong = {"model_file": str(model), "level": 0.95, "digest": "0" * 64}
     found = refusal(lambda: LearnedRequirement.model_validate(wrong))
     assert f"digest: {model} has changed since it was 000000000000..., is " in found, found
     assert "now: bring the file back, or remove digest" in found, found

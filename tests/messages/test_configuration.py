@@ -43,7 +43,7 @@ OVERRIDES: list[Row] = [
     ),
     (
         "venues.0.waterfall.0.kind=fund",
-        "no item '0', the list is empty, set it as a whole: venues.0.waterfall=[...]",
+        "no item '0', the list is empty, set it as a is_integer: venues.0.waterfall=[...]",
         "venues.0.waterfall=[{kind: fund}]",
     ),
     ("seed.x=3", "seed.x: seed is one value without parts, shorten the path", "seed=3"),
@@ -448,19 +448,19 @@ VENUES_AND_PEOPLE: list[Row] = [
         "populations.1.wealth_sigma=1",
     ),
     (
-        "populations.2.exit=20",
-        "exit: 20 must be below enter * (1 - variety) = 10.5",
-        "populations.2.exit=10",
+        "populations.2.exit_threshold=20",
+        "exit_threshold: 20 must be below enter * (1 - variety) = 10.5",
+        "populations.2.exit_threshold=10",
     ),
     (
-        "populations.2.variety=0.99",
+        "populations.2.heterogeneity=0.99",
         "= 0.15, lower it or variety, or raise enter",
-        "populations.2.variety=0.1",
+        "populations.2.heterogeneity=0.1",
     ),
     (
-        "populations.0.capital={trims: 1, tops_up: 1}",
+        "populations.0.capital={trim_probability: 1, top_up_probability: 1}",
         "sum to more than 1",
-        "populations.0.capital={trims: 0, tops_up: 1}",
+        "populations.0.capital={trim_probability: 0, top_up_probability: 1}",
     ),
     (
         "populations.0={kind: trend, count: 2, venue: exchange, fast_half_life: 1e9}",
@@ -468,9 +468,9 @@ VENUES_AND_PEOPLE: list[Row] = [
         "populations.0={kind: trend, count: 2, venue: exchange, fast_half_life: 4e4}",
     ),
     (
-        "populations.0={kind: carry, count: 2, venue: exchange, spot_venue: outside, exit: 1, instruments: [BTC-PERP]}",
-        "populations.0.exit: 1 must be below enter = 0.1",
-        "populations.0={kind: carry, count: 2, venue: exchange, spot_venue: outside, exit: 0, instruments: [BTC-PERP]}",
+        "populations.0={kind: carry, count: 2, venue: exchange, spot_venue: outside, exit_threshold: 1, instruments: [BTC-PERP]}",
+        "populations.0.exit_threshold: 1 must be below enter = 0.1",
+        "populations.0={kind: carry, count: 2, venue: exchange, spot_venue: outside, exit_threshold: 0, instruments: [BTC-PERP]}",
     ),
 ]
 

@@ -263,7 +263,7 @@ VALUATIONS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"kind": "haircut", "initial": {"E": 0.1}},
-        "own.mine.valuation.initial.E: 0.1 is below the 1 of other, which is its share to keep: add maintenance.E",
+        "own.mine.valuation.initial.E: 0.1 is below the 1 of other, which is its share to maintenance_share: add maintenance.E",
         {"kind": "haircut", "initial": {"E": 0.1}, "maintenance": {"E": 0.05}},
     ),
     (
@@ -285,29 +285,29 @@ VALUATIONS: list[tuple[Change, str, Change]] = [
     (
         {
             "kind": "brackets",
-            "brackets": {"E": [{"cap": 9, "counted": 0.9}, {"cap": 5, "counted": 0.8}]},
+            "brackets": {"E": [{"cap": 9, "counted_share": 0.9}, {"cap": 5, "counted_share": 0.8}]},
         },
         "own.mine.valuation.brackets.E.1.cap: 5 does not exceed the one before, 9, sort by cap",
         {
             "kind": "brackets",
-            "brackets": {"E": [{"cap": 5, "counted": 0.8}, {"cap": 9, "counted": 0.8}]},
+            "brackets": {"E": [{"cap": 5, "counted_share": 0.8}, {"cap": 9, "counted_share": 0.8}]},
         },
     ),
     (
         {
             "kind": "brackets",
-            "brackets": {"E": [{"cap": 5, "counted": 0.8}, {"cap": 9, "counted": 0.9}]},
+            "brackets": {"E": [{"cap": 5, "counted_share": 0.8}, {"cap": 9, "counted_share": 0.9}]},
         },
         "own.mine.valuation.brackets.E.1.counted: 0.9 is more than the 0.8 of the bracket before: lower it",
         {
             "kind": "brackets",
-            "brackets": {"E": [{"cap": 5, "counted": 0.8}, {"cap": 9, "counted": 0.8}]},
+            "brackets": {"E": [{"cap": 5, "counted_share": 0.8}, {"cap": 9, "counted_share": 0.8}]},
         },
     ),
     (
-        {"kind": "dynamic", "priced_by": {"E": "E"}},
-        "own.mine.valuation.priced_by.E: an asset cannot stand for itself, name an instrument",
-        {"kind": "dynamic", "priced_by": {"E": "X"}},
+        {"kind": "dynamic", "price_instruments": {"E": "E"}},
+        "own.mine.valuation.price_instruments.E: an asset cannot stand for itself, name an instrument",
+        {"kind": "dynamic", "price_instruments": {"E": "X"}},
     ),
     (
         {"kind": "delta_adjusted", "other": 0.01},
@@ -355,7 +355,11 @@ OTHERS: list[tuple[Change, str, Change]] = [
         "own.mine.requirement.model: 'garch', must be a mapping (model of returns (component)), write {kind: garch}",
         {"requirement": {"kind": "tail", "model": {"kind": "garch"}}},
     ),
-    ({"kappa": 1}, "own.mine.kappa: 1, must be less than 1 (share", {"kappa": 0.99}),
+    (
+        {"compression": 1},
+        "own.mine.compression: 1, must be less than 1 (share",
+        {"compression": 0.99},
+    ),
     ({"scale": 0}, "own.mine.scale: 0, must be greater than 0 (multiplier", {"scale": 1}),
     (
         {"options": {"kind": "per_contract", "initial": 1, "maintenance": 2}},

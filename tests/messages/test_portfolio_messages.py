@@ -52,7 +52,7 @@ def priced(*more: Change) -> Change:
 
 
 COIN = {"name": "B", "decimals": 8, "price": 60_000}
-OPTION = {"instruments": [P, C], "vols": {"C": 0.5}}
+OPTION = {"instruments": [P, C], "volatilities": {"C": 0.5}}
 TWO = {"positions": [LONG | {"entry": 60_000}, LONG | {"quantity": -1, "entry": 61_000}]}
 
 PORTFOLIOS: list[tuple[Change, str, Change]] = [
@@ -79,7 +79,7 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     ),
     ({"marks": {"Q": 1}}, "marks.Q: 'Q' is not one of P, use one of them", {"marks": {"P": 1}}),
     (
-        OPTION | {"vols": {"D": 0.5, "C": 0.5}},
+        OPTION | {"volatilities": {"D": 0.5, "C": 0.5}},
         "vols.D: 'D' is not one of P, C, use one of them",
         OPTION,
     ),
@@ -150,7 +150,7 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
         {"assets": [{"name": "B"}, USD], "instruments": [P | {"settle": "USD"}]},
     ),
     # options and expiries
-    (OPTION | {"vols": {"C": -0.5}}, "vols.C: -0.5, must be above 0, correct it", OPTION),
+    (OPTION | {"volatilities": {"C": -0.5}}, "vols.C: -0.5, must be above 0, correct it", OPTION),
     (
         OPTION | {"marks": {"C": 0}},
         "marks.C: 0, must be above 0, correct it",
@@ -320,7 +320,7 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     (
         {"own": {"a": "SPAN's"}, "engines": ["span"]},
         "own.a: \"SPAN's\", must be a mapping, write 'key: value' lines below it",
-        {"own": {"a": {"kappa": 0.1}}, "engines": ["span"]},
+        {"own": {"a": {"compression": 0.1}}, "engines": ["span"]},
     ),
     ({"casch": 5}, "casch: unknown key (did you mean 'cash'?)", {"cash": 5}),
     (

@@ -254,11 +254,11 @@ def test_folders_that_are_no_results_name_those_that_are() -> None:
         )
     for command in ("tables", "explain", "tails"):
         assert (
-            "run/figures: is a part of a result, name the whole: run"
+            "run/figures: is a part of a result, name the is_integer: run"
             in call(command, "run/figures").stderr
         )
         assert (
-            "tiny/runs: is a part of a result, name the whole: tiny"
+            "tiny/runs: is a part of a result, name the is_integer: tiny"
             in call(command, "tiny/runs").stderr
         )
     told = (

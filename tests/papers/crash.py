@@ -55,20 +55,20 @@ TRADERS = {
 TRADERS |= {
     "reference_leverage": 40,
     "elasticity": 1.0,
-    "entries": 2,
-    "hold": 93_600,
+    "entries_per_day": 2,
+    "holding_time": 93_600,
     "long_share": 0.6,
 }
-TRADERS |= {"initially_in": 0.8, "warm_up": 3600}
+TRADERS |= {"initial_entry_share": 0.8, "warm_up": 3600}
 MAKERS = {
     "kind": "makers",
     "count": 6,
     "venue": "exchange",
     "wealth": 200_000,
     "half_spread": 2,
-    "inventory": 15,
+    "max_inventory": 15,
 }
-MAKERS |= {"target_headroom": 0.5}
+MAKERS |= {"target_free_margin": 0.5}
 ARBITRAGEURS = {
     "kind": "arbitrageurs",
     "count": 5,

@@ -37,7 +37,7 @@ TAIL: dict[str, Any] = {
     "horizon": HORIZON,
     "floor": 0.004,
 }
-TAIL |= {"opening": 0.02, "maintenance_ratio": 0.5}
+TAIL |= {"opening_rate": 0.02, "maintenance_ratio": 0.5}
 FHS = {**TAIL, "model": {"kind": "filtered", "window": 21_600, "least": 7200, "decay": 0.97}}
 ENGINES: dict[str, dict[str, Any]] = {
     "ewma": {**TAIL, "model": {"kind": "ewma", "decay": 0.97}},
@@ -51,7 +51,7 @@ ENGINES: dict[str, dict[str, Any]] = {
             "floor": 0.004,
             "inner": FHS,
         },
-        **{"window": 86_400, "least": 21_600, "refit": 10_800, "trees": 40},
+        **{"window": 86_400, "least": 21_600, "refit_interval": 10_800, "n_trees": 40},
     },
 }
 

@@ -1,7 +1,7 @@
 """Whatever makes a cascade must be connected to it: switched off, each of three mechanisms visibly changes a crash.
 
 Reassessment within a step (``max_rounds: 1`` has none), arbitrageurs that move spot (``depth: null``), and makers whose
-quotes follow their capital (``withdraw: false``). Twenty seeds, paired by seed; intervals are t-intervals of the
+quotes follow their capital (``is_capital_limited: false``). Twenty seeds, paired by seed; intervals are t-intervals of the
 differences at 95% for all measures of a mechanism together (Bonferroni). The table is printed: ``pytest -m slow -rP``.
 """
 
@@ -19,7 +19,7 @@ MECHANISMS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "none": ({}, {}),
     "reassessment": ({"max_rounds": 1}, {}),
     "spot impact": ({"depth": None}, {}),
-    "withdrawal of makers": ({}, {"withdraw": False}),
+    "withdrawal of makers": ({}, {"is_capital_limited": False}),
 }
 """What is switched off: changes of the market and of its makers."""
 

@@ -72,7 +72,7 @@ def test_an_engine_that_refuses_an_account_is_a_row_with_a_note() -> None:
             }
         ],
         "positions": [{"instrument": "BTC-C", "quantity": -1.0}],
-        "vols": {"BTC-C": 0.5},
+        "volatilities": {"BTC-C": 0.5},
         "cash": 50_000.0,
     }
     found = deleverage.margins(market, engines=["span", "binance"])

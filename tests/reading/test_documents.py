@@ -249,12 +249,12 @@ def test_the_engine_is_swapped_on_the_command_line(
 def test_changes_of_a_swapped_engine_hold_in_whatever_order() -> None:
     overrides = [
         "venues.0.engine=span",
-        "venues.0.engine.kappa=0.5",
+        "venues.0.engine.compression=0.5",
         "venues.0.engine.netting.kind=isolated",
     ]
     for order in (1, -1):
         engine = load_run("small_crash", overrides[::order]).venues[0].engine
-        assert (engine.requirement, engine.kappa, engine.netting) == (
+        assert (engine.requirement, engine.compression, engine.netting) == (
             SPAN.requirement,
             0.5,
             IsolatedNetting(),

@@ -119,7 +119,9 @@ def test_overrides_reach_into_lists_and_defaults(base: Path) -> None:
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_overriding_a_kind_replaces_the_node_in_whatever_order(base: Path, order: int) -> None:
-    overrides = ["venues.0.requirement.kind=compressed", "venues.0.requirement.kappa=0.5"][::order]
+    overrides = ["venues.0.requirement.kind=compressed", "venues.0.requirement.compression=0.5"][
+        ::order
+    ]
     assert load_config(base, overrides, Market).venues[0].requirement == Compressed(kappa=0.5)
 
 
@@ -151,7 +153,7 @@ def test_include_cycles_are_refused_by_name(tmp_path: Path) -> None:
 def test_a_mapping_includes_files_in_order_below_its_own_keys(tmp_path: Path) -> None:
     write(
         tmp_path / "parts" / "venue.yaml",
-        "name: v\nfees: {maker: 1}\nrequirement: {include: tight.yaml, kappa: 0.3}",
+        "name: v\nfees: {maker: 1}\nrequirement: {include: tight.yaml, compression: 0.3}",
     )
     write(
         tmp_path / "parts" / "tight.yaml", "kind: compressed\nkappa: 0.5"
@@ -197,7 +199,7 @@ def test_overrides_and_references_reach_included_content(tmp_path: Path) -> None
     text = "steps: 1\nband: {low: 0.25}\nvenues: [{name: a, requirement: {include: tight.yaml}}]"
     top = write(tmp_path / "top.yaml", text)
     assert load_config(top, [], Market).venues[0].requirement == Compressed(kappa=0.25)
-    assert load_config(top, ["venues.0.requirement.kappa=0.75"], Market).venues[
+    assert load_config(top, ["venues.0.requirement.compression=0.75"], Market).venues[
         0
     ].requirement == Compressed(kappa=0.75)
     assert (
@@ -210,7 +212,7 @@ def test_problems_of_included_content_are_told_where_it_stands(tmp_path: Path) -
     write(tmp_path / "tight.yaml", "kind: compressed\nkappa: 2\nkapa: 1")
     text = "steps: 1\nvenues: [{name: a, requirement: {include: tight.yaml}}]"
     assert problems(write(tmp_path / "top.yaml", text)) == [
-        "venues.0.requirement.kappa: 2, must be less than 1 (share by which margins are cut (1)), lower it",
+        "venues.0.requirement.compression: 2, must be less than 1 (share by which margins are cut (1)), lower it",
         "venues.0.requirement.kapa: unknown key (did you mean 'kappa'?)",
     ]
 
@@ -285,8 +287,8 @@ nmae: x
 venues:
 - name: 7
   requirement: {kind: tierd}
-- requirement: {kind: compressed, kappa: 1.5}
-- {name: c, requirement: {kind: compressed, kappa: 0.5, rates: [1]}}
+- requirement: {kind: compressed, compression: 1.5}
+- {name: c, requirement: {kind: compressed, compression: 0.5, rates: [1]}}
 - {name: d, requirement: {rates: [1]}}
 - {name: e, requirement: {kind: tiered, rates: [a, .inf]}}
 - {name: f, requirement: {kind: tiered, rates: []}, fees: 3}
@@ -302,7 +304,7 @@ populations:
         "venues.0.name: 7, must be text (name), put it in quotes",
         "venues.0.requirement.kind: 'tierd' is not one of tiered, compressed (did you mean 'tiered'?)",
         "venues.1.name: missing, must be given (name), add it",
-        "venues.1.requirement.kappa: 1.5, must be less than 1 (share by which margins are cut (1)), lower it",
+        "venues.1.requirement.compression: 1.5, must be less than 1 (share by which margins are cut (1)), lower it",
         "venues.2.requirement.rates: unknown key, known are kind, kappa, remove it",
         "venues.3.requirement.kind: missing, must be one of tiered, compressed, add it",
         "venues.4.requirement.rates.0: 'a', must be a number, write one without quotes",

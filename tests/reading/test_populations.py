@@ -87,7 +87,9 @@ def test_a_run_includes_them_beside_others(tmp_path: Path, name: str) -> None:
 
 
 def test_keys_beside_the_include_win_in_each(tmp_path: Path) -> None:
-    populations = run_of(tmp_path, "bitmex_like", more=", elasticity: 0, entries: 5").populations
+    populations = run_of(
+        tmp_path, "bitmex_like", more=", elasticity: 0, entries_per_day: 5"
+    ).populations
     assert {(p.elasticity, p.entries) for p in populations[:-1]} == {(0.0, 5.0)}
 
 
@@ -99,7 +101,7 @@ class TestStars:
             tmp_path,
             "hyperliquid_like",
             "populations.*.elasticity=0.5",
-            "populations.*.variety=0.1",
+            "populations.*.heterogeneity=0.1",
         )
         assert {p.elasticity for p in config.populations[:-1]} == {0.5}
         assert config.populations[-1].variety == 0.1
@@ -108,7 +110,7 @@ class TestStars:
         config = run_of(
             tmp_path,
             "hyperliquid_like",
-            "populations.*.capital.trims=0.7",
+            "populations.*.capital.trim_probability=0.7",
             "venues.*.fees.taker=0.001",
         )
         managed = [p.capital for p in config.populations[:-1]]

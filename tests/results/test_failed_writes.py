@@ -26,7 +26,7 @@ TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
 CRASH = (
     *("small_crash", "duration=300", "profile_every=120"),
     "stresses=[{kind: move, at: 120, duration: 120, size: -0.30}]",
-    "populations=[{kind: traders, count: 20, venue: exchange, leverage: 8, reference_leverage: 40, initially_in: 1, "
+    "populations=[{kind: traders, count: 20, venue: exchange, leverage: 8, reference_leverage: 40, initial_entry_share: 1, "
     "warm_up: 60}, {kind: makers, count: 3, venue: exchange}]",
 )
 

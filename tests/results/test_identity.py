@@ -313,7 +313,8 @@ def test_another_runs_folder_under_a_name_is_made_again(whole: Path, kept: Path)
     )
     done = again(kept)
     assert (
-        f"{one}/summary.json: differed from what had been written, the run was made again" in done.stderr
+        f"{one}/summary.json: differed from what had been written, the run was made again"
+        in done.stderr
     )
     assert files(kept) == files(whole)
 
@@ -352,7 +353,7 @@ def damage(run: Path, how: str) -> None:
         },
         "totals": json.dumps(summary | {"totals": {}}),
         "no frames": json.dumps(sealed.seal_summary(bare | {"sha256": {}})),
-        "outside": json.dumps(
+        "outside_multiple": json.dumps(
             sealed.seal_summary(
                 bare | {"sha256": bare["sha256"] | {f"../{other.name}/steps.parquet": "0" * 64}}
             )
@@ -411,7 +412,9 @@ def test_damage_of_every_form_is_made_again_and_stops_no_other_run(
         done = again(folder)
         assert (done.exit_code, done.exception) == (0, None), how
         told = [
-            line for line in done.stderr.splitlines() if "differed from what had been written" in line
+            line
+            for line in done.stderr.splitlines()
+            if "differed from what had been written" in line
         ]
         assert [line.startswith(str(run)) for line in told] == [True], how
         assert {
@@ -798,7 +801,7 @@ def test_changes_without_effect_are_refused(
 
 
 def test_a_span_on_the_seed_is_refused() -> None:
-    axis = {"name": "s", "span": {"low": 1, "high": 9, "whole": True}, "paths": {"seed": 1}}
+    axis = {"name": "s", "span": {"low": 1, "high": 9, "is_integer": True}, "paths": {"seed": 1}}
     with pytest.raises(ConfigError, match=r"axes\.s\.paths: 'seed', a sweep sets it by itself"):
         check_paths(tiny(axes=[axis], design={"kind": "sobol", "points": 2}))
 

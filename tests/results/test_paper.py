@@ -195,7 +195,9 @@ def test_metrics_with_precision_and_against_a_reference(study: Path) -> None:
         "cap=10",
     )
     assert found.exit_code == 0, found.output
-    table = pd.read_csv(study / "tables" / "requested.csv").set_index(["elasticity", "cap", "measure"])
+    table = pd.read_csv(study / "tables" / "requested.csv").set_index(
+        ["elasticity", "cap", "measure"]
+    )
     line = table.loc[1.0, 50.0, "deleveraged"]
     assert line["half_width"] == pytest.approx((line["high"] - line["low"]) / 2)
     assert line["relative"] == pytest.approx(line["half_width"] / line["mean"])

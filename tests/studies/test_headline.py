@@ -47,7 +47,7 @@ def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def crash() -> dict[str, Any]:
     """A small crash under tiers from 200 times, of which traders make full use, and its figures."""
-    config = load_run("small_crash", [*CRASH, "venues.0.engine.kappa=0.8"])
+    config = load_run("small_crash", [*CRASH, "venues.0.engine.compression=0.8"])
     frames = simulate_run(config)
     return {"config": config, "frames": frames, "found": measure_aftermath(config, frames)}
 
@@ -122,7 +122,7 @@ def scores(broken: Callable[[str, float, int], bool], **more: Any) -> pd.DataFra
         row: dict[str, Any] = {
             "engine": engine,
             "elasticity": 1.0,
-            "kappa": kappa,
+            "compression": kappa,
             "seed": seed,
             "broken": hit,
         }
@@ -209,7 +209,9 @@ def test_amplification_is_told_where_there_are_twins(monkeypatch: pytest.MonkeyP
     )
     assert told in compression.report(rising)
     level = rising.assign(amplification=lambda runs: 1 + 0.01 * (runs["seed"] - 5.5))
-    nothing = "no rule's close-outs change the fall of the mark by a statistically significant amount"
+    nothing = (
+        "no rule's close-outs change the fall of the mark by a statistically significant amount"
+    )
     assert nothing in compression.report(level)
 
 
@@ -256,7 +258,10 @@ def test_rules_are_held_against_the_reference_at_the_same_capital(tmp_path: Path
     worst = "isolated, the reference itself. All other rules differ from it, statistically significantly."
     assert f"ε = 1, most dangerous at the same capital: {worst}" in report
     own = "Maintenance at half of initial under every rule, less the presets' own"
-    assert f"{own}: probability that the fund refuses a loss: no difference is statistically significant." in report
+    assert (
+        f"{own}: probability that the fund refuses a loss: no difference is statistically significant."
+        in report
+    )
     over = engine_comparison.tables(runs)["over_levels"].query(
         "measure == 'broken' and arm == 'preset'"
     )

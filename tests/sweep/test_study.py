@@ -128,7 +128,7 @@ def test_points_of_a_span_are_even_on_its_scale(kind: str) -> None:
         {"name": "cap", "span": {"low": 1, "high": 100, "scale": "log"}, "paths": {TIER: 1}},
         {
             "name": "count",
-            "span": {"low": 10, "high": 50, "whole": True},
+            "span": {"low": 10, "high": 50, "is_integer": True},
             "paths": {"populations.0.count": 1},
         },
     ]

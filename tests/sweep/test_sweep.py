@@ -359,7 +359,7 @@ def test_a_study_that_cannot_be_read_back_is_told(whole: Path, tmp_path: Path) -
         ),
         (("--executor", "loki"), "(did you mean 'loky'?)"),
         (("--executor", "loky", "--jobs", "0"), "--jobs: 0, must be at least 1"),
-        (("venues.0.bnad=3",), "tiny at cap=2.0, move=small: venues.0.bnad: "),
+        (("venues.0.bnad=3",), "tiny at cap=2.0, move=small_notional: venues.0.bnad: "),
         (
             ("--executor", "tcp://nowhere"),
             "--executor: tcp://nowhere, no dask scheduler answers there",

@@ -122,7 +122,8 @@ def test_an_interrupt_keeps_what_is_finished(serial: dict[str, bytes], tmp_path:
     os.killpg(sweep.pid, signal.SIGINT)
     told = finish(sweep, 130)
     assert (
-        told.splitlines()[-1] == "interrupted; all finished runs are kept, the same command resumes the sweep"
+        told.splitlines()[-1]
+        == "interrupted; all finished runs are kept, the same command resumes the sweep"
     )
     assert "Traceback" not in told
     assert runs(out) >= 10

@@ -15,7 +15,7 @@ CENTS = 100_000_000
 def haircut(inputs: Case) -> Case:
     """Accounts that hold so many units of a token worth a dollar: what the engine's valuation lets count."""
     ladder = zip(inputs["tier_cap_units"], inputs["discount"], strict=True)
-    rule: Any = {"brackets": {"X": [{"cap": cap, "counted": share} for cap, share in ladder]}}
+    rule: Any = {"brackets": {"X": [{"cap": cap, "counted_share": share} for cap, share in ladder]}}
     valuation = BracketValuation.model_validate(rule)
     book = Account(0.0, {"P": Leg(1, 1.0)}, {}, decimals=2).book
     several = isinstance(inputs["qty"], list)

@@ -65,7 +65,11 @@ def span16(inputs: Case) -> Case:
         )  # a contract is worth so much per point
         # the book prints arrays to the next ten
         rule = SpanRequirement.model_validate(
-            {"commodity": {"scan": points / price}, "covered": extreme / points / 2, "rounded": 10}
+            {
+                "commodity": {"scan": points / price},
+                "min_short_option_share": extreme / points / 2,
+                "round_to": 10,
+            }
         )
         held = inputs.get("positions", {"future": 1})
         view = market([{"name": name, "lot": multiple} for name in held], price)
@@ -203,7 +207,7 @@ def pmrm_rule(params: Case) -> Case:
                 "option_maintenance": other["MM_OPTION_PERCENT"],
                 "option_initial": other["IM_OPTION_PERCENT"],
             },
-            **{"confidence": other["CONF_THRESHOLD"], "unsure": other["CONF_MARGIN"]},
+            **{"confidence": other["CONF_THRESHOLD"], "doubt_factor": other["CONF_MARGIN"]},
             **{"peg": other["PEG_LOSS_THRESHOLD"], "peg_factor": other["PEG_LOSS_FACTOR"]},
         },
         "initial": factors["IM_LOSS_FACTOR"],

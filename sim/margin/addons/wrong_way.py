@@ -26,7 +26,7 @@ class WrongWayAddOn(AddOn):
     share: float = Field(
         default=0.2, ge=0, le=1, description="charge on the amount that is exposed twice (share)"
     )
-    follows: dict[str, str] = Field(
+    correlated_assets: dict[str, str] = Field(
         default={}, description="underlying whose price an asset follows (name: name)"
     )
 
@@ -44,7 +44,7 @@ class WrongWayAddOn(AddOn):
             follow = [
                 number
                 for number, asset in enumerate(contracts.assets)
-                if self.follows.get(asset) == name
+                if self.correlated_assets.get(asset) == name
             ]
             collateral = spot[:, same].sum(axis=1) + assets[:, follow].sum(axis=1)
             twice = np.minimum(np.maximum(margined[:, same].sum(axis=1), 0.0), collateral)

@@ -39,7 +39,7 @@ class LearnedRequirement(RequirementWrapper):
         default=TieredRequirement(),
         description="requirement that applies without a prediction (component)",
     )
-    trained: str = Field(
+    model_file: str = Field(
         default="", description="file written by deleverage train; empty = learns in the run (path)"
     )
     digest: str = Field(
@@ -59,14 +59,14 @@ class LearnedRequirement(RequirementWrapper):
         gt=0,
         description="trainable past needed before the first training (s; 400 days)",
     )
-    refit: float = Field(
+    refit_interval: float = Field(
         default=10_800_000, gt=0, description="time between trainings (s; 125 days)"
     )
-    trees: int = Field(default=60, ge=1, le=1000, description="rounds of boosting (count)")
+    n_trees: int = Field(default=60, ge=1, le=1000, description="rounds of boosting (count)")
     index: str = Field(
         default="", description="underlying whose level is implied volatility; empty = none (name)"
     )
-    stale: float = Field(
+    max_oracle_silence: float = Field(
         default=600, ge=0, description="silence of the oracle that is tolerated (s)"
     )
     floor: float = Field(default=0.005, ge=0, description="least margin (share of notional)")
@@ -87,7 +87,7 @@ class LearnedRequirement(RequirementWrapper):
 
         Results are named after the configuration, so they also depend on the content of the file.
         """
-        path = data.get("trained") if isinstance(data, dict) else None
+        path = data.get("model_file") if isinstance(data, dict) else None
         if not path or not isinstance(path, str):
             return data
         digest, configured = compute_digest(path), data.get("digest", "")
@@ -100,7 +100,9 @@ class LearnedRequirement(RequirementWrapper):
 
     def look_back(self) -> float:
         """Return the seconds until the first prediction, at least the inner look-back."""
-        own = N_RETURNS_NEEDED * self.every + (0.0 if self.trained else self.least + self.horizon)
+        own = N_RETURNS_NEEDED * self.every + (
+            0.0 if self.model_file else self.least + self.horizon
+        )
         return max(own, self.inner.look_back())
 
     def bind(self, contracts: Contracts, unit: int) -> "LearnedMargin":
@@ -111,8 +113,8 @@ class LearnedRequirement(RequirementWrapper):
                 an underlying.
         """
         forest = (
-            read_trained_forest(self.trained, (self.level, self.every, self.horizon))
-            if self.trained
+            read_trained_forest(self.model_file, (self.level, self.every, self.horizon))
+            if self.model_file
             else None
         )
         return LearnedMargin(self, self.inner.bind(contracts, unit), contracts, forest)
@@ -188,12 +190,14 @@ class LearnedMargin:
 
     def _train(self) -> None:
         age = self.features.n_returns - self._trained_at
-        is_due = self._trained_at < 0 or age >= count_rows(self.rule.refit, self.rule.every)
+        is_due = self._trained_at < 0 or age >= count_rows(
+            self.rule.refit_interval, self.rule.every
+        )
         has_enough = len(self.examples) >= self._n_examples_needed + self.horizon_rows
-        if self.rule.trained or not is_due or not has_enough:
+        if self.rule.model_file or not is_due or not has_enough:
             return
         features, target = self.build_training_set()
-        self.forest = fit_forest(features, target, self.rule.level, self.rule.trees)
+        self.forest = fit_forest(features, target, self.rule.level, self.rule.n_trees)
         self._trained_at = self.features.n_returns
 
     def build_training_set(self) -> tuple[F8, F8]:
@@ -230,7 +234,7 @@ class LearnedMargin:
         """Determine whether the prediction may be used; a change is an event."""
         if self.rate is None:
             return
-        is_stale = self._oracle_silence > self.rule.stale
+        is_stale = self._oracle_silence > self.rule.max_oracle_silence
         is_fallen_back = is_stale or self.is_out_of_range
         if is_fallen_back != self.is_fallen_back or not self.events:
             reason = "out of range" if self.is_out_of_range else "predicts"

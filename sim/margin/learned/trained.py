@@ -40,7 +40,9 @@ def compute_digest(path: str) -> str:
     try:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:
-        raise ValueError(f"trained: {path}: cannot be read ({error.strerror}), {REMEDY}") from error
+        raise ValueError(
+            f"model_file: {path}: cannot be read ({error.strerror}), {REMEDY}"
+        ) from error
 
 
 def read_trained_forest(path: str, purpose: tuple[float, float, float]) -> Forest:

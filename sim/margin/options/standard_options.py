@@ -41,7 +41,9 @@ class StandardOptions(RequirementComponent):
         ge=0,
         description="least initial margin of a short far out of the money (share)",
     )
-    keep: float = Field(default=0.075, ge=0, description="maintenance margin of a short (share)")
+    maintenance_share: float = Field(
+        default=0.075, ge=0, description="maintenance margin of a short (share)"
+    )
 
     def bind(self, contracts: Contracts, unit: int) -> "StandardOptionsMargin":
         """See :class:`RequirementComponent`."""
@@ -94,7 +96,7 @@ class StandardOptionsMargin:
         strike = contracts.strike[self.option_columns]
         out_of_money = np.maximum(side * (strike - price), 0.0) / price
         base = np.where(side > 0, spot_value, np.maximum(spot_value, lot_value))
-        maintenance = rule.keep * base
+        maintenance = rule.maintenance_share * base
         initial = np.maximum(rule.share - out_of_money, rule.least) * spot_value
         return OptionChain(
             lot_value=lot_value,

@@ -308,7 +308,9 @@ class PmrmMargin(ScenarioMargin):
     def _charge_doubt(self, confidence: F8, amount: F8) -> F8:
         charges = self.rule.charges
         return (
-            np.where(confidence < charges.confidence, (1.0 - confidence) * charges.unsure, 0.0)
+            np.where(
+                confidence < charges.confidence, (1.0 - confidence) * charges.doubt_factor, 0.0
+            )
             * amount
         )
 

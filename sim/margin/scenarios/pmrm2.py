@@ -130,7 +130,7 @@ class PmrmCharges(Component):
     confidence: float = Field(
         default=0.55, ge=0, le=1, description="oracle confidence below which a charge applies"
     )
-    unsure: float = Field(
+    doubt_factor: float = Field(
         default=1.0, ge=0, description="initial charge per unit of 1 - confidence (ratio)"
     )
     peg: float = Field(

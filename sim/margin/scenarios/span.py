@@ -102,7 +102,7 @@ class SpanRequirement(RequirementComponent):
         description="inter-commodity credits, in the order in which they apply (components)",
     )
     extreme: float = Field(default=2.0, ge=1, le=1000, description="extreme move (scan ranges)")
-    covered: float = Field(
+    min_short_option_share: float = Field(
         default=0.35, ge=0, le=1, description="share of the extreme loss that counts (ratio)"
     )
     initial: float = Field(default=1.1, ge=1, description="initial over maintenance (ratio)")
@@ -110,7 +110,7 @@ class SpanRequirement(RequirementComponent):
         default={},
         description="published risk arrays: gain per lot in each scenario (units of the numeraire)",
     )
-    rounded: float = Field(
+    round_to: float = Field(
         default=0.0,
         ge=0,
         description=(
@@ -286,8 +286,8 @@ class SpanMargin(ScenarioMargin):
         pnl = compute_lot_pnl(market, self._build_shocked_states(market))
         for k, array in self.published_arrays.items():
             pnl[:, k] = array * self.unit
-        if self.rule.rounded:
-            pnl = np.rint(pnl / (self.rule.rounded * self.unit)) * (self.rule.rounded * self.unit)
+        if self.rule.round_to:
+            pnl = np.rint(pnl / (self.rule.round_to * self.unit)) * (self.rule.round_to * self.unit)
         delta = compute_sensitivities(market).delta
         return SpanArrays(pnl, delta * spot, delta * market.contracts.lot, spot)
 
@@ -295,7 +295,13 @@ class SpanMargin(ScenarioMargin):
         extreme = 3 * self.rule.extreme
         thirds = np.array([*np.repeat(RANGE_THIRDS, 2), extreme, -extreme]) / 3
         turn = np.array([*[1, -1] * len(RANGE_THIRDS), 0, 0])
-        weight = np.array([*[1.0] * (N_SCENARIOS - 2), self.rule.covered, self.rule.covered])
+        weight = np.array(
+            [
+                *[1.0] * (N_SCENARIOS - 2),
+                self.rule.min_short_option_share,
+                self.rule.min_short_option_share,
+            ]
+        )
         scan = np.zeros(market.oracle.size)
         scan[: self.scan.size] = self.scan
         oracle = market.oracle * np.maximum(1 + thirds[:, None] * scan, 0.0)

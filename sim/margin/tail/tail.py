@@ -49,7 +49,7 @@ class TailRisk(RequirementComponent):
         default=0.5, ge=0, le=1, description="maintenance over initial (ratio)"
     )
     floor: float = Field(default=0.0, ge=0, description="least margin (share of notional)")
-    opening: float = Field(
+    opening_rate: float = Field(
         default=0.1, gt=0, description="margin until the model forecasts (share of notional)"
     )
     options: OptionApproach = Field(
@@ -78,7 +78,7 @@ class TailMargin:
         self.tail_spec = TailSpec(rule.measure, rule.level, rule.convention)
         self.horizon_factor = math.sqrt(rule.horizon / rule.every)
         self.forecast: ReturnForecast | None = None
-        self.side_rates = np.full((2, self.columns.size), rule.opening)
+        self.side_rates = np.full((2, self.columns.size), rule.opening_rate)
         self.has_options = bool(np.any(contracts.side))
         self._seen = 0
         self._sum = np.zeros(self.columns.size)
@@ -126,7 +126,7 @@ class TailMargin:
                 self.tail_spec,
             )
         elif self.forecast is None:
-            loss = self.rule.opening * np.abs(value @ self.underlying_matrix).sum(axis=1)
+            loss = self.rule.opening_rate * np.abs(value @ self.underlying_matrix).sum(axis=1)
         else:
             loss = self.horizon_factor * self.forecast.compute_tail_loss(
                 value @ self.underlying_matrix, self.tail_spec
@@ -152,7 +152,7 @@ class TailMargin:
     def _build_gain_table(self, market: MarketView) -> F8:
         """Return the gain of a lot of each instrument in each scenario, (S, K)."""
         if self.forecast is None:
-            moves = self.rule.opening * np.array([[1.0], [-1.0]]) * np.ones(self.columns.size)
+            moves = self.rule.opening_rate * np.array([[1.0], [-1.0]]) * np.ones(self.columns.size)
         else:
             moves = self.horizon_factor * self.forecast.scenario_returns()
         return revalue_lot_pnl(market, moves, self.columns, self.rule.options)

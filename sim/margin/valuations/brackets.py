@@ -18,7 +18,7 @@ class CollateralBracket(Component):
     cap: float = Field(
         gt=0, description="amount at which the bracket ends (units of the asset or underlying)"
     )
-    counted: float = Field(ge=0, le=1, description="share of their value that counts (ratio)")
+    counted_share: float = Field(ge=0, le=1, description="share of their value that counts (ratio)")
 
 
 class BracketValuation(ValuationComponent):
@@ -44,10 +44,10 @@ class BracketValuation(ValuationComponent):
                         f"brackets.{name}.{k}.cap: {above.cap:g} does not exceed the one before, "
                         f"{below.cap:g}, sort by cap"
                     )
-                if above.counted > below.counted:
+                if above.counted_share > below.counted_share:
                     raise ValueError(
-                        f"brackets.{name}.{k}.counted: {above.counted:g} is more than the "
-                        f"{below.counted:g} of the bracket before: lower it"
+                        f"brackets.{name}.{k}.counted_share: {above.counted_share:g} is more than the "
+                        f"{below.counted_share:g} of the bracket before: lower it"
                     )
         return self
 
@@ -97,6 +97,6 @@ def compute_counted_share(amount: F8, ladder: tuple[CollateralBracket, ...]) -> 
     """
     total, floor = np.zeros(np.shape(amount)), 0.0
     for bracket in ladder:
-        total += bracket.counted * np.clip(amount - floor, 0.0, bracket.cap - floor)
+        total += bracket.counted_share * np.clip(amount - floor, 0.0, bracket.cap - floor)
         floor = bracket.cap
     return np.divide(total, amount, out=np.ones(np.shape(amount)), where=amount > 0)

@@ -39,22 +39,22 @@ class DynamicHaircut(ValuationComponent):
     initial_scale: float = Field(
         default=1.2, ge=1, description="initial haircut over maintenance haircut (ratio)"
     )
-    priced_by: dict[str, str] = Field(
+    price_instruments: dict[str, str] = Field(
         default={}, description="instrument whose volatility and depth an asset uses (name: name)"
     )
 
     @model_validator(mode="after")
     def _check_one_price_each(self) -> Self:
-        for asset, instrument in self.priced_by.items():
+        for asset, instrument in self.price_instruments.items():
             if asset == instrument:
                 raise ValueError(
-                    f"priced_by.{asset}: an asset cannot stand for itself, name an instrument"
+                    f"price_instruments.{asset}: an asset cannot stand for itself, name an instrument"
                 )
         return self
 
     def mentioned_names(self) -> frozenset[str]:
         """Return the assets, and the instruments whose volatility and depth they use."""
-        return frozenset(self.priced_by) | frozenset(self.priced_by.values())
+        return frozenset(self.price_instruments) | frozenset(self.price_instruments.values())
 
     def is_additive(self, contracts: Contracts) -> bool:
         """Return True: the haircut of each spot position depends on that position alone."""
@@ -102,4 +102,6 @@ class DynamicHaircut(ValuationComponent):
     def _find_asset_columns(self, contracts: Contracts) -> list[int]:
         """Return the instrument that prices each asset, MISSING if the pool has none."""
         place = {name: k for k, name in enumerate(contracts.names)}
-        return [place.get(self.priced_by.get(name, ""), MISSING) for name in contracts.assets]
+        return [
+            place.get(self.price_instruments.get(name, ""), MISSING) for name in contracts.assets
+        ]

@@ -22,13 +22,13 @@ class Compression(RequirementWrapper):
         default="compressed", description="a requirement cut by a share (name)"
     )
     inner: AnyRequirement = Field(description="requirement that is cut (component)")
-    kappa: float = Field(
+    compression: float = Field(
         lt=1, description="share by which margins are cut; negative = raised (ratio)"
     )
 
     def bind(self, contracts: Contracts, unit: int) -> "CompressionMargin":
         """See :class:`RequirementComponent`."""
-        return CompressionMargin(self.inner.bind(contracts, unit), 1.0 - self.kappa)
+        return CompressionMargin(self.inner.bind(contracts, unit), 1.0 - self.compression)
 
 
 class CompressionMargin(ItemisedRequirement, AdditiveRequirement):

@@ -36,7 +36,7 @@ class VolatilityScaling(RequirementWrapper):
     reference: float = Field(
         default=0.5, gt=0, description="volatility at which the factor is one (annualised)"
     )
-    power: float = Field(
+    exponent: float = Field(
         default=1.0, ge=0, le=2, description="power of the ratio of volatilities (1)"
     )
     low: float = Field(default=0.5, gt=0, description="least factor (ratio)")
@@ -79,7 +79,7 @@ class VolatilityScalingMargin(FactorMargin):
                 len(market.mark), market.oracle[self.index_column] / PERCENT_POINTS
             )
         factor = np.clip(
-            (volatility / self.rule.reference) ** self.rule.power, self.rule.low, self.rule.high
+            (volatility / self.rule.reference) ** self.rule.exponent, self.rule.low, self.rule.high
         )
         self.factor = np.stack([factor, factor])
         if factor.size > 1:  # one leg needs no weights

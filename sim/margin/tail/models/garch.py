@@ -39,7 +39,7 @@ class GarchModel(ModelComponent):
     least: float | None = Field(
         default=None, gt=0, description="past needed first; none = half the window (s)"
     )
-    refit: float = Field(
+    refit_interval: float = Field(
         default=5_400_000,
         gt=0,
         description="time between fits (s; 62.5 days, a quarter of trading)",
@@ -72,7 +72,7 @@ class GarchForecaster:
 
     def __init__(self, rule: GarchModel, columns: int, every: float) -> None:
         self.rule, self.n_returns_needed, self.n_returns = rule, rule.n_returns_needed(every), 0
-        self.refit = count_rows(rule.refit, every)
+        self.refit = count_rows(rule.refit_interval, every)
         self.window = RollingWindow(
             max(count_rows(rule.window, every), self.n_returns_needed), columns
         )
