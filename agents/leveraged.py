@@ -360,8 +360,10 @@ class LeveragedPopulation(Population):
             view, columns = self._members.scope.view(observation)
             lot = view.mark[columns] * view.contracts.multiplier[columns]
             for column, instrument in enumerate(self._members.scope.instruments):
-                value: F8 = held[:, column] * float(lot[column])
-                gain = measure_gains(value, accounts.entry[:, instrument], held[:, column])
+                value = held[:, column] * float(lot[column])
+                gain = measure_gains(
+                    value.astype(np.float64), accounts.entry[:, instrument], held[:, column]
+                )
                 leaves |= has_hit_exit_level(gain, self.take_profit, self.stop)
         return leaves
 

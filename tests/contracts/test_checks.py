@@ -512,6 +512,15 @@ def test_the_classes_of_a_script_are_left_alone(plain: RunConfig) -> None:
     assert find_market_faults(config) == []
 
 
+def test_a_market_on_replayed_prices_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first price is not in the configuration."""
+    cls = requirement("Shares", compute_leg_shares=lambda found, book: 0.5 * found)
+    monkeypatch.setitem(REQUIREMENTS, "mine", cls)
+    config, path = place(load_run("crash_2008"), "requirement", build(cls))
+    (line,) = find_market_faults(config)
+    assert line.startswith(f"{path}: 'mine' breaks LIQ-2 ")
+
+
 def sizes(worlds: Iterator[MarginWorld]) -> list[tuple[int, int]]:
     return [
         (len(each.accounts.position), int(np.abs(each.accounts.position).sum())) for each in worlds

@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's working folder."""
     place = tmp_path_factory.mktemp("user")
     (place / "thin_book.yaml").write_text(block("name: thin_book"), encoding="utf-8")
-    (place / "thin_book.py").write_text(block('"""Whether'), encoding="utf-8")
+    (place / "thin_book.py").write_text(block('"""Test whether'), encoding="utf-8")
     return place
 
 
