@@ -16,15 +16,15 @@ MAX_CASES = 5
 """Largest number of disagreements that are listed."""
 
 MEASURES = {
-    "others pushed under": ("pushed", "spared"),
-    "close-outs of others": ("attributed", "prevented"),
-    "way of the mark": ("carried", "returned"),
+    "due close-outs of others": ("pushed", "spared"),
+    "filled close-outs of others": ("attributed", "prevented"),
+    "move of the mark": ("carried", "returned"),
 }
 """Columns of attribution and of removal by measure, see ``counterfactual.compare_with_removal``."""
 
 BY_LOTS = {
-    "others pushed under, moves by lots": ("pushed_lots", "spared"),
-    "way of the mark, moves by lots": ("carried_lots", "returned"),
+    "due close-outs of others, moves by lots": ("pushed_lots", "spared"),
+    "move of the mark, moves by lots": ("carried_lots", "returned"),
 }
 """The same with moves of a round divided by lots (``contagion.divide_by_lots``)."""
 
@@ -137,7 +137,7 @@ def _format_agreement(name: str, agreement: Agreement) -> str:
         significant = f"of {agreement.n_decided} significant {share:.0%}"
     means = f"{agreement.mean_attributed:.1%} and {agreement.mean_removed:.1%}"
     return (
-        f"  {name:<34} same sign {agreement.same_sign_share:.0%} ({significant}), "
+        f"  {name:<39} same sign {agreement.same_sign_share:.0%} ({significant}), "
         f"correlation {agreement.correlation:.2f}, means {means} of the cascade"
     )
 

@@ -142,9 +142,9 @@ def test_attribution_stands_beside_removal_and_another_engine(result: Path, tmp_
     here = case.frames["closeouts"].query("@case.window[0] <= step <= @case.window[1]")
     assert ("found no counterparty" in text) == bool((here["planned"].abs() > here["filled"]).any())
     for measure in (
-        "others pushed under",
-        "close-outs of others",
-        "way of the mark, moves by lots",
+        "due close-outs of others",
+        "filled close-outs of others",
+        "move of the mark, moves by lots",
     ):
         assert re.search(
             rf"{measure} +same sign \d+% \((of \d+ significant|none significant)", text
@@ -176,7 +176,7 @@ PAIRS = st.lists(st.tuples(*[st.integers(-100, 100)] * 2), min_size=2, max_size=
 def test_agreement_knows_no_unit_no_order_and_no_side(pairs, times, rnd) -> None:
     claims, found = (np.array(each) / 100 for each in zip(*pairs, strict=True))
     table = pd.DataFrame({"pushed": claims, "spared": found, "spared_reach": 0.1})
-    told = measure_agreement(table, "others pushed under")
+    told = measure_agreement(table, "due close-outs of others")
     assert 0 <= told.same_sign_share <= 1
     assert told.n_decided <= told.n_owners == len(table)
     mixed = table.iloc[rnd.sample(range(len(table)), len(table))]
@@ -185,10 +185,10 @@ def test_agreement_knows_no_unit_no_order_and_no_side(pairs, times, rnd) -> None
         table.assign(pushed=times * claims),
         table.assign(pushed=-claims, spared=-found),
     ):
-        again = measure_agreement(other, "others pushed under")
+        again = measure_agreement(other, "due close-outs of others")
         assert (again.same_sign_share, again.n_decided) == (told.same_sign_share, told.n_decided)
         assert again.correlation == pytest.approx(told.correlation, nan_ok=True)
-    assert measure_agreement(table.assign(pushed=found), "others pushed under").same_sign_share == 1
+    assert measure_agreement(table.assign(pushed=found), "due close-outs of others").same_sign_share == 1
 
 
 def test_what_cannot_be_explained_is_told(result: Path, tmp_path: Path) -> None:
