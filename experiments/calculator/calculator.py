@@ -24,7 +24,7 @@ from experiments.calculator.market_moves import (
 from experiments.calculator.portfolio import PortfolioConfig, build_records
 from experiments.file_kinds import load_kind
 from sim.checks.margin_worlds import make_opening_world
-from sim.checks.opening import find_engine_faults
+from sim.checks.opening import find_engine_faults, find_smile_faults
 from sim.component import Component
 from sim.errors import ConfigError, describe_unknown
 from sim.liquidation.bankruptcy import compute_bankruptcy_prices
@@ -172,6 +172,8 @@ def margin_portfolio(
         ConfigError: the engine asks for what the portfolio does not have.
     """
     unit = 10 ** portfolio.assets[0].decimals
+    if faults := find_smile_faults(portfolio):
+        raise ConfigError(faults)
     try:
         mode = find_position_mode(portfolio, name)
         listed = list_columns(portfolio, mode)

@@ -14,6 +14,7 @@ from sim.checks import (
     populations,
     processes,
     return_models,
+    smiles,
     stresses,
 )
 from sim.checks.crowd_worlds import CrowdState, CrowdWorld
@@ -156,6 +157,17 @@ def find_engine_faults(
             worlds = [whole] if name == "netting" else pools
         lines += describe_fault(f"{path}.{name}" if path else name, suite, part, worlds)
     return lines
+
+
+def find_smile_faults(portfolio: Component) -> list[str]:
+    """Return a line for each smile of a portfolio that a plug-in brings and that breaks a law."""
+    worlds = [smiles.make_smile_world(seed) for seed in range(3)]
+    return [
+        line
+        for path, part in iterate_components(portfolio)
+        if find_suite(part) is smiles.SUITE
+        for line in describe_fault(path, smiles.SUITE, part, worlds)
+    ]
 
 
 def find_population_faults(
