@@ -17,7 +17,7 @@ FLOAT, INTEGER, BOOLEAN = np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.
 
 
 class BrokenLawError(Exception):
-    """A component breaks a law; the text says how."""
+    """A component breaks a law; the text describes the breach."""
 
 
 class Law(NamedTuple):
@@ -42,7 +42,7 @@ class Suite(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What the full suite found of one law."""
+    """Result of the full suite for one law."""
 
     law: Law
     n_worlds: int  # tried

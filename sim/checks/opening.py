@@ -39,7 +39,7 @@ MAX_MEMBERS = 20
 
 
 class OpeningMarket(NamedTuple):
-    """What components are checked in: instruments at their opening prices."""
+    """Instruments at their opening prices, in which components are checked."""
 
     view: MarketView  # of the instruments of one venue
     unit: int  # minor units in one unit of the numeraire
@@ -194,7 +194,7 @@ def describe_fault(
 ) -> list[str]:
     """Return the line on the first law that a component breaks; none if it keeps all.
 
-    A component that refuses a world is passed over: it will tell why when the market is built.
+    A component that refuses a world is passed over: the reason is reported when the market is built.
     """
     for world in worlds:
         try:
@@ -205,8 +205,6 @@ def describe_fault(
             law, fault = found
             kind = getattr(component, "kind", type(component).__name__)
             rule = f"{law.rule} ({law.sentence[:1].lower()}{law.sentence[1:].rstrip('.')})"
-            remedy = (
-                f"correct it, deleverage check --plugin {type(component).__module__} tells more"
-            )
+            remedy = f"correct it, or run deleverage check --plugin {type(component).__module__} for more"
             return [f"{path}: {kind!r} breaks {rule}: {fault}, {remedy}"]
     return []

@@ -187,7 +187,7 @@ def test_a_broken_component_is_refused_in_a_line(
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"{place}: 'root' breaks MAR-1 (initial margin is at least ")
-    assert done.stderr.endswith(", correct it, deleverage check --plugin mine tells more\n")
+    assert done.stderr.endswith(", correct it, or run deleverage check --plugin mine for more\n")
 
 
 def test_a_broken_population_is_refused_in_a_line(folder: Path) -> None:
