@@ -108,7 +108,7 @@ MAX_SHRINKS = 300
 
 
 def _shrink(suite: Suite, law: Law, component: Component, world: Any) -> str:
-    """Return the fault in the smallest world that still breaks the law; empty if none is smaller."""
+    """Return the fault in the smallest world that breaks the law; empty if none is smaller."""
     smallest, tried = "", 0
     while True:
         for smaller in suite.make_smaller_worlds(world):

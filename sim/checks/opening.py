@@ -194,7 +194,7 @@ def describe_fault(
 ) -> list[str]:
     """Return the line on the first law that a component breaks; none if it keeps all.
 
-    A component that refuses a world is passed over: the reason is reported when the market is built.
+    A component that refuses a world is passed over: building the market reports the reason.
     """
     for world in worlds:
         try:
@@ -205,6 +205,7 @@ def describe_fault(
             law, fault = found
             kind = getattr(component, "kind", type(component).__name__)
             rule = f"{law.rule} ({law.sentence[:1].lower()}{law.sentence[1:].rstrip('.')})"
-            remedy = f"correct it, or run deleverage check --plugin {type(component).__module__} for more"
+            command = f"deleverage check --plugin {type(component).__module__}"
+            remedy = f"correct it, or run {command} for more"
             return [f"{path}: {kind!r} breaks {rule}: {fault}, {remedy}"]
     return []

@@ -451,7 +451,8 @@ def test_a_mistake_is_refused_before_the_first_step(
         Market(config, populate(config.populations), seed=1)
     (line,) = caught.value.problems
     assert line.startswith(f"{path}: 'mine' breaks "), line
-    assert line.endswith(f", correct it, or run deleverage check --plugin {cls.__module__} for more")
+    command = f"deleverage check --plugin {cls.__module__}"
+    assert line.endswith(f", correct it, or run {command} for more")
 
 
 @pytest.mark.parametrize(("registry", "where", "cls", "told"), MISTAKES)
