@@ -22,7 +22,8 @@ from experiments.calculator.portfolio import PortfolioConfig
 from experiments.calculator.records import build_records
 from experiments.file_kinds import load_kind
 from sim.checks.margin_worlds import make_opening_world
-from sim.checks.opening import find_engine_faults
+from sim.checks.opening import find_engine_faults, find_smile_faults
+from sim.component import Component
 from sim.errors import ConfigError, describe_unknown
 from sim.liquidation.bankruptcy import compute_bankruptcy_prices
 from sim.liquidation.prices import find_liquidation_ticks
@@ -142,6 +143,8 @@ def margin_portfolio(
         ConfigError: the engine requires data that the portfolio does not have.
     """
     unit = 10 ** portfolio.assets[0].decimals
+    if faults := find_smile_faults(portfolio):
+        raise ConfigError(faults)
     try:
         mode = find_position_mode(portfolio, name)
         listed = list_columns(portfolio, mode)

@@ -48,7 +48,7 @@ FIRST = (0, 2)
 
 
 class CrowdState(NamedTuple):
-    """The state in which members are asked for orders."""
+    """The state in which members decide."""
 
     tick: int = 1
     basis: float = 0.0  # of perpetuals over the index (share)

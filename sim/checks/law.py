@@ -17,7 +17,7 @@ FLOAT, INTEGER, BOOLEAN = np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.
 
 
 class BrokenLawError(Exception):
-    """A component breaks a law; the text says how."""
+    """A component breaks a law; the text describes the breach."""
 
 
 class Law(NamedTuple):
@@ -42,7 +42,7 @@ class Suite(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What the full suite found of one law."""
+    """Result of the full suite for one law."""
 
     law: Law
     n_worlds: int  # tried
@@ -108,7 +108,7 @@ MAX_SHRINKS = 300
 
 
 def _shrink(suite: Suite, law: Law, component: Component, world: Any) -> str:
-    """Return the fault in the smallest world that still breaks the law; empty if none is smaller."""
+    """Return the fault in the smallest world that breaks the law; empty if none is smaller."""
     smallest, tried = "", 0
     while True:
         for smaller in suite.make_smaller_worlds(world):

@@ -203,7 +203,10 @@ LAWS = (
     Law("limits", "LIQ-2", "A limit can be quoted, and the route is known.", _check_prices),
     Law("calm market", "LIQ-1", "Healthy accounts are not closed out.", _check_calm),
     Law(
-        "auctions", "LIQ-3", "One boolean for each account tells what is on offer.", _check_auction
+        "auctions",
+        "LIQ-3",
+        "Whether an account is on offer is one boolean for each account.",
+        _check_auction,
     ),
     Law(
         "pure plans",

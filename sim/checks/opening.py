@@ -14,6 +14,7 @@ from sim.checks import (
     populations,
     processes,
     return_models,
+    smiles,
     stresses,
 )
 from sim.checks.crowd_worlds import CrowdState, CrowdWorld
@@ -38,7 +39,7 @@ MAX_MEMBERS = 20
 
 
 class OpeningMarket(NamedTuple):
-    """What components are checked in: instruments at their opening prices."""
+    """Instruments at their opening prices, in which components are checked."""
 
     view: MarketView  # of the instruments of one venue
     unit: int  # minor units in one unit of the numeraire
@@ -158,6 +159,17 @@ def find_engine_faults(
     return lines
 
 
+def find_smile_faults(portfolio: Component) -> list[str]:
+    """Return a line for each smile of a portfolio that a plug-in brings and that breaks a law."""
+    worlds = [smiles.make_smile_world(seed) for seed in range(3)]
+    return [
+        line
+        for path, part in iterate_components(portfolio)
+        if find_suite(part) is smiles.SUITE
+        for line in describe_fault(path, smiles.SUITE, part, worlds)
+    ]
+
+
 def find_population_faults(
     members: Sequence[PopulationProtocol], spec: MarketSpec, observation: Observation
 ) -> list[str]:
@@ -182,7 +194,7 @@ def describe_fault(
 ) -> list[str]:
     """Return the line on the first law that a component breaks; none if it keeps all.
 
-    A component that refuses a world is passed over: it will tell why when the market is built.
+    A component that refuses a world is passed over: building the market reports the reason.
     """
     for world in worlds:
         try:
@@ -193,8 +205,7 @@ def describe_fault(
             law, fault = found
             kind = getattr(component, "kind", type(component).__name__)
             rule = f"{law.rule} ({law.sentence[:1].lower()}{law.sentence[1:].rstrip('.')})"
-            remedy = (
-                f"correct it, deleverage check --plugin {type(component).__module__} tells more"
-            )
+            command = f"deleverage check --plugin {type(component).__module__}"
+            remedy = f"correct it, or run {command} for more"
             return [f"{path}: {kind!r} breaks {rule}: {fault}, {remedy}"]
     return []

@@ -218,7 +218,7 @@ def _request(population: PopulationProtocol, world: CrowdWorld, rows: I8) -> Cas
 
 
 def _are_permuted(one: Any, other: Any) -> bool:
-    """Whether two records hold the same rows in some order; columns left empty do not count."""
+    """Return whether two records hold the same rows in some order; empty columns do not count."""
     first, second = (_sort_rows(each) for each in (one, other))
     return np.array_equal(first, second)
 

@@ -21,7 +21,7 @@ DAY_ROWS = 1_440
 
 
 class PathWorld(NamedTuple):
-    """What a process is given, and a shorter stretch of the same."""
+    """Inputs of a process, and a shorter stretch of the same."""
 
     seed: int
     normals: F8  # (T,)

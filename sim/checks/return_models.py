@@ -19,7 +19,7 @@ VAR, ES = TailSpec("var", 0.95, "linear"), TailSpec("es", 0.95, "linear")
 
 
 class ReturnWorld(NamedTuple):
-    """What returns and portfolios are drawn from."""
+    """Source of returns and portfolios."""
 
     seed: int
     columns: int  # underlyings
@@ -52,7 +52,7 @@ def count_returns(model: ModelComponent, world: ReturnWorld) -> int:
     """Return how many returns a model is to be fed.
 
     Raises:
-        BrokenLawError: it tells no number.
+        BrokenLawError: its number is no count.
         ConfigError: it needs more than are generated.
     """
     needed = model.n_returns_needed(world.every)

@@ -17,7 +17,7 @@ METHODS = {
 
 
 class StressWorld(NamedTuple):
-    """The times of a run, and the names that a stress is asked about."""
+    """The times of a run, and the names of an underlying and an asset."""
 
     seconds: F8  # (T,)
     underlying: str

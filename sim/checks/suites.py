@@ -12,6 +12,7 @@ from sim.checks import (
     processes,
     requirements,
     return_models,
+    smiles,
     stresses,
     valuations,
 )
@@ -21,6 +22,7 @@ from sim.exchange import FUNDINGS, MARKS
 from sim.liquidation import LIQUIDATIONS
 from sim.margin import MODELS, NETTINGS, REQUIREMENTS, VALUATIONS
 from sim.prices import PROCESSES, STRESSES
+from sim.pricing.smiles import SMILES
 from sim.waterfall import LAYERS
 
 PROJECT_PACKAGES = ("sim", "agents", "experiments", "configs")
@@ -39,6 +41,7 @@ SUITES: tuple[tuple[Suite, Registry], ...] = (
     (stresses.SUITE, STRESSES),
     (marks.SUITE, MARKS),
     (fundings.SUITE, FUNDINGS),
+    (smiles.SUITE, SMILES),
 )
 """Each suite with the registry of its components; populations are registered in ``agents``."""
 

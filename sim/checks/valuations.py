@@ -70,7 +70,7 @@ def _check_independence(rule: ValuationComponent, world: MarginWorld) -> None:
 
 
 def _check_spot(rule: ValuationComponent, world: MarginWorld) -> None:
-    """Where haircuts add up, those of spot are the difference that spot makes."""
+    """Require that haircuts of spot, where they add up, are the difference that spot makes."""
     accounts, contracts = world.accounts, world.contracts
     if not rule.is_additive(contracts):
         return

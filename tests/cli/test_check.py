@@ -62,6 +62,44 @@ class Lacks(RequirementComponent):
 
 REQUIREMENTS["lacks"] = Lacks
 """
+CROWD = """
+from typing import Literal
+from agents import POPULATIONS
+from agents.traders import NoiseTraders
+
+class Crowd(NoiseTraders):
+    kind: Literal["crowd"] = "crowd"
+
+    def decide(self, outlook, accounts, draws):
+        orders = super().decide(outlook, accounts, draws)
+        return orders._replace(quantity=orders.quantity * 1.0)
+
+POPULATIONS["crowd"] = Crowd
+"""
+STUDY = """
+name: own
+description: what does a requirement that asks too little do?
+base: small_crash
+overrides: {duration: 300, venues.0.engine.requirement: {kind: root}}
+axes: [{name: initial, values: [0.5, 2.0], paths: {venues.0.engine.requirement.initial: 1}}]
+seeds: 1
+metrics: [low]
+"""
+SCORES = """
+import pandas as pd
+
+def score(config, frames, twin):
+    return pd.DataFrame({"low": [float(frames["steps"]["mark"].min())]})
+
+def tables(runs):
+    return {}
+
+def figures(runs, folder):
+    pass
+
+def report(runs):
+    return ""
+"""
 UNBUILT = {
     "class Own: pass": "REQUIREMENTS['mine']: Own is not a subclass of Component, ",
     "from sim.margin.tiers.tiered import TieredRequirement as Own": (
@@ -149,7 +187,27 @@ def test_a_broken_component_is_refused_in_a_line(
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"{place}: 'root' breaks MAR-1 (initial margin is at least ")
-    assert done.stderr.endswith(", correct it, deleverage check --plugin mine tells more\n")
+    assert done.stderr.endswith(", correct it, or run deleverage check --plugin mine for more\n")
+
+
+def test_a_broken_population_is_refused_in_a_line(folder: Path) -> None:
+    (folder / "crowd.py").write_text(CROWD)
+    mine = "populations.0={kind: crowd, venue: exchange, count: 5}"
+    done = deleverage(folder, "run", "small_crash", mine, "--plugin", "crowd")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("populations.0: 'crowd' breaks BOOK-2 (orders are whole numbers")
+    assert "quantity is an array of shape" in done.stderr
+
+
+def test_a_sweep_is_refused_before_its_first_run(folder: Path) -> None:
+    (folder / "own.yaml").write_text(STUDY)
+    (folder / "own.py").write_text(SCORES)
+    done = deleverage(folder, "sweep", "own.yaml", "--plugin", "mine", "--executor", "serial")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    place = "own at initial=0.5: venues.0.engine.requirement"
+    assert done.stderr.startswith(f"{place}: 'root' breaks MAR-1 ")
 
 
 @pytest.mark.parametrize(("text", "told"), UNBUILT.items())

@@ -1,5 +1,6 @@
 """Components of one's own with a mistake: refused at load in one line, found by the suite."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -8,6 +9,8 @@ import pytest
 
 from agents import POPULATIONS, populate
 from agents.traders import NoiseTraders
+from experiments.calculator.calculator import margin_portfolio
+from experiments.calculator.portfolio import PortfolioConfig
 from experiments.config import RunConfig, load_run
 from experiments.contract_check import ALL_SUITES, Registered, build_component
 from sim.cash_flows import CashFlows
@@ -23,6 +26,7 @@ from sim.liquidation import LIQUIDATIONS
 from sim.liquidation.full import FullCloseOut
 from sim.losses import LayerResult
 from sim.margin import MODELS, NETTINGS, REQUIREMENTS, VALUATIONS
+from sim.margin.engine import EngineConfig
 from sim.margin.netting import CrossNetting
 from sim.margin.tail.models.ewma import EwmaForecaster, EwmaModel
 from sim.margin.tail.tail import TailRisk
@@ -33,6 +37,8 @@ from sim.market import Market
 from sim.prices import PROCESSES, STRESSES
 from sim.prices.gbm import Gbm
 from sim.prices.stress import Stress
+from sim.pricing.smiles import SMILES, QuadraticSmile
+from sim.reading.loading import load_config
 from sim.types import Margins
 from sim.waterfall import LAYERS
 from sim.waterfall.layer_results import NO_LAYER_RESULT
@@ -445,7 +451,8 @@ def test_a_mistake_is_refused_before_the_first_step(
         Market(config, populate(config.populations), seed=1)
     (line,) = caught.value.problems
     assert line.startswith(f"{path}: 'mine' breaks "), line
-    assert line.endswith(f", correct it, deleverage check --plugin {cls.__module__} tells more")
+    command = f"deleverage check --plugin {cls.__module__}"
+    assert line.endswith(f", correct it, or run {command} for more")
 
 
 @pytest.mark.parametrize(("registry", "where", "cls", "told"), MISTAKES)
@@ -519,6 +526,21 @@ def test_a_market_on_replayed_prices_is_checked_too(monkeypatch: pytest.MonkeyPa
     config, path = place(load_run("crash_2008"), "requirement", build(cls))
     (line,) = find_market_faults(config)
     assert line.startswith(f"{path}: 'mine' breaks LIQ-2 ")
+
+
+def test_a_smile_is_checked_with_its_portfolio(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compute_vol(self: Any, k: Any, years: float) -> Any:
+        return -np.ones_like(k)
+
+    cls = component(QuadraticSmile, "Frown", compute_vol=compute_vol)
+    monkeypatch.setitem(SMILES, "mine", cls)
+    smile = cls.model_validate({"underlying": "btc", "expiry": 86_400.0, "level": 0.5})
+    account = load_config("portfolios/single_perp", (), PortfolioConfig)
+    account = account.model_copy(update={"smiles": (smile,)})
+    with pytest.raises(ConfigError) as caught:
+        margin_portfolio(account, "cross", load_config("engines/cross", (), EngineConfig))
+    (line,) = caught.value.problems
+    assert re.match(r"smiles\.0: 'mine' breaks MAR-7 .*: the volatility at .* is -1, correct", line)
 
 
 def sizes(worlds: Iterator[MarginWorld]) -> list[tuple[int, int]]:
