@@ -114,7 +114,7 @@ def test_the_description_lists_every_rule_beside_its_page() -> None:
     """The index of rules in the model's description has each rule once, with the page it is on."""
     listed = [
         (rule, (ROOT / "sim" / link).resolve())
-        for rules, cell, *_ in rows("### Rules", MODEL)
+        for _, rules, cell in rows("### Rules", MODEL)
         for rule in RULE.findall(rules)
         for link in re.findall(r"\]\(([^)]+)\)", cell)
     ]
@@ -212,6 +212,23 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
     paths = re.findall(r"`((?:[\w.]+/)*[\w.]+(?:\.py|\.md|\.yaml|/))`", text)
     places = (ROOT, page.parent)
     assert [path for path in paths if not any((place / path).exists() for place in places)] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_to_sections_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    lost = [
+        f"{path}#{anchor}"
+        for path, anchor in links
+        if "://" not in path and anchor not in anchors(page.parent / path if path else page)
+    ]
+    assert lost == []
 
 
 @pytest.mark.parametrize("page", parameters.build_pages(), ids=lambda page: page.parent.name)
