@@ -27,6 +27,9 @@ END = "<!-- generated until here -->"
 FOLDERS = ("prices", "exchange", "margin", "liquidation", "waterfall")
 """Folders of ``sim`` whose pages document the components defined in them."""
 
+AGENTS_PAGE = ROOT / "agents" / "README.md"
+"""Page of the populations."""
+
 RUN_PAGE = ROOT / "configs" / "README.md"
 """Page of the components that are defined in none of the folders: those of a run."""
 
@@ -46,9 +49,9 @@ SIGNS = {at.Gt: ("gt", ">"), at.Ge: ("ge", "≥"), at.Lt: ("lt", "<"), at.Le: ("
 
 def build_pages() -> dict[Path, str]:
     """Return the expected text of each README with a generated part."""
-    populations = list(POPULATIONS.values())
+    populations: list[type[Component]] = list(POPULATIONS.values())
     found = [each for each in find_reachable_components(RunConfig) if each not in populations]
-    parts = {ROOT / "agents" / "README.md": populations, RUN_PAGE: list[type[Component]]()}
+    parts: dict[Path, list[type[Component]]] = {AGENTS_PAGE: populations, RUN_PAGE: []}
     parts |= {_page_of(folder): [] for folder in FOLDERS}
     for component in found:
         parts[_find_page(component)].append(component)
