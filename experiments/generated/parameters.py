@@ -236,7 +236,7 @@ def _format_number(value: float) -> str:
 
 def _fill_page(text: str, part: str) -> str:
     before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{part}\n\n{END}{rest.split(END)[1]}"
+    return f"{before}{BEGIN}\n\n{part}\n\n{END}{rest.split(END, 1)[1]}"
 
 
 if __name__ == "__main__":
