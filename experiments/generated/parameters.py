@@ -27,6 +27,9 @@ END = "<!-- generated until here -->"
 FOLDERS = ("prices", "exchange", "margin", "liquidation", "waterfall")
 """Folders of ``sim`` whose pages document the components defined in them."""
 
+AGENTS_PAGE = ROOT / "agents" / "README.md"
+"""Page of the populations."""
+
 RUN_PAGE = ROOT / "configs" / "README.md"
 """Page of the components that are defined in none of the folders: those of a run."""
 
@@ -46,12 +49,16 @@ SIGNS = {at.Gt: ("gt", ">"), at.Ge: ("ge", "≥"), at.Lt: ("lt", "<"), at.Le: ("
 
 def build_pages() -> dict[Path, str]:
     """Return the expected text of each README with a generated part."""
-    populations = list(POPULATIONS.values())
+    populations: list[type[Component]] = list(POPULATIONS.values())
     found = [each for each in find_reachable_components(RunConfig) if each not in populations]
+<<<<<<< HEAD
     parts: dict[Path, list[type[Component]]] = {
         ROOT / "agents" / "README.md": list(populations),
         RUN_PAGE: [],
     }
+=======
+    parts: dict[Path, list[type[Component]]] = {AGENTS_PAGE: populations, RUN_PAGE: []}
+>>>>>>> docs
     parts |= {_page_of(folder): [] for folder in FOLDERS}
     for component in found:
         parts[_find_page(component)].append(component)
@@ -242,7 +249,7 @@ def _format_number(value: float) -> str:
 
 def _fill_page(text: str, part: str) -> str:
     before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{part}\n\n{END}{rest.split(END)[1]}"
+    return f"{before}{BEGIN}\n\n{part}\n\n{END}{rest.split(END, 1)[1]}"
 
 
 if __name__ == "__main__":

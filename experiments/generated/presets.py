@@ -113,7 +113,7 @@ def write_table(lines: dict[str, str]) -> None:
     table = "\n".join(
         [TABLE_HEADER, f"|---{'|---:' * 9}|", *(lines[name] for name in PRESETS if name in lines)]
     )
-    PAGE.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    PAGE.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
 
 
 def main() -> None:

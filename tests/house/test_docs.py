@@ -1,6 +1,7 @@
 """The model's description says what the code does: rule numbers, modules, frames, kinds, links."""
 
 import importlib
+import inspect
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -92,6 +93,16 @@ def test_the_description_has_the_elements_of_odd() -> None:
     assert re.findall(r"^## [1-7] (.+)$", MODEL, flags=re.MULTILINE) == ELEMENTS
     section = MODEL.split("## 4 Design concepts")[1].split("\n## ")[0]
     assert re.findall(r"^- \*\*([^*.]+)\.\*\*", section, flags=re.MULTILINE) == CONCEPTS
+
+
+def test_a_step_has_the_phases_of_the_description_in_its_order() -> None:
+    """Every line of ``Market.step`` that is numbered has a row, and every row has such a line."""
+    section = MODEL.split("## 3 Process overview")[1].split("\n## ")[0]
+    described = list(map(int, re.findall(r"^(\d+)\. \*\*", section, flags=re.MULTILINE)))
+    made = list(map(int, re.findall(r"# (\d+)$", inspect.getsource(Market.step), re.MULTILINE)))
+    assert described == list(range(1, 11))
+    assert made == sorted(made)
+    assert sorted(set(made)) == described
 
 
 def test_every_rule_that_is_quoted_is_described() -> None:

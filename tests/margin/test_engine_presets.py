@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from agents import populate
 from experiments.config import load_run
+from experiments.generated import presets
 from experiments.generated.presets import (
     BEGIN,
     CALM_RUN,
@@ -100,6 +101,20 @@ def test_the_table_names_every_preset_and_no_other() -> None:
         assert line.count("|") == TABLE_HEADER.count("|")
         initial, maintenance = map(float, re.findall(r"([\d.]+)%", line))
         assert initial >= maintenance > 0
+
+
+def test_writing_the_table_keeps_the_rest_of_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page has a second generated part, the parameters, with the same closing mark."""
+    copy = tmp_path / "README.md"
+    copy.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(presets, "PAGE", copy)
+    rows = read_rows()
+    presets.write_table(rows | {"span": "| `span` |"})
+    assert copy.read_text(encoding="utf-8") == PAGE.read_text(encoding="utf-8").replace(
+        rows["span"], "| `span` |"
+    )
 
 
 @pytest.mark.slow
