@@ -51,14 +51,10 @@ def build_pages() -> dict[Path, str]:
     """Return the expected text of each README with a generated part."""
     populations: list[type[Component]] = list(POPULATIONS.values())
     found = [each for each in find_reachable_components(RunConfig) if each not in populations]
-<<<<<<< HEAD
     parts: dict[Path, list[type[Component]]] = {
         ROOT / "agents" / "README.md": list(populations),
         RUN_PAGE: [],
     }
-=======
-    parts: dict[Path, list[type[Component]]] = {AGENTS_PAGE: populations, RUN_PAGE: []}
->>>>>>> docs
     parts |= {_page_of(folder): [] for folder in FOLDERS}
     for component in found:
         parts[_find_page(component)].append(component)
