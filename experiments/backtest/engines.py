@@ -114,13 +114,7 @@ def _parse_requirement(name: str, window: int, level: float, horizon: int) -> Re
     if name == LEARNED or name.endswith(".npz"):
         return _learned_requirement("" if name == LEARNED else name, level, horizon)
     if name.endswith(".yaml") or "/" in name:
-        engine = load_config(name, [], EngineConfig)
-        start = START_MARK * TICK_SIZE
-        market = make_opening_market(build_perpetuals(1), np.array([start]), np.ones(1))
-        world = make_opening_world(market, unit=1)
-        if faults := find_engine_faults(engine, world, [world]):
-            raise ConfigError([f"engines: {name}: {line}" for line in faults])
-        return engine.rescaled_requirement()
+        return _load_requirement(name)
     matched = ENGINE_NAME.fullmatch(name)
     if matched is None:
         near = suggest_name(name, PUBLISHED_ENGINES)
@@ -142,6 +136,17 @@ def _parse_requirement(name: str, window: int, level: float, horizon: int) -> Re
         if suffix in TOOL_KINDS:
             requirement = {"kind": TOOL_KINDS[suffix], "inner": requirement}
     return TypeAdapter(AnyRequirement).validate_python(requirement)
+
+
+def _load_requirement(name: str) -> RequirementComponent:
+    """Return the requirement of an engine in a file, checked if a plug-in brings a part of it."""
+    engine = load_config(name, [], EngineConfig)
+    start = START_MARK * TICK_SIZE
+    market = make_opening_market(build_perpetuals(1), np.array([start]), np.ones(1))
+    world = make_opening_world(market, unit=1)
+    if faults := find_engine_faults(engine, world, [world]):
+        raise ConfigError([f"engines: {name}: {line}" for line in faults])
+    return engine.rescaled_requirement()
 
 
 def _learned_requirement(file: str, level: float, horizon: int) -> LearnedRequirement:

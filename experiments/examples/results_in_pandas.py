@@ -1,4 +1,4 @@
-"""What a run leaves behind, read with pandas: who was closed out, when, and who paid."""
+"""Frames of a run, read with pandas: owners closed out, the worst minute, and losses by layer."""
 
 import deleverage
 

@@ -52,7 +52,11 @@ def faults(path: Path) -> Iterator[Found]:
     """Line and description of each fault in a Python file or a page."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
+        is_code = False
         for number, line in enumerate(text.splitlines(), start=1):
+            is_code ^= line.startswith("```")
+            if is_code:
+                continue
             prose = re.sub(r"`[^`]*`", "", line)
             yield from ((number, word.group()) for word in BANNED.finditer(prose))
             yield from ((number, word.group()) for word in DECIMAL.finditer(prose))

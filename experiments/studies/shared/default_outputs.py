@@ -15,6 +15,9 @@ from experiments.statistics import Estimate, summarise_measures
 ESTIMATES = "estimates"
 """Name of the default table and of the default figure."""
 
+HUE = "setting"
+"""Column of the label of a line, and title of the legend."""
+
 MAX_PANELS = 6
 """Measures that the default figure draws; the table has all of them."""
 
@@ -64,25 +67,19 @@ def split_columns(runs: pd.DataFrame) -> tuple[list[str], list[str]]:
 def draw_figures(runs: pd.DataFrame, folder: Path) -> None:
     """Draw each measure over the setting with the most values, one line for each other setting."""
     by, measures = split_columns(runs)
-    table = make_tables(runs)[ESTIMATES]
     if not measures or not by:
         return
     along = max(by, key=lambda name: runs[name].nunique())
     others = [name for name in by if name != along and runs[name].nunique() > 1]
-    long = runs.melt(id_vars=[*by, "seed"], value_vars=measures[:MAX_PANELS], var_name="measure")
-    long["value"] = long["value"].astype(float)
-    long["measure"] = long["measure"].str.replace("_", " ")
-    if others:
-        long["setting"] = long[others].apply(
-            lambda row: ", ".join(f"{name} {_format_cell(value)}" for name, value in row.items()),
-            axis=1,
-        )
+    long = _melt_measures(runs, by, measures, others)
+    if not is_numeric_dtype(long[along]):
+        long[along] = long[along].astype(str)
     with use_style():
         grid = seaborn.relplot(
-            data=long.astype({along: long[along].dtype if is_numeric_dtype(long[along]) else str}),
+            data=long,
             x=along,
             y="value",
-            hue="setting" if others else None,
+            hue=HUE if others else None,
             col="measure",
             col_wrap=min(len(measures), 3),
             kind="line",
@@ -94,7 +91,25 @@ def draw_figures(runs: pd.DataFrame, folder: Path) -> None:
             facet_kws={"sharey": False},
         )
         grid.set_titles("{col_name}").set_axis_labels(along, "mean, 95% interval")
-        save_figure(grid.figure, folder / ESTIMATES, table)
+        save_figure(grid.figure, folder / ESTIMATES, make_tables(runs)[ESTIMATES])
+
+
+def _melt_measures(
+    runs: pd.DataFrame, by: list[str], measures: list[str], others: list[str]
+) -> pd.DataFrame:
+    """Return a row for each run and measure, with a label of the settings in ``others``."""
+    long = runs.melt(id_vars=[*by, "seed"], value_vars=measures[:MAX_PANELS], var_name="measure")
+    long["value"] = long["value"].astype(float)
+    long["measure"] = long["measure"].str.replace("_", " ")
+    if others:
+        labels = [
+            ", ".join(
+                f"{name} {_format_cell(value)}" for name, value in zip(others, row, strict=True)
+            )
+            for row in long[others].itertuples(index=False)
+        ]
+        long[HUE] = labels
+    return long
 
 
 def format_report(tables: dict[str, pd.DataFrame]) -> str:
