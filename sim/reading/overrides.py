@@ -16,6 +16,7 @@ from sim.reading.documents import (
     reason,
 )
 from sim.reading.references import item_number
+from sim.reading.renamed_keys import RENAMED_KEYS
 from sim.reading.schema_types import (
     expects_components,
     find_default,
@@ -57,7 +58,10 @@ def apply_override(
         return [_describe_trailing_wildcard(data, key)]
     paths = expand_wildcards(data, key, schema)
     if not paths:
-        last = key.split(".")[-1]
+        *parents, last = key.split(".")
+        new = RENAMED_KEYS.get(last)
+        if new and expand_wildcards(data, ".".join([*parents, new]), schema):
+            return [f"{key}: was renamed, write {new}"]
         return [
             f"{key}: no item there has a part {last!r}, "
             "name one that at least one of them has, change the path"

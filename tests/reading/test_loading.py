@@ -22,7 +22,7 @@ class Tiered(Component):
 
 class Compressed(Component):
     kind: Literal["compressed"] = "compressed"
-    kappa: float = Field(gt=0, lt=1, description="share by which margins are cut (1)")
+    compression: float = Field(gt=0, lt=1, description="share by which margins are cut (1)")
 
 
 class Fees(Component):
@@ -122,7 +122,7 @@ def test_overriding_a_kind_replaces_the_node_in_whatever_order(base: Path, order
     overrides = ["venues.0.requirement.kind=compressed", "venues.0.requirement.compression=0.5"][
         ::order
     ]
-    assert load_config(base, overrides, Market).venues[0].requirement == Compressed(kappa=0.5)
+    assert load_config(base, overrides, Market).venues[0].requirement == Compressed(compression=0.5)
 
 
 def test_merging_another_kind_replaces_the_node() -> None:
@@ -156,7 +156,7 @@ def test_a_mapping_includes_files_in_order_below_its_own_keys(tmp_path: Path) ->
         "name: v\nfees: {maker: 1}\nrequirement: {include: tight.yaml, compression: 0.3}",
     )
     write(
-        tmp_path / "parts" / "tight.yaml", "kind: compressed\nkappa: 0.5"
+        tmp_path / "parts" / "tight.yaml", "kind: compressed\ncompression: 0.5"
     )  # relative to venue.yaml
     write(tmp_path / "parts" / "dear.yaml", "fees: {maker: 2, taker: 3}")
     text = """
@@ -172,17 +172,17 @@ venues:
     market = load_config(write(tmp_path / "top.yaml", text), [], Market)
     assert market.band == Ordered(low=-1, high=9)
     assert market.venues == [
-        Venue(name="a", requirement=Compressed(kappa=0.3), fees=Fees(maker=1)),
-        Venue(name="v", requirement=Compressed(kappa=0.3), fees=Fees(maker=2, taker=4)),
+        Venue(name="a", requirement=Compressed(compression=0.3), fees=Fees(maker=1)),
+        Venue(name="v", requirement=Compressed(compression=0.3), fees=Fees(maker=2, taker=4)),
         Venue(
             name="v", requirement=Tiered(), fees=Fees(maker=1)
         ),  # another kind: nothing of the included is left
-        Venue(name="d", requirement=Compressed(kappa=0.5)),
+        Venue(name="d", requirement=Compressed(compression=0.5)),
     ]
 
 
 def test_an_include_counts_as_the_files_own_content(tmp_path: Path, base: Path) -> None:
-    write(tmp_path / "tight.yaml", "kind: compressed\nkappa: 0.5")
+    write(tmp_path / "tight.yaml", "kind: compressed\ncompression: 0.5")
     write(tmp_path / "one.yaml", "include: [base.yaml]\nband: {low: 0.5}")
     write(tmp_path / "wide.yaml", "high: 9")
     top = write(tmp_path / "top.yaml", "include: [one.yaml]\nband: {include: wide.yaml}")
@@ -190,18 +190,18 @@ def test_an_include_counts_as_the_files_own_content(tmp_path: Path, base: Path) 
     venues = "venues: [{name: z, requirement: {include: tight.yaml}}]"
     top = write(tmp_path / "top.yaml", f"include: [base.yaml]\n{venues}")
     assert load_config(top, ["steps=3"], Market).venues == [
-        Venue(name="z", requirement=Compressed(kappa=0.5))
+        Venue(name="z", requirement=Compressed(compression=0.5))
     ]
 
 
 def test_overrides_and_references_reach_included_content(tmp_path: Path) -> None:
-    write(tmp_path / "tight.yaml", "kind: compressed\nkappa: ${band.low}")
+    write(tmp_path / "tight.yaml", "kind: compressed\ncompression: ${band.low}")
     text = "steps: 1\nband: {low: 0.25}\nvenues: [{name: a, requirement: {include: tight.yaml}}]"
     top = write(tmp_path / "top.yaml", text)
-    assert load_config(top, [], Market).venues[0].requirement == Compressed(kappa=0.25)
+    assert load_config(top, [], Market).venues[0].requirement == Compressed(compression=0.25)
     assert load_config(top, ["venues.0.requirement.compression=0.75"], Market).venues[
         0
-    ].requirement == Compressed(kappa=0.75)
+    ].requirement == Compressed(compression=0.75)
     assert (
         load_config(top, ["venues.0.requirement.kind=tiered"], Market).venues[0].requirement
         == Tiered()
@@ -209,11 +209,11 @@ def test_overrides_and_references_reach_included_content(tmp_path: Path) -> None
 
 
 def test_problems_of_included_content_are_told_where_it_stands(tmp_path: Path) -> None:
-    write(tmp_path / "tight.yaml", "kind: compressed\nkappa: 2\nkapa: 1")
+    write(tmp_path / "tight.yaml", "kind: compressed\ncompression: 2\ncompresion: 1")
     text = "steps: 1\nvenues: [{name: a, requirement: {include: tight.yaml}}]"
     assert problems(write(tmp_path / "top.yaml", text)) == [
         "venues.0.requirement.compression: 2, must be less than 1 (share by which margins are cut (1)), lower it",
-        "venues.0.requirement.kapa: unknown key (did you mean 'kappa'?)",
+        "venues.0.requirement.compresion: unknown key (did you mean 'compression'?)",
     ]
 
 
@@ -305,7 +305,7 @@ populations:
         "venues.0.requirement.kind: 'tierd' is not one of tiered, compressed (did you mean 'tiered'?)",
         "venues.1.name: missing, must be given (name), add it",
         "venues.1.requirement.compression: 1.5, must be less than 1 (share by which margins are cut (1)), lower it",
-        "venues.2.requirement.rates: unknown key, known are kind, kappa, remove it",
+        "venues.2.requirement.rates: unknown key, known are kind, compression, remove it",
         "venues.3.requirement.kind: missing, must be one of tiered, compressed, add it",
         "venues.4.requirement.rates.0: 'a', must be a number, write one without quotes",
         "venues.4.requirement.rates.1: inf, must be a finite number, write a number",

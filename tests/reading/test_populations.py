@@ -90,7 +90,7 @@ def test_keys_beside_the_include_win_in_each(tmp_path: Path) -> None:
     populations = run_of(
         tmp_path, "bitmex_like", more=", elasticity: 0, entries_per_day: 5"
     ).populations
-    assert {(p.elasticity, p.entries) for p in populations[:-1]} == {(0.0, 5.0)}
+    assert {(p.elasticity, p.entries_per_day) for p in populations[:-1]} == {(0.0, 5.0)}
 
 
 class TestStars:
@@ -104,7 +104,7 @@ class TestStars:
             "populations.*.heterogeneity=0.1",
         )
         assert {p.elasticity for p in config.populations[:-1]} == {0.5}
-        assert config.populations[-1].variety == 0.1
+        assert config.populations[-1].heterogeneity == 0.1
 
     def test_a_nested_field_and_its_defaults_too(self, tmp_path: Path) -> None:
         config = run_of(
@@ -114,8 +114,15 @@ class TestStars:
             "venues.*.fees.taker=0.001",
         )
         managed = [p.capital for p in config.populations[:-1]]
-        assert all(capital is not None and capital.trims == 0.7 for capital in managed)
+        assert all(capital is not None and capital.trim_probability == 0.7 for capital in managed)
         assert [venue.fees.taker for venue in config.venues] == [0.001, 0.001]
+
+    def test_an_old_name_is_refused_with_the_new_one(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError) as caught:
+            run_of(tmp_path, "hyperliquid_like", "populations.*.capital.trims=0.7")
+        assert caught.value.problems == [
+            "populations.*.capital.trims: was renamed, write trim_probability"
+        ]
 
     @pytest.mark.parametrize(
         "path", ["populations.*.elastcity", "nowhere.*.count", "populations.*", "seed.*.count"]

@@ -55,7 +55,7 @@ def read_trained_forest(path: str, purpose: tuple[float, float, float]) -> Fores
     Raises:
         ConfigError: no such file, not a model, other features, or trained for another purpose.
     """
-    where = f"requirement.trained: {path}"
+    where = f"requirement.model_file: {path}"
     try:
         arrays = _read_arrays(Path(path))
     except Exception as error:  # unknown bytes raise many types: LZMAError, TokenError and others
