@@ -45,7 +45,7 @@ def ask(
 
 def test_only_what_is_near_is_shown() -> None:
     """A fifth of intentions uniform on 10% lie within 2%; bids below the mark, asks above, a position's size each."""
-    orders = ask(latent(20_000, reach=0.1, reveal=0.02, size=0.5), 1)
+    orders = ask(latent(20_000, price_range=0.1, reveal_distance=0.02, size=0.5), 1)
     away = orders.limit / MARK - 1
     assert len(orders.owner) / 20_000 == pytest.approx(0.2, abs=0.01)
     assert (np.abs(away) <= 0.02).all()
@@ -72,7 +72,7 @@ def test_an_order_leaves_the_book_when_the_price_goes_and_returns_with_it() -> N
 def test_what_traded_pauses_and_comes_back_to_leave_the_position() -> None:
     """Nobody returns in a pause without end; after one of a minute 1 - 1 / e do, each on the side that closes."""
     for pause, returned in ((NEVER, 0.0), (60.0, 1 - np.exp(-1))):
-        population = latent(4_000, reach=0.02, reveal=0.02, pause=pause)
+        population = latent(4_000, price_range=0.02, reveal_distance=0.02, return_time=pause)
         first = ask(population, 1)
         held = np.zeros(4_000, dtype=np.int64)
         held[first.owner] = first.quantity
@@ -83,7 +83,7 @@ def test_what_traded_pauses_and_comes_back_to_leave_the_position() -> None:
 
 
 def test_a_part_that_traded_leaves_the_rest_where_it_was() -> None:
-    population = latent(100, reach=0.02, reveal=0.02)
+    population = latent(100, price_range=0.02, reveal_distance=0.02)
     first = ask(population, 1)
     held = np.zeros(100, dtype=np.int64)
     held[first.owner] = np.trunc(first.quantity * 0.4).astype(np.int64)
@@ -93,7 +93,7 @@ def test_a_part_that_traded_leaves_the_rest_where_it_was() -> None:
 
 
 def test_intentions_are_dropped_at_their_rate() -> None:
-    population = latent(10_000, reach=0.02, reveal=0.02, lifetime=600.0)
+    population = latent(10_000, price_range=0.02, reveal_distance=0.02, lifetime=600.0)
     prices = [ask(population, tick).limit for tick in (1, 2)]
     assert (prices[0] != prices[1]).mean() == pytest.approx(1 - np.exp(-0.1), abs=0.01)
 

@@ -81,13 +81,13 @@ def test_slots_are_fixed_and_quotes_never_cross(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_notional_of_a_side_is_depth_times_equity(kind: str) -> None:
-    population = makers(kind=kind, count=1, depth=2.0, variety=0.0)
+    population = makers(kind=kind, count=1, depth=2.0, heterogeneity=0.0)
     bids, asks = sides(population.decide(outlook(), accounts(1, equity=1e11), np.empty((1, 0))))
     assert bids == asks == np.floor(2.0 * 1e11 / LOT_BTC)
 
 
 def test_quotes_widen_and_shrink_with_volatility_and_shrink_with_liquidity() -> None:
-    population = makers(count=1, variety=0.0)
+    population = makers(count=1, heterogeneity=0.0)
 
     def spread_and_depth(vol: float, liquidity: float = 1.0) -> tuple[float, int]:
         view = outlook(vol=vol, liquidity=liquidity)
@@ -107,12 +107,14 @@ def test_capital_that_runs_short_takes_liquidity_away(kind: str) -> None:
     """AGT-2, and its switch; what reduces inventory is quoted regardless."""
     book = accounts(1, equity=1e11, headroom=0.03e11, position=holding(1, 20_000))
     bids, asks = sides(
-        makers(kind=kind, count=1, variety=0.0).decide(outlook(), book, np.empty((1, 0)))
+        makers(kind=kind, count=1, heterogeneity=0.0).decide(outlook(), book, np.empty((1, 0)))
     )
     whole = int(1e11 / LOT_BTC)
     assert bids < 0.1 * whole
     assert asks == 20_000
-    stays = makers(kind=kind, count=1, variety=0.0, withdraw=False, wealth=1e11 / UNIT)
+    stays = makers(
+        kind=kind, count=1, heterogeneity=0.0, is_capital_limited=False, wealth=1e11 / UNIT
+    )
     for equity in (1e11, 0.4e11):
         book = accounts(1, equity, headroom=0.03e11, position=holding(1, 20_000))
         bids, asks = sides(stays.decide(outlook(), book, np.empty((1, 0))))
@@ -122,7 +124,7 @@ def test_capital_that_runs_short_takes_liquidity_away(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_inventory_leans_on_the_price(kind: str) -> None:
-    population = makers(kind=kind, count=1, variety=0.0)
+    population = makers(kind=kind, count=1, heterogeneity=0.0)
     quotes = [
         best(population.decide(outlook(), accounts(1, 1e11, holding(1, lots)), np.empty((1, 0))))
         for lots in (-100_000, 0, 100_000)
@@ -142,7 +144,9 @@ def test_a_full_inventory_adds_no_more(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_makers_learn_the_basis(kind: str) -> None:
     """Half of it in a half-life, weighted."""
-    population = makers(kind=kind, count=1, variety=0.0, basis_half_life=600.0, basis_weight=1.0)
+    population = makers(
+        kind=kind, count=1, heterogeneity=0.0, basis_half_life=600.0, basis_weight=1.0
+    )
     for tick in range(1, 11):
         orders = population.decide(outlook(tick, basis=0.01), accounts(1, 1e11), np.empty((1, 0)))
     centre = orders.limit[[0, 10]].mean()
@@ -151,7 +155,7 @@ def test_makers_learn_the_basis(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_slow_makers_refresh_in_turn(kind: str) -> None:
-    population = makers(200, kind, refresh=600.0, variety=0.2)
+    population = makers(200, kind, refresh_time=600.0, heterogeneity=0.2)
     quoted = [
         len(
             set(
@@ -268,7 +272,7 @@ class TestAvellanedaStoikov:
 
     def test_losses_leave_the_shift_per_share_of_equity_alone(self) -> None:
         """Relative risk aversion: half the wealth with half the position is shifted alike, with the same lots more."""
-        population = makers(kind="avellaneda_stoikov", count=1, variety=0.0)
+        population = makers(kind="avellaneda_stoikov", count=1, heterogeneity=0.0)
 
         def bid(equity: float, lots: int) -> int:
             return best(

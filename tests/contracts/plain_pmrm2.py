@@ -130,4 +130,4 @@ def margins(book: Book, rule: Any) -> tuple[float, float]:
 
 def doubt(sure: float, amount: float, charges: Any) -> float:
     """What is asked for an oracle that is not sure."""
-    return (1 - sure) * charges["unsure"] * amount if sure < charges["confidence"] else 0.0
+    return (1 - sure) * charges["doubt_factor"] * amount if sure < charges["confidence"] else 0.0

@@ -162,7 +162,7 @@ def test_where_none_is_listed_nothing_is_between() -> None:
 def test_dials_turn_both() -> None:
     book = holding(listed(), call_11=-10, perpetual=10)
     plain, cut = (
-        engine(kappa=kappa).bind(book.market.contracts, UNIT).compute_margins(book)
+        engine(compression=kappa).bind(book.market.contracts, UNIT).compute_margins(book)
         for kappa in (0.0, 0.25)
     )
     equal(cut, Margins(*(0.75 * column for column in plain)))

@@ -157,7 +157,7 @@ def test_a_trained_file_is_read_as_it_was_written(tmp_path: Path, forest: Forest
     again = read_trained_forest(str(path), PURPOSE)
     table = np.random.default_rng(1).normal(0, 1, (50, len(FEATURE_NAMES)))
     np.testing.assert_array_equal(again.predict(table), forest.predict(table))
-    frozen = rule(trained=str(path)).bind(build_perpetuals(1), unit=1)
+    frozen = rule(model_file=str(path)).bind(build_perpetuals(1), unit=1)
     last_margin(frozen, returns(200))
     np.testing.assert_array_equal(frozen.forest.value, forest.value)  # type: ignore[union-attr]
     assert frozen.rate is not None
@@ -274,11 +274,11 @@ def test_results_are_named_by_what_the_file_holds(tmp_path: Path, forest: Forest
     """The same path and other content is another configuration; a configuration holds on to the content it had."""
     path = tmp_path / "model.npz"
     write_trained_forest(path, forest, PURPOSE)
-    before = rule(trained=str(path))
+    before = rule(model_file=str(path))
     assert len(before.digest) == 64
     assert LearnedRequirement.model_validate(before.model_dump()) == before
     write_trained_forest(path, forest._replace(base=forest.base + 1), PURPOSE)
-    after = rule(trained=str(path))
+    after = rule(model_file=str(path))
     assert dump_canonical_json(before.model_dump(mode="json")) != dump_canonical_json(
         after.model_dump(mode="json")
     )

@@ -111,7 +111,7 @@ def test_worst_moves_are_those_of_perpetuals() -> None:
 def test_totals_count_venues_once() -> None:
     frames = venue()
     assert compare_funds(frames) == (90, 40)
-    assert count_margin_calls(frames) == {"made": 4, "response_probability": 2, "missed": 0}
+    assert count_margin_calls(frames) == {"made": 4, "met": 2, "missed": 0}
     assert count_one_sided(frames) == (1, 2)
     assert find_peak_open_interest(frames) == 50
 
