@@ -1,4 +1,4 @@
-"""What each behavioural type does (AGT-1, AGT-3, AGT-5); makers have their own module."""
+"""Behaviour of each type of population (AGT-1, AGT-3, AGT-5); makers have their own module."""
 
 import gc
 import weakref
@@ -148,7 +148,7 @@ class TestTraders:
         assert many / few == pytest.approx(ratio, rel=1e-3)
 
     def test_no_wish_exceeds_what_margin_and_slippage_leave(self) -> None:
-        """Margin 1 / (cap * L) and the loss from mark to limit together use the equity up (MAR-1)."""
+        """The margin 1 / (cap * L) and the loss from mark to limit use up the equity (MAR-1)."""
         population, _ = traders(entries_per_day=1e9, leverage=500.0, cap=0.8, slippage=0.005)
         orders = population.decide(
             outlook(), accounts(4_000, equity=1e9), uniform(population, 4_000, 4)
@@ -286,7 +286,7 @@ class TestArbitrageurs:
         assert sold(0, 0, view=outlook(basis=0.005, leverage=1.0)) == paid_in_full // 10
 
     def test_nothing_is_added_while_a_hedge_is_missing(self) -> None:
-        """Spot that cannot be had ends the trade after two slices; the hedge is asked for again."""
+        """Spot that cannot be bought ends the trade after two slices; the hedge is retried."""
         population = arbitrageurs(count=1)
         view = outlook(basis=0.005)
         held = 0
@@ -324,7 +324,7 @@ class TestFund:
         assert traders(1)[0].fund_venue == ""
 
     def test_it_unwinds_in_slices_at_a_limited_price(self) -> None:
-        """A time constant of an hour is a sixtieth a minute; sells no lower than 50 bp under the mark."""
+        """A time constant of an hour sells 1/60 a minute, at most 50 bp below the mark."""
         orders = self.fund().decide(
             outlook(), accounts(1, position=holding(1, 600)), np.empty((1, 0))
         )

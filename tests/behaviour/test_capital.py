@@ -1,4 +1,4 @@
-"""Capital that is managed, comes and goes (AGT-7), and margin calls met by the same wealth (MAR-4)."""
+"""Managed capital, replacements and withdrawals (AGT-7), and margin calls paid from it (MAR-4)."""
 
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from sim.market import Market
 from sim.types import F8, I8, MARKET, MISSING, REDUCE_ONLY, AccountView, MarginAssessment
 
 COUNT = 3000
-EVERY = np.full((COUNT, N_CASH_FLOW_DRAWS), 0.0)  # everybody acts, everybody trims
+EVERY = np.full((COUNT, N_CASH_FLOW_DRAWS), 0.0)  # every member acts, every member trims
 START = 100_000
 
 
@@ -150,7 +150,7 @@ class TestHeadroom:
             CapitalPolicy(trim_probability=0.7, top_up_probability=0.4)
 
     def test_a_rise_in_initial_margin_shrinks_new_entries(self) -> None:
-        """AGT-7 by AGT-1: whoever wished more than the engine now admits takes what it admits, at any ε."""
+        """Members who wish more than the engine admits take that, at any ε (AGT-7, AGT-1)."""
         sizes = []
         for admitted in (40.0, 5.0):
             crowd = NoiseTraders(
@@ -172,12 +172,12 @@ class TestHeadroom:
 
 
 class TestHedging:
-    """The third answer: the opposite position in what else the account may hold of the underlying."""
+    """The third reaction: the opposite position in another instrument of the same underlying."""
 
     SPAN: ClassVar = {"kind": "span", "commodity": {"scan": 0.05, "vol_scan": 0.1}, "initial": 1.5}
 
     def run(self, requirement: dict[str, Any], **capital: Any) -> Market:
-        """Longs of one of two bitcoin perpetuals at two thirds of what is admitted; bitcoin falls by 2%."""
+        """Run longs of one of two bitcoin perpetuals at 2/3 of their limit; bitcoin falls by 2%."""
         crowd = {
             "kind": "traders",
             "count": 100,
@@ -216,7 +216,7 @@ class TestHedging:
         return (risk.equity[:100] - risk.initial[:100]) / risk.initial[:100]
 
     def test_headroom_comes_back_where_the_engine_nets(self) -> None:
-        """As long as before, the excess sold in the other perpetual, whose lots are twice as large."""
+        """Lots of the second perpetual are twice as large; longs stay and the excess is sold."""
         idle, hedging = (self.run(self.SPAN, hedge_probability=share) for share in (0.0, 1.0))
         before, after = (market.ledger.position[:, :100] for market in (idle, hedging))
         assert (before[0] > 0).all()
@@ -253,7 +253,7 @@ class TestHedging:
         assert own.reaction_orders(outlook(1)).quantity.tolist() == [-34] * COUNT
 
     def test_a_hedge_is_left_with_its_position(self) -> None:
-        """Whoever leaves closes both; a hedge whose position is gone is closed as well."""
+        """A member that exits closes both; a hedge without its position is closed as well."""
         crowd = NoiseTraders(
             venue="alpha",
             count=COUNT,
@@ -314,7 +314,7 @@ class TestComingAndGoing:
             )
 
     def test_a_long_run_does_not_drain(self) -> None:
-        """Ruin feeds the winners and makers; seats are filled again, and every unit is on record (LED-1)."""
+        """Winners and makers gain, lost members are replaced, every unit is booked (LED-1)."""
         crowd = {
             "kind": "traders",
             "count": 200,
@@ -407,7 +407,7 @@ class TestMarginCalls:
 
     @pytest.mark.parametrize("outside", [0.0, 0.1, 1.0])
     def test_calls_that_never_open_change_no_byte(self, outside: float) -> None:
-        """MAR-4: neither top-ups, nor newcomers, nor the fund that is kept at its share are bounded before a call."""
+        """Before the first call top-ups, newcomers and the fund are not bounded (MAR-4)."""
         capital = {
             "margin_buffer": 1.5,
             "reaction": 300.0,

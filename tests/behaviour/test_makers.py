@@ -1,4 +1,4 @@
-"""What makers do (AGT-2): ladders, inventory, capital; and the formulas of Avellaneda and Stoikov."""
+"""Makers (AGT-2): ladders, inventory, capital, and the formulas of Avellaneda and Stoikov."""
 
 import math
 
@@ -185,7 +185,7 @@ def test_quotes_are_post_only_unless_told(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=6))
 def test_depth_falls_with_the_capital_lost(kind: str, left: list[float]) -> None:
-    """The funding half of the spiral: neither side of a flat maker grows as equity is lost, and none is left of nil."""
+    """Funding spiral: quotes of a flat maker shrink as equity is lost, to none at zero equity."""
     population = makers(kind=kind, count=1)
     shown = [
         sides(population.decide(outlook(), accounts(1, share * 1e11), np.empty((1, 0))))
@@ -211,7 +211,7 @@ def test_volatility_never_narrows_or_thickens_a_ladder(kind: str, one: float, ot
 
 class TestAvellanedaStoikov:
     def test_the_formulas_by_hand(self) -> None:
-        """Parameters of the paper's simulation: sigma 2, gamma 0.1, k 1.5, a horizon of one; 20 ln(16 / 15) + 0.4."""
+        """Parameters of the paper: sigma 2, gamma 0.1, k 1.5, horizon 1; 20 ln(16 / 15) + 0.4."""
         gamma, variance = np.array([[0.1]]), np.array([4.0])
         assert compute_reservation_shift(np.array([[-3.0]]), gamma, variance)[
             0, 0
@@ -221,7 +221,7 @@ class TestAvellanedaStoikov:
         )
 
     def test_quotes_by_hand(self) -> None:
-        """Half the inventory allowed is 10 fills; gamma 0.1, sigma^2 tau 0.25 / 365, k 1e4 per unit of log price."""
+        """Half the inventory is 10 fills; gamma 0.1, sigma^2 tau 0.25 / 365, k 1e4 per log unit."""
         population = makers(kind="avellaneda_stoikov", count=1)
         assert isinstance(population, AvellanedaStoikov)
         step = math.sqrt(60 / YEAR_SECONDS)
@@ -236,13 +236,13 @@ class TestAvellanedaStoikov:
     POSITIVE = st.floats(1e-6, 1e3)
     FILLS = st.floats(-100, 100).map(
         lambda held: round(held, 6)
-    )  # a product with dust of floats would be nil
+    )  # a product with rounding dust would be zero
 
     @given(POSITIVE, POSITIVE, POSITIVE, FILLS, st.floats(1, 10))
     def test_monotonicities(
         self, gamma: float, k: float, variance: float, q: float, more: float
     ) -> None:
-        """Nobody without inventory shifts; risk and aversion shift more; fills that fade slowly pay for wide quotes."""
+        """Without inventory no shift; risk and aversion raise it; slow fills widen the spread."""
         aversion, risk, inventory = np.array([gamma]), np.array([variance]), np.array([q])
         shift, spread = (
             compute_reservation_shift(inventory, aversion, risk),
@@ -264,14 +264,14 @@ class TestAvellanedaStoikov:
     def test_without_risk_aversion_the_spread_is_that_of_fills_alone(
         self, k: float, variance: float
     ) -> None:
-        """The limit of gamma to nil: two over k."""
+        """As gamma goes to zero the spread tends to 2 / k."""
         gamma = np.array([1e-9 * min(k, 1 / (k * variance))])
         assert compute_total_spread(gamma, k, np.array([variance]))[0] == pytest.approx(
             2 / k, rel=1e-8
         )
 
     def test_losses_leave_the_shift_per_share_of_equity_alone(self) -> None:
-        """Relative risk aversion: half the wealth with half the position is shifted alike, with the same lots more."""
+        """Relative risk aversion: half the wealth and half the position give the same shift."""
         population = makers(kind="avellaneda_stoikov", count=1, heterogeneity=0.0)
 
         def bid(equity: float, lots: int) -> int:

@@ -1,4 +1,4 @@
-"""What sets the types of traders apart: which side, how eagerly, how large (AGT-1)."""
+"""Differences between the types of traders: side, entry rate and size (AGT-1)."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def ask(
 
 
 def walk(population: LeveragedPopulation, prices: F8, **more: Any) -> Orders:
-    """The answer at the end of a walk of bitcoin's index, of members who only watched until then."""
+    """Return the orders at the end of a walk of the index that members only watched before."""
     views = [
         outlook(t, index=np.array([price, INDEX[1]]), **more)
         for t, price in enumerate(prices, start=1)
@@ -87,7 +87,7 @@ class TestTracker:
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_every_type_holds_takes_profit_stops_and_leaves_whole(kind: str) -> None:
-    """The machinery is one: nobody re-targets what is held, exits are whole."""
+    """All types share one mechanism: positions are not resized, and exits are whole."""
     position, quiet = holding(50, 40, -4), {"entries_per_day": 1e9, "holding_time": 1e12}
     quiet |= {"exit_threshold": -1e9} if kind == "carry" else {}
     held = accounts(50, 1e9, position, entry=(position * 50_000 / 0.5 * 5).astype(np.int64))
@@ -189,7 +189,7 @@ class TestTrend:
 
 class TestKelly:
     def wish(self, **fields: Any) -> F8:
-        """Signed leverage that members of one kind of belief take where volatility is known, times equity."""
+        """Return the wished leverage times equity where volatility is known, signed."""
         random = np.random.default_rng(1)
         prices = INDEX[0] * np.exp(
             np.cumsum(random.normal(0, 0.5 * np.sqrt(60 / YEAR_SECONDS), 1500))
@@ -203,7 +203,7 @@ class TestKelly:
         return wished
 
     def test_leverage_is_a_fraction_of_drift_over_variance(self) -> None:
-        """Thorp 2006: f = fraction * mu / sigma ** 2, at 50% volatility and beliefs of 0.5 a year."""
+        """Thorp 2006: f = fraction * mu / sigma ** 2, at 50% volatility and 0.5 a year of drift."""
         wished = self.wish(trend_weight=0.0, fraction=0.5, fraction_sigma=0.0, least=0.0)
         assert wished.std() == pytest.approx(0.5 * 0.5 / 0.25, rel=0.08)
         assert wished.mean() == pytest.approx(0.0, abs=0.05)
@@ -271,7 +271,7 @@ class TestCarry:
         assert orders.quantity.tolist() == [-5] * 20
 
     def test_in_a_market_pairs_are_whole(self) -> None:
-        """LED-3: perpetual and spot cancel; what a rise makes of the perpetual, spot becomes a step later."""
+        """Perpetual and spot cancel (LED-3); a gain on the perpetual buys spot one step later."""
         rules = config(
             venue(funding={"interval": 600.0}, band=0.5),
             venue("outside", [BTC_SPOT], requirement=tiers(5.0)),
