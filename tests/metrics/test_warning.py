@@ -123,5 +123,5 @@ def test_markets_that_share_their_draws_are_no_evidence_of_their_own() -> None:
 def test_a_study_without_cascades_says_so() -> None:
     runs = readings(1, False).assign(until=np.inf, size=0.0)
     assert early_warning.report(runs).startswith(
-        "- No cascade of the size asked for followed any reading"
+        "- No cascade of the required size followed any reading"
     )
