@@ -1,4 +1,4 @@
-"""What each behavioural type does (AGT-1, AGT-3, AGT-5); makers have their own module."""
+"""Behaviour of each type of population (AGT-1, AGT-3, AGT-5); makers have their own module."""
 
 import gc
 import weakref
@@ -105,19 +105,19 @@ class TestPopulate:
 class TestTraders:
     def test_flat_members_enter_at_their_hazard_and_side(self) -> None:
         """About 1 - exp(-entries * dt / day) of them, ``long_share`` of these buy."""
-        population, _ = traders(entries=144.0, long_share=0.7)
+        population, _ = traders(entries_per_day=144.0, long_share=0.7)
         orders = population.decide(outlook(), accounts(4_000), uniform(population, 4_000, 4))
         assert len(orders.owner) / 4_000 == pytest.approx(1 - np.exp(-0.1), abs=0.015)
         assert (orders.quantity > 0).mean() == pytest.approx(0.7, abs=0.08)
 
     def test_entries_name_the_worst_price_they_accept(self) -> None:
-        population, _ = traders(entries=1e9, slippage=0.01)
+        population, _ = traders(entries_per_day=1e9, slippage=0.01)
         orders = population.decide(outlook(), accounts(4_000, 1e9), uniform(population, 4_000, 4))
         assert (orders.kind == IOC).all()
         assert (orders.limit == np.where(orders.quantity > 0, 101_000, 99_000)).all()
 
     def test_holders_leave_whole_at_their_hazard_and_never_enter(self) -> None:
-        population, _ = traders(entries=1e9, hold=600.0)
+        population, _ = traders(entries_per_day=1e9, holding_time=600.0)
         orders = population.decide(
             outlook(), accounts(4_000, position=holding(4_000, -7)), uniform(population, 4_000, 4)
         )
@@ -131,7 +131,11 @@ class TestTraders:
     ) -> None:
         """AGT-1: l * (L / L_ref) ** elasticity."""
         population, _ = traders(
-            entries=1e9, elasticity=elasticity, leverage_sigma=0.0, leverage=4.0, long_share=1.0
+            entries_per_day=1e9,
+            elasticity=elasticity,
+            leverage_sigma=0.0,
+            leverage=4.0,
+            long_share=1.0,
         )
         draws = uniform(population, 4_000, 4)
         few, many = (
@@ -144,8 +148,8 @@ class TestTraders:
         assert many / few == pytest.approx(ratio, rel=1e-3)
 
     def test_no_wish_exceeds_what_margin_and_slippage_leave(self) -> None:
-        """Margin 1 / (cap * L) and the loss from mark to limit together use the equity up (MAR-1)."""
-        population, _ = traders(entries=1e9, leverage=500.0, cap=0.8, slippage=0.005)
+        """The margin 1 / (cap * L) and the loss from mark to limit use up the equity (MAR-1)."""
+        population, _ = traders(entries_per_day=1e9, leverage=500.0, cap=0.8, slippage=0.005)
         orders = population.decide(
             outlook(), accounts(4_000, equity=1e9), uniform(population, 4_000, 4)
         )
@@ -162,7 +166,9 @@ class TestTraders:
 
     def test_the_warm_up_brings_a_share_in_smoothly(self) -> None:
         """``initially_in`` of the members enter over ``warm_up`` seconds, evenly, once each."""
-        population, _ = traders(entries=0.0, initially_in=0.6, warm_up=600.0, hold=1e12)
+        population, _ = traders(
+            entries_per_day=0.0, initial_entry_share=0.6, warm_up=600.0, holding_time=1e12
+        )
         position = holding(4_000, 0)
         entered = []
         for tick in range(15):
@@ -177,7 +183,9 @@ class TestTraders:
         assert entered[11:] == [0, 0, 0, 0]
 
     def test_who_was_not_filled_in_the_warm_up_tries_again_and_who_left_does_not(self) -> None:
-        population, _ = traders(count=400, entries=0.0, initially_in=1.0, warm_up=60.0, hold=1e12)
+        population, _ = traders(
+            count=400, entries_per_day=0.0, initial_entry_share=1.0, warm_up=60.0, holding_time=1e12
+        )
         draws = uniform(population, 400, 4)
         for tick in (1, 2):
             assert len(population.decide(outlook(tick), accounts(400, 1e9), draws).owner) == 400
@@ -191,7 +199,7 @@ class TestTraders:
         ("lots", "gain", "leaves"), [(5, 0.03, True), (5, 0.01, False), (-5, 0.03, True)]
     )
     def test_stop_and_take_profit(self, lots: int, gain: float, leaves: bool) -> None:
-        population, _ = traders(count=10, hold=1e12, take_profit=0.02, stop=0.02)
+        population, _ = traders(count=10, holding_time=1e12, take_profit=0.02, stop_loss=0.02)
         position = holding(10, lots)
         entry = (position * LOT_BTC / (1 + gain)).astype(np.int64)
         book = accounts(10, position=position, entry=entry)
@@ -200,7 +208,7 @@ class TestTraders:
         )
 
     def test_a_stop_alone_lets_profits_run(self) -> None:
-        population, _ = traders(count=10, hold=1e12, stop=0.02)
+        population, _ = traders(count=10, holding_time=1e12, stop_loss=0.02)
         for lots, leaves in ((5, 0), (-5, 10)):
             entry = (holding(10, lots) * LOT_BTC / 1.1).astype(np.int64)
             book = accounts(10, position=holding(10, lots), entry=entry)
@@ -278,7 +286,7 @@ class TestArbitrageurs:
         assert sold(0, 0, view=outlook(basis=0.005, leverage=1.0)) == paid_in_full // 10
 
     def test_nothing_is_added_while_a_hedge_is_missing(self) -> None:
-        """Spot that cannot be had ends the trade after two slices; the hedge is asked for again."""
+        """Spot that cannot be bought ends the trade after two slices; the hedge is retried."""
         population = arbitrageurs(count=1)
         view = outlook(basis=0.005)
         held = 0
@@ -316,7 +324,7 @@ class TestFund:
         assert traders(1)[0].fund_venue == ""
 
     def test_it_unwinds_in_slices_at_a_limited_price(self) -> None:
-        """A time constant of an hour is a sixtieth a minute; sells no lower than 50 bp under the mark."""
+        """A time constant of an hour sells 1/60 a minute, at most 50 bp below the mark."""
         orders = self.fund().decide(
             outlook(), accounts(1, position=holding(1, 600)), np.empty((1, 0))
         )

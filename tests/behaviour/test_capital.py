@@ -1,4 +1,4 @@
-"""Capital that is managed, comes and goes (AGT-7), and margin calls met by the same wealth (MAR-4)."""
+"""Managed capital, replacements and withdrawals (AGT-7), and margin calls paid from it (MAR-4)."""
 
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from sim.market import Market
 from sim.types import F8, I8, MARKET, MISSING, REDUCE_ONLY, AccountView, MarginAssessment
 
 COUNT = 3000
-EVERY = np.full((COUNT, N_CASH_FLOW_DRAWS), 0.0)  # everybody acts, everybody trims
+EVERY = np.full((COUNT, N_CASH_FLOW_DRAWS), 0.0)  # every member acts, every member trims
 START = 100_000
 
 
@@ -64,7 +64,7 @@ class TestHeadroom:
     """The measure: equity less initial margin of the account, over initial margin."""
 
     def test_who_trims_comes_back_to_the_target(self) -> None:
-        own = keeper(headroom=0.5, trims=1.0, tops_up=0.0, reaction=1e-3)
+        own = keeper(margin_buffer=0.5, trim_probability=1.0, top_up_probability=0.0, reaction=1e-3)
         assert not len(
             own.request_cash_flows(
                 1, book(holding(100), 80_000), standing(80_000, 80_000), EVERY
@@ -81,7 +81,7 @@ class TestHeadroom:
         assert not len(own.reaction_orders(outlook(2)).owner)
 
     def test_who_has_nothing_left_trims_all_and_who_has_enough_nothing(self) -> None:
-        own = keeper(headroom=0.5, trims=1.0, tops_up=0.0, reaction=1e-3)
+        own = keeper(margin_buffer=0.5, trim_probability=1.0, top_up_probability=0.0, reaction=1e-3)
         own.request_cash_flows(1, book(holding(-7), -5.0), standing(-5.0, 80_000), EVERY)
         assert own.reaction_orders(outlook(1)).quantity.tolist() == [7] * COUNT
         own.request_cash_flows(2, book(holding(-7), 120_000), standing(120_000, 80_000), EVERY)
@@ -89,7 +89,13 @@ class TestHeadroom:
         assert not len(own.reaction_orders(outlook(1)).owner), "of another tick"
 
     def test_who_tops_up_brings_what_is_missing_until_wealth_outside_is_spent(self) -> None:
-        own = keeper(headroom=0.5, trims=0.0, tops_up=1.0, outside=0.5, reaction=1e-3)
+        own = keeper(
+            margin_buffer=0.5,
+            trim_probability=0.0,
+            top_up_probability=1.0,
+            outside_multiple=0.5,
+            reaction=1e-3,
+        )
         for tick, brought in ((1, 40_000), (2, 10_000), (3, 0)):
             paid = own.request_cash_flows(
                 tick, book(holding(9), 80_000), standing(80_000, 80_000), EVERY
@@ -101,7 +107,13 @@ class TestHeadroom:
 
     def test_under_isolated_netting_the_wallet_gives_first_and_the_account_is_named(self) -> None:
         """ISO-1: topping up is an agent's act."""
-        own = keeper((0, 1, 2, 2, 2), headroom=0.0, trims=0.0, tops_up=1.0, reaction=1e-3)
+        own = keeper(
+            (0, 1, 2, 2, 2),
+            margin_buffer=0.0,
+            trim_probability=0.0,
+            top_up_probability=1.0,
+            reaction=1e-3,
+        )
         short = standing(1.0, 0.0)
         short.initial[:, 1], short.equity[:, 1] = 80_000, 50_000
         paid = own.request_cash_flows(1, book(holding(9), 70_000, wallet=20_000), short, EVERY)
@@ -110,7 +122,13 @@ class TestHeadroom:
         assert mine.amount.tolist() == [10_000, 30_000]
 
     def test_dispositions_are_drawn_once_a_shortage_and_reactions_take_their_time(self) -> None:
-        own = keeper(headroom=0.5, trims=0.5, tops_up=0.3, reaction=600.0, outside=1e9)
+        own = keeper(
+            margin_buffer=0.5,
+            trim_probability=0.5,
+            top_up_probability=0.3,
+            reaction=600.0,
+            outside_multiple=1e9,
+        )
         first, trimmed, topped = np.zeros(COUNT), set[int](), set[int]()
         for tick in range(1, 200):
             paid = own.request_cash_flows(
@@ -132,7 +150,7 @@ class TestHeadroom:
             CapitalPolicy(trim_probability=0.7, top_up_probability=0.4)
 
     def test_a_rise_in_initial_margin_shrinks_new_entries(self) -> None:
-        """AGT-7 by AGT-1: whoever wished more than the engine now admits takes what it admits, at any ε."""
+        """Members who wish more than the engine admits take that, at any ε (AGT-7, AGT-1)."""
         sizes = []
         for admitted in (40.0, 5.0):
             crowd = NoiseTraders(
@@ -154,12 +172,12 @@ class TestHeadroom:
 
 
 class TestHedging:
-    """The third answer: the opposite position in what else the account may hold of the underlying."""
+    """The third reaction: the opposite position in another instrument of the same underlying."""
 
     SPAN: ClassVar = {"kind": "span", "commodity": {"scan": 0.05, "vol_scan": 0.1}, "initial": 1.5}
 
     def run(self, requirement: dict[str, Any], **capital: Any) -> Market:
-        """Longs of one of two bitcoin perpetuals at two thirds of what is admitted; bitcoin falls by 2%."""
+        """Run longs of one of two bitcoin perpetuals at 2/3 of their limit; bitcoin falls by 2%."""
         crowd = {
             "kind": "traders",
             "count": 100,
@@ -198,8 +216,8 @@ class TestHedging:
         return (risk.equity[:100] - risk.initial[:100]) / risk.initial[:100]
 
     def test_headroom_comes_back_where_the_engine_nets(self) -> None:
-        """As long as before, the excess sold in the other perpetual, whose lots are twice as large."""
-        idle, hedging = (self.run(self.SPAN, hedges=share) for share in (0.0, 1.0))
+        """Lots of the second perpetual are twice as large; longs stay and the excess is sold."""
+        idle, hedging = (self.run(self.SPAN, hedge_probability=share) for share in (0.0, 1.0))
         before, after = (market.ledger.position[:, :100] for market in (idle, hedging))
         assert (before[0] > 0).all()
         assert not before[1].any()
@@ -215,7 +233,7 @@ class TestHedging:
         assert (self.cushion(hedging) >= 0.299).all()
 
     def test_where_it_does_not_they_come_to_trim(self) -> None:
-        market = self.run(tiers(14.0), hedges=1.0)
+        market = self.run(tiers(14.0), hedge_probability=1.0)
         assert (self.cushion(market) >= 0.299).all()
         idle = self.run(tiers(14.0))
         short = self.cushion(idle) < 0.3
@@ -224,13 +242,18 @@ class TestHedging:
 
     def test_without_another_instrument_in_the_account_they_trim_at_once(self) -> None:
         own = keeper(
-            (0, 1, 2, 2, 2), headroom=0.5, trims=0.0, tops_up=0.0, hedges=1.0, reaction=1e-3
+            (0, 1, 2, 2, 2),
+            margin_buffer=0.5,
+            trim_probability=0.0,
+            top_up_probability=0.0,
+            hedge_probability=1.0,
+            reaction=1e-3,
         )
         own.request_cash_flows(1, book(holding(100), 80_000), standing(80_000, 80_000), EVERY)
         assert own.reaction_orders(outlook(1)).quantity.tolist() == [-34] * COUNT
 
     def test_a_hedge_is_left_with_its_position(self) -> None:
-        """Whoever leaves closes both; a hedge whose position is gone is closed as well."""
+        """A member that exits closes both; a hedge without its position is closed as well."""
         crowd = NoiseTraders(
             venue="alpha",
             count=COUNT,
@@ -257,14 +280,14 @@ class TestHedging:
 
 class TestComingAndGoing:
     def test_newcomers_take_the_seats_of_the_ruined_with_the_wealth_of_the_start(self) -> None:
-        own = keeper(ruin=0.1, renewal=600.0)
+        own = keeper(bankruptcy_threshold=0.1, replacement_time=600.0)
         paid = own.request_cash_flows(1, book(holding(0), 4_000), standing(4_000, 0), uniform())
         assert len(paid.owner) / COUNT == pytest.approx(-np.expm1(-0.1), abs=0.02)
         assert (paid.amount == START - 4_000).all()
         assert paid.is_new_capital.all()
 
     def test_winners_take_a_part_out_and_only_while_flat(self) -> None:
-        own = keeper(success=3.0, payout=0.5, taking=1e-3)
+        own = keeper(withdrawal_threshold=3.0, withdrawal_share=0.5, withdrawal_time=1e-3)
         assert set(
             own.request_cash_flows(
                 1, book(holding(0), 400_000), standing(4e5, 0), EVERY
@@ -291,7 +314,7 @@ class TestComingAndGoing:
             )
 
     def test_a_long_run_does_not_drain(self) -> None:
-        """Ruin feeds the winners and makers; seats are filled again, and every unit is on record (LED-1)."""
+        """Winners and makers gain, lost members are replaced, every unit is booked (LED-1)."""
         crowd = {
             "kind": "traders",
             "count": 200,
@@ -367,18 +390,24 @@ class TestMarginCalls:
 
     def test_top_ups_and_calls_draw_on_one_wealth(self) -> None:
         calls = {"response_probability": 1.0, "delay": 600.0, "outside_multiple": 0.3}
-        market = self.run(calls, headroom=0.3, trims=0.0, tops_up=0.5, outside=10.0)
+        market = self.run(
+            calls,
+            margin_buffer=0.3,
+            trim_probability=0.0,
+            top_up_probability=0.5,
+            outside_multiple=10.0,
+        )
         steps, means = market.recorder.frames()["venues"], market.venues[0].outside_wealth[:100]
         assert steps["calls_met"].sum() > 0
         assert steps["calls_missed"].sum() > 0
         assert steps["deposits"].sum() == (0.3 * self.START - means).sum()
         assert (means >= 0).all()
-        called_only = self.run(calls, headroom=None).recorder.frames()["venues"]
+        called_only = self.run(calls, margin_buffer=None).recorder.frames()["venues"]
         assert steps["deposits"].sum() > called_only["deposits"].sum() > 0, "some topped up unasked"
 
     @pytest.mark.parametrize("outside", [0.0, 0.1, 1.0])
     def test_calls_that_never_open_change_no_byte(self, outside: float) -> None:
-        """MAR-4: neither top-ups, nor newcomers, nor the fund that is kept at its share are bounded before a call."""
+        """Before the first call top-ups, newcomers and the fund are not bounded (MAR-4)."""
         capital = {
             "margin_buffer": 1.5,
             "reaction": 300.0,
@@ -442,13 +471,17 @@ class TestMarginCalls:
 
     def test_newcomers_bring_an_outside_wealth_of_their_own(self) -> None:
         calls = {"response_probability": 1.0, "delay": 0.0, "outside_multiple": 0.3}
-        market = self.run(calls, headroom=None, ruin=0.99, renewal=60.0)
+        market = self.run(
+            calls, margin_buffer=None, bankruptcy_threshold=0.99, replacement_time=60.0
+        )
         assert market.recorder.frames()["venues"]["deposits"].sum() > 0
         assert (market.venues[0].outside_wealth[:100] >= 0).all()
 
     def test_who_misses_a_call_may_trim_and_is_liquidated_less(self) -> None:
         calls = {"response_probability": 0.0, "delay": 0.0}
-        idle, busy = (self.run(calls, trims=share, tops_up=0.0) for share in (0.0, 1.0))
+        idle, busy = (
+            self.run(calls, trim_probability=share, top_up_probability=0.0) for share in (0.0, 1.0)
+        )
         frames = [market.recorder.frames() for market in (idle, busy)]
         assert min(each["venues"]["calls_missed"].sum() for each in frames) > 0
         assert frames[1]["steps"]["liquidated"].sum() < frames[0]["steps"]["liquidated"].sum()

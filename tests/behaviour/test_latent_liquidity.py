@@ -1,4 +1,4 @@
-"""Intentions are deposited uniformly, shown near the price and eaten by it: a V is left (Toth et al. 2011)."""
+"""Latent liquidity: uniform intentions and trades leave a V-shaped book (Toth et al. 2011)."""
 
 import numpy as np
 import pytest
@@ -44,8 +44,8 @@ def ask(
 
 
 def test_only_what_is_near_is_shown() -> None:
-    """A fifth of intentions uniform on 10% lie within 2%; bids below the mark, asks above, a position's size each."""
-    orders = ask(latent(20_000, reach=0.1, reveal=0.02, size=0.5), 1)
+    """A fifth of the intentions on 10% lie within 2%: bids below the mark, offers above."""
+    orders = ask(latent(20_000, price_range=0.1, reveal_distance=0.02, size=0.5), 1)
     away = orders.limit / MARK - 1
     assert len(orders.owner) / 20_000 == pytest.approx(0.2, abs=0.01)
     assert (np.abs(away) <= 0.02).all()
@@ -70,9 +70,9 @@ def test_an_order_leaves_the_book_when_the_price_goes_and_returns_with_it() -> N
 
 
 def test_what_traded_pauses_and_comes_back_to_leave_the_position() -> None:
-    """Nobody returns in a pause without end; after one of a minute 1 - 1 / e do, each on the side that closes."""
+    """No member returns from an endless pause; after one of a minute a share 1 - 1 / e does."""
     for pause, returned in ((NEVER, 0.0), (60.0, 1 - np.exp(-1))):
-        population = latent(4_000, reach=0.02, reveal=0.02, pause=pause)
+        population = latent(4_000, price_range=0.02, reveal_distance=0.02, return_time=pause)
         first = ask(population, 1)
         held = np.zeros(4_000, dtype=np.int64)
         held[first.owner] = first.quantity
@@ -83,7 +83,7 @@ def test_what_traded_pauses_and_comes_back_to_leave_the_position() -> None:
 
 
 def test_a_part_that_traded_leaves_the_rest_where_it_was() -> None:
-    population = latent(100, reach=0.02, reveal=0.02)
+    population = latent(100, price_range=0.02, reveal_distance=0.02)
     first = ask(population, 1)
     held = np.zeros(100, dtype=np.int64)
     held[first.owner] = np.trunc(first.quantity * 0.4).astype(np.int64)
@@ -93,13 +93,13 @@ def test_a_part_that_traded_leaves_the_rest_where_it_was() -> None:
 
 
 def test_intentions_are_dropped_at_their_rate() -> None:
-    population = latent(10_000, reach=0.02, reveal=0.02, lifetime=600.0)
+    population = latent(10_000, price_range=0.02, reveal_distance=0.02, lifetime=600.0)
     prices = [ask(population, tick).limit for tick in (1, 2)]
     assert (prices[0] != prices[1]).mean() == pytest.approx(1 - np.exp(-0.1), abs=0.01)
 
 
 def density(population: LatentLiquidity, walk: F8, edges: F8) -> F8:
-    """Lots shown by distance from the mark at the end of a walk of the price, which fills all that it crosses."""
+    """Return lots shown by distance from the mark after a walk of the price that fills orders."""
     held = np.zeros(population.count, dtype=np.int64)
     for tick, (now, then) in enumerate(zip(walk, [*walk[1:], walk[-1]], strict=True), start=1):
         orders = ask(population, tick, held, now)
@@ -112,7 +112,7 @@ def density(population: LatentLiquidity, walk: F8, edges: F8) -> F8:
 
 
 def test_the_price_eats_a_v_into_the_book() -> None:
-    """A still price keeps depth uniform; after half a day of 10 bp a minute it rises with distance."""
+    """Depth stays uniform at a still price and rises with distance after half a day of moves."""
     edges = np.linspace(0, 0.02, 5)
     steps = np.random.default_rng(8).normal(0, 0.001, 400)
     fields = {"lifetime": 43_200.0, "return_time": 3600.0, "price_range": 0.05}

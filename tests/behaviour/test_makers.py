@@ -1,4 +1,4 @@
-"""What makers do (AGT-2): ladders, inventory, capital; and the formulas of Avellaneda and Stoikov."""
+"""Makers (AGT-2): ladders, inventory, capital, and the formulas of Avellaneda and Stoikov."""
 
 import math
 
@@ -81,13 +81,13 @@ def test_slots_are_fixed_and_quotes_never_cross(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_notional_of_a_side_is_depth_times_equity(kind: str) -> None:
-    population = makers(kind=kind, count=1, depth=2.0, variety=0.0)
+    population = makers(kind=kind, count=1, depth=2.0, heterogeneity=0.0)
     bids, asks = sides(population.decide(outlook(), accounts(1, equity=1e11), np.empty((1, 0))))
     assert bids == asks == np.floor(2.0 * 1e11 / LOT_BTC)
 
 
 def test_quotes_widen_and_shrink_with_volatility_and_shrink_with_liquidity() -> None:
-    population = makers(count=1, variety=0.0)
+    population = makers(count=1, heterogeneity=0.0)
 
     def spread_and_depth(vol: float, liquidity: float = 1.0) -> tuple[float, int]:
         view = outlook(vol=vol, liquidity=liquidity)
@@ -107,12 +107,14 @@ def test_capital_that_runs_short_takes_liquidity_away(kind: str) -> None:
     """AGT-2, and its switch; what reduces inventory is quoted regardless."""
     book = accounts(1, equity=1e11, headroom=0.03e11, position=holding(1, 20_000))
     bids, asks = sides(
-        makers(kind=kind, count=1, variety=0.0).decide(outlook(), book, np.empty((1, 0)))
+        makers(kind=kind, count=1, heterogeneity=0.0).decide(outlook(), book, np.empty((1, 0)))
     )
     whole = int(1e11 / LOT_BTC)
     assert bids < 0.1 * whole
     assert asks == 20_000
-    stays = makers(kind=kind, count=1, variety=0.0, withdraw=False, wealth=1e11 / UNIT)
+    stays = makers(
+        kind=kind, count=1, heterogeneity=0.0, is_capital_limited=False, wealth=1e11 / UNIT
+    )
     for equity in (1e11, 0.4e11):
         book = accounts(1, equity, headroom=0.03e11, position=holding(1, 20_000))
         bids, asks = sides(stays.decide(outlook(), book, np.empty((1, 0))))
@@ -122,7 +124,7 @@ def test_capital_that_runs_short_takes_liquidity_away(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_inventory_leans_on_the_price(kind: str) -> None:
-    population = makers(kind=kind, count=1, variety=0.0)
+    population = makers(kind=kind, count=1, heterogeneity=0.0)
     quotes = [
         best(population.decide(outlook(), accounts(1, 1e11, holding(1, lots)), np.empty((1, 0))))
         for lots in (-100_000, 0, 100_000)
@@ -142,7 +144,9 @@ def test_a_full_inventory_adds_no_more(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_makers_learn_the_basis(kind: str) -> None:
     """Half of it in a half-life, weighted."""
-    population = makers(kind=kind, count=1, variety=0.0, basis_half_life=600.0, basis_weight=1.0)
+    population = makers(
+        kind=kind, count=1, heterogeneity=0.0, basis_half_life=600.0, basis_weight=1.0
+    )
     for tick in range(1, 11):
         orders = population.decide(outlook(tick, basis=0.01), accounts(1, 1e11), np.empty((1, 0)))
     centre = orders.limit[[0, 10]].mean()
@@ -151,7 +155,7 @@ def test_makers_learn_the_basis(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_slow_makers_refresh_in_turn(kind: str) -> None:
-    population = makers(200, kind, refresh=600.0, variety=0.2)
+    population = makers(200, kind, refresh_time=600.0, heterogeneity=0.2)
     quoted = [
         len(
             set(
@@ -181,7 +185,7 @@ def test_quotes_are_post_only_unless_told(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=6))
 def test_depth_falls_with_the_capital_lost(kind: str, left: list[float]) -> None:
-    """The funding half of the spiral: neither side of a flat maker grows as equity is lost, and none is left of nil."""
+    """Funding spiral: quotes of a flat maker shrink as equity is lost, to none at zero equity."""
     population = makers(kind=kind, count=1)
     shown = [
         sides(population.decide(outlook(), accounts(1, share * 1e11), np.empty((1, 0))))
@@ -207,7 +211,7 @@ def test_volatility_never_narrows_or_thickens_a_ladder(kind: str, one: float, ot
 
 class TestAvellanedaStoikov:
     def test_the_formulas_by_hand(self) -> None:
-        """Parameters of the paper's simulation: sigma 2, gamma 0.1, k 1.5, a horizon of one; 20 ln(16 / 15) + 0.4."""
+        """Parameters of the paper: sigma 2, gamma 0.1, k 1.5, horizon 1; 20 ln(16 / 15) + 0.4."""
         gamma, variance = np.array([[0.1]]), np.array([4.0])
         assert compute_reservation_shift(np.array([[-3.0]]), gamma, variance)[
             0, 0
@@ -217,7 +221,7 @@ class TestAvellanedaStoikov:
         )
 
     def test_quotes_by_hand(self) -> None:
-        """Half the inventory allowed is 10 fills; gamma 0.1, sigma^2 tau 0.25 / 365, k 1e4 per unit of log price."""
+        """Half the inventory is 10 fills; gamma 0.1, sigma^2 tau 0.25 / 365, k 1e4 per log unit."""
         population = makers(kind="avellaneda_stoikov", count=1)
         assert isinstance(population, AvellanedaStoikov)
         step = math.sqrt(60 / YEAR_SECONDS)
@@ -232,13 +236,13 @@ class TestAvellanedaStoikov:
     POSITIVE = st.floats(1e-6, 1e3)
     FILLS = st.floats(-100, 100).map(
         lambda held: round(held, 6)
-    )  # a product with dust of floats would be nil
+    )  # a product with rounding dust would be zero
 
     @given(POSITIVE, POSITIVE, POSITIVE, FILLS, st.floats(1, 10))
     def test_monotonicities(
         self, gamma: float, k: float, variance: float, q: float, more: float
     ) -> None:
-        """Nobody without inventory shifts; risk and aversion shift more; fills that fade slowly pay for wide quotes."""
+        """Without inventory no shift; risk and aversion raise it; slow fills widen the spread."""
         aversion, risk, inventory = np.array([gamma]), np.array([variance]), np.array([q])
         shift, spread = (
             compute_reservation_shift(inventory, aversion, risk),
@@ -260,15 +264,15 @@ class TestAvellanedaStoikov:
     def test_without_risk_aversion_the_spread_is_that_of_fills_alone(
         self, k: float, variance: float
     ) -> None:
-        """The limit of gamma to nil: two over k."""
+        """As gamma goes to zero the spread tends to 2 / k."""
         gamma = np.array([1e-9 * min(k, 1 / (k * variance))])
         assert compute_total_spread(gamma, k, np.array([variance]))[0] == pytest.approx(
             2 / k, rel=1e-8
         )
 
     def test_losses_leave_the_shift_per_share_of_equity_alone(self) -> None:
-        """Relative risk aversion: half the wealth with half the position is shifted alike, with the same lots more."""
-        population = makers(kind="avellaneda_stoikov", count=1, variety=0.0)
+        """Relative risk aversion: half the wealth and half the position give the same shift."""
+        population = makers(kind="avellaneda_stoikov", count=1, heterogeneity=0.0)
 
         def bid(equity: float, lots: int) -> int:
             return best(

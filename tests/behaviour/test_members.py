@@ -1,4 +1,4 @@
-"""Members as a Mesa user meets them: removed, stepped, read in the units that are told."""
+"""Members as seen by a Mesa user: removed, stepped, read in documented units."""
 
 import json
 from pathlib import Path
@@ -136,5 +136,5 @@ def test_every_column_has_its_unit(tmp_path: Path) -> None:
     assert frames["steps"].attrs["units"]["mark"] == "quote currency"
     assert frames["venues"].attrs["units"]["fund"] == "0.01 USD"
     write_frame(frames["steps"], tmp_path / "steps.parquet", {})
-    told = pyarrow.parquet.read_schema(tmp_path / "steps.parquet").metadata[b"units"]
-    assert json.loads(told) == frames["steps"].attrs["units"]
+    reported = pyarrow.parquet.read_schema(tmp_path / "steps.parquet").metadata[b"units"]
+    assert json.loads(reported) == frames["steps"].attrs["units"]

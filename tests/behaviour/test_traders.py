@@ -1,4 +1,4 @@
-"""What sets the types of traders apart: which side, how eagerly, how large (AGT-1)."""
+"""Differences between the types of traders: side, entry rate and size (AGT-1)."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def ask(
 
 
 def walk(population: LeveragedPopulation, prices: F8, **more: Any) -> Orders:
-    """The answer at the end of a walk of bitcoin's index, of members who only watched until then."""
+    """Return the orders at the end of a walk of the index that members only watched before."""
     views = [
         outlook(t, index=np.array([price, INDEX[1]]), **more)
         for t, price in enumerate(prices, start=1)
@@ -87,12 +87,12 @@ class TestTracker:
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_every_type_holds_takes_profit_stops_and_leaves_whole(kind: str) -> None:
-    """The machinery is one: nobody re-targets what is held, exits are whole."""
+    """All types share one mechanism: positions are not resized, and exits are whole."""
     position, quiet = holding(50, 40, -4), {"entries_per_day": 1e9, "holding_time": 1e12}
     quiet |= {"exit_threshold": -1e9} if kind == "carry" else {}
     held = accounts(50, 1e9, position, entry=(position * 50_000 / 0.5 * 5).astype(np.int64))
     assert not len(walk_held(people(kind, 50, **quiet), held, 1.0).owner)
-    for limit, price in (("take_profit", 1.03), ("stop", 0.97)):
+    for limit, price in (("take_profit", 1.03), ("stop_loss", 0.97)):
         orders = walk_held(people(kind, 50, **quiet, **{limit: 0.02}), held, price)
         assert orders.quantity.tolist() == [-40] * 50
         assert (orders.kind == MARKET | REDUCE_ONLY).all()
@@ -104,7 +104,9 @@ def test_a_stop_may_count_in_the_equity_at_entry(stake_stop: float, leave: bool,
     """A position of 20m loses 3%, 600,000 of 1.6m."""
     position = holding(50, 40 * side, 0)
     held = accounts(50, 1e6, position, entry=(position * 50_000 / 0.5 * 5).astype(np.int64))
-    population = people("traders", 50, entries=1e-9, hold=1e12, stake_stop=stake_stop)
+    population = people(
+        "traders", 50, entries_per_day=1e-9, holding_time=1e12, equity_stop_loss=stake_stop
+    )
     assert len(walk_held(population, held, 1 - 0.03 * side).owner) == 50 * leave
     assert not len(walk_held(population, held, 1 + 0.03 * side).owner), "a gain"
 
@@ -143,7 +145,7 @@ class TestFundamental:
 
     def share_and_side(self, last: float, **fields: Any) -> tuple[float, float]:
         prices = INDEX[0] * np.append(self.WOBBLE, [1.0005 * last])
-        orders = walk(people("fundamental", entries=20.0, **fields), prices)
+        orders = walk(people("fundamental", entries_per_day=20.0, **fields), prices)
         return len(orders.owner) / COUNT, float(np.sign(orders.quantity).mean())
 
     def test_they_buy_below_value_and_sell_above(self) -> None:
@@ -153,27 +155,31 @@ class TestFundamental:
     def test_the_farther_from_value_the_more_enter_up_to_a_bound(self) -> None:
         near, far = (self.share_and_side(move, value_half_life=3600.0)[0] for move in (0.999, 0.99))
         assert 0 < near < far
-        bound = self.share_and_side(0.9, value_half_life=3600.0, eagerness=0.5)[0]
+        bound = self.share_and_side(0.9, value_half_life=3600.0, max_entry_multiple=0.5)[0]
         assert bound == pytest.approx(-np.expm1(-20 * 60 / DAY * 0.5), abs=0.005), (
             "eagerness times the hazard"
         )
 
     def test_at_value_nobody_enters(self) -> None:
-        assert not len(walk(people("fundamental", entries=1e9), np.full(20, INDEX[0])).owner)
+        assert not len(
+            walk(people("fundamental", entries_per_day=1e9), np.full(20, INDEX[0])).owner
+        )
 
 
 class TestTrend:
     def test_they_go_with_the_averages(self) -> None:
         steps = np.tile([0.0015, -0.0005], 60)
         for sign in (1, -1):
-            orders = walk(people("trend", entries=1e9), INDEX[0] * np.exp(sign * np.cumsum(steps)))
+            orders = walk(
+                people("trend", entries_per_day=1e9), INDEX[0] * np.exp(sign * np.cumsum(steps))
+            )
             assert len(orders.owner) > 0
             assert (np.sign(orders.quantity) == sign).all()
 
     def test_below_the_threshold_nobody_enters(self) -> None:
         steps = np.tile([0.001, -0.001], 60)
         assert not len(
-            walk(people("trend", entries=1e9), INDEX[0] * np.exp(np.cumsum(steps))).owner
+            walk(people("trend", entries_per_day=1e9), INDEX[0] * np.exp(np.cumsum(steps))).owner
         )
 
     def test_averages_out_of_order_are_refused(self) -> None:
@@ -183,25 +189,27 @@ class TestTrend:
 
 class TestKelly:
     def wish(self, **fields: Any) -> F8:
-        """Signed leverage that members of one kind of belief take where volatility is known, times equity."""
+        """Return the wished leverage times equity where volatility is known, signed."""
         random = np.random.default_rng(1)
         prices = INDEX[0] * np.exp(
             np.cumsum(random.normal(0, 0.5 * np.sqrt(60 / YEAR_SECONDS), 1500))
         )
-        population = people("kelly", entries=1e9, cap=1.0, slippage=0.0, elasticity=0.0, **fields)
+        population = people(
+            "kelly", entries_per_day=1e9, cap=1.0, slippage=0.0, elasticity=0.0, **fields
+        )
         orders = walk(population, prices, leverage=1e9)
         wished = np.zeros(COUNT)
         wished[orders.owner] = orders.quantity * (np.rint(prices[-1] / 0.5) * 5) / 1e9
         return wished
 
     def test_leverage_is_a_fraction_of_drift_over_variance(self) -> None:
-        """Thorp 2006: f = fraction * mu / sigma ** 2, at 50% volatility and beliefs of 0.5 a year."""
-        wished = self.wish(trust=0.0, fraction=0.5, fraction_sigma=0.0, least=0.0)
+        """Thorp 2006: f = fraction * mu / sigma ** 2, at 50% volatility and 0.5 a year of drift."""
+        wished = self.wish(trend_weight=0.0, fraction=0.5, fraction_sigma=0.0, least=0.0)
         assert wished.std() == pytest.approx(0.5 * 0.5 / 0.25, rel=0.08)
         assert wished.mean() == pytest.approx(0.0, abs=0.05)
 
     def test_beliefs_are_the_members_own_and_the_trend_is_everybodys(self) -> None:
-        alike = self.wish(belief_sigma=0.0, trust=0.5, fraction_sigma=0.0)
+        alike = self.wish(belief_sigma=0.0, trend_weight=0.5, fraction_sigma=0.0)
         assert len(set(np.rint(alike * 1000).tolist())) == 1
         assert len(set(self.wish().tolist())) > COUNT / 4
 
@@ -227,7 +235,7 @@ class TestCarry:
         paid = view.venues[0]._replace(funding=np.full(2, -2e-4))
         view = view._replace(venues=(paid, view.venues[1]))
         assert (ask(people("carry", **self.QUICK), view).quantity > 0).all()
-        assert not len(ask(people("carry", **self.QUICK, reverse=False), view).owner)
+        assert not len(ask(people("carry", **self.QUICK, can_short_spot=False), view).owner)
 
     def test_a_carry_that_is_gone_is_left(self) -> None:
         held = accounts(20, 1e9, holding(20, -40, 4))
@@ -263,7 +271,7 @@ class TestCarry:
         assert orders.quantity.tolist() == [-5] * 20
 
     def test_in_a_market_pairs_are_whole(self) -> None:
-        """LED-3: perpetual and spot cancel; what a rise makes of the perpetual, spot becomes a step later."""
+        """Perpetual and spot cancel (LED-3); a gain on the perpetual buys spot one step later."""
         rules = config(
             venue(funding={"interval": 600.0}, band=0.5),
             venue("outside", [BTC_SPOT], requirement=tiers(5.0)),

@@ -55,13 +55,13 @@ def exposure(lots: list[int], cap: float = np.inf, kind: int = PERPETUAL) -> Exp
     contracts = contracts_of(rng, 1, 1)._replace(kind=kind * one, multiplier=one, settle=0 * one)
     market = market_of(rng, contracts, 1)._replace(mark=np.array([1000.0]))
     book = book_of(rng, market, len(lots))
-    empty = {
-        name: np.zeros_like(getattr(book, name)) for name in ("balance", "bids", "asks", "reserved")
-    }
     return book._replace(
         position=np.array(lots, dtype=np.int64)[:, None],
         leverage=np.full((len(lots), 1), cap),
-        **empty,
+        balance=np.zeros_like(book.balance),
+        bids=np.zeros_like(book.bids),
+        asks=np.zeros_like(book.asks),
+        reserved=np.zeros_like(book.reserved),
     )
 
 

@@ -1,4 +1,4 @@
-"""PMRM_2 written down account by account and option by option, in plain numbers: the twin of the engine.
+"""PMRM_2 account by account and option by option, in plain numbers: the twin of the engine.
 
 As in the contract (derivexyz/v2-core, PMRMLib_2.sol), one underlying, its collateral left out.
 """
@@ -74,7 +74,7 @@ def after(option: Option, rule: Any, move: float, how: str) -> tuple[float, floa
 
 
 def gain(book: Book, rule: Any, scenario: Any) -> float:
-    """What the account gains in one scenario."""
+    """Return the gain of the account in one scenario."""
     total = sum(
         quantity * price * scenario["move"] * scenario["weight"]
         for quantity, price, _ in book.perps
@@ -129,5 +129,5 @@ def margins(book: Book, rule: Any) -> tuple[float, float]:
 
 
 def doubt(sure: float, amount: float, charges: Any) -> float:
-    """What is asked for an oracle that is not sure."""
-    return (1 - sure) * charges["unsure"] * amount if sure < charges["confidence"] else 0.0
+    """Return the charge for an oracle below the confidence threshold."""
+    return (1 - sure) * charges["doubt_factor"] * amount if sure < charges["confidence"] else 0.0

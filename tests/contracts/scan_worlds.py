@@ -18,7 +18,7 @@ def world(seed: int) -> tuple[np.random.Generator, Exposure]:
 
 
 def holding(market: MarketView, **lots: int) -> Exposure:
-    """One account that holds so many lots of the instruments named, ``-`` written as ``_``, and no cash."""
+    """Return one account with the named lots, ``-`` written as ``_``, and no cash."""
     rng = np.random.default_rng(0)
     book = account_book(rng, market, 1)
     position = np.zeros((1, len(market.mark)), dtype=np.int64)

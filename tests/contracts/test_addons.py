@@ -22,7 +22,7 @@ CONVEX: list[dict[str, Any]] = [
     {"kind": "gap"},
     {"kind": "sum", "parts": [TIERED, {"kind": "liquidity"}, {"kind": "concentration"}]},
 ]
-"""Where half of a book asks at most half: size is never cheaper by the lot."""
+"""Settings in which half of a book requires at most half: size is never cheaper by the lot."""
 
 SUBADDITIVE: list[dict[str, Any]] = [
     {"kind": "gap"},
@@ -105,7 +105,7 @@ def test_where_brackets_meet_only_a_step_jumps(setting: dict[str, Any], edge: fl
     opened, kept = (np.diff(amount) for amount in bound(rule(setting), book).compute_margins(book))
     assert opened[0] <= 1_000 * 1.3, "the floor itself belongs to the bracket below"
     assert opened[1] > 0.005 * edge * UNIT, (
-        "by default all of a position is asked for by its bracket"
+        "by default the bracket's rate applies to the whole position"
     )
     assert (kept <= 1_000 * 1.3).all()
 
@@ -118,7 +118,7 @@ def test_where_brackets_meet_only_a_step_jumps(setting: dict[str, Any], edge: fl
     ]
 )
 def test_nothing_is_asked_for_a_book_that_has_never_been_quoted(setting: dict[str, Any]) -> None:
-    """Nor for depth that is not given, as outside a market; a book that has emptied costs more than a full one."""
+    """Nor for unknown depth, as outside a market; an emptied book costs more than a full one."""
     book = exposure([5_000, -5_000])
     empty, unknown = (
         book.market._replace(depth=np.array([d]), open_interest=np.array([0]))
@@ -180,7 +180,7 @@ def test_liquidity_by_hand() -> None:
 
 
 def test_concentration_by_hand() -> None:
-    """A quarter of 20,000 lots: 50% x (.5 - .1) of 5,000,000; up to a hundredth nothing."""
+    """A quarter of 20,000 lots: 50% x (0.5 - 0.1) of 5,000,000; up to a hundredth nothing."""
     book = exposure([5_000, 200, -5_000])
     book = book._replace(market=book.market._replace(open_interest=np.array([20_000])))
     assert one(book, {"kind": "concentration"}) == pytest.approx([1_000_000, 0, 1_000_000])
@@ -213,12 +213,12 @@ def hedged(position: list[list[int]]) -> Exposure:
 
 
 def test_gaps_by_hand() -> None:
-    """Long 10 alone; short 10 hedged by 4 of spot; long both: spot's own fall is not charged; spot alone: nothing."""
+    """Long 10 alone; short 10 hedged by 4 of spot; long both (spot's fall is free); spot alone."""
     book = hedged([[0, 10], [4, -10], [4, 10], [4, 0], [-4, 0]])
     assert one(book, {"kind": "gap", "jump": 0.1}) == pytest.approx([100, 60, 100, 0, 40])
 
 
 def test_wrong_way_by_hand() -> None:
-    """Longs backed by spot of the same underlying; the smaller of the two is exposed twice. A short is not."""
+    """Longs backed by spot of the same underlying: the smaller of the two counts twice."""
     book = hedged([[4, 10], [20, 10], [4, -10], [0, 10]])
     assert one(book, {"kind": "wrong_way", "share": 0.5}) == pytest.approx([200, 500, 0, 0])

@@ -436,18 +436,18 @@ def place(config: RunConfig, where: str, mine: Component) -> tuple[RunConfig, st
     return config.model_copy(update={"venues": (changed, *config.venues[1:])}), path
 
 
-@pytest.mark.parametrize(("registry", "where", "cls", "told"), MISTAKES)
+@pytest.mark.parametrize(("registry", "where", "cls", "message"), MISTAKES)
 def test_a_mistake_is_refused_before_the_first_step(
     registry: dict[str, Any],
     where: str,
     cls: type[Component],
-    told: str,
+    message: str,
     plain: RunConfig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(registry, "mine", cls)
     config, path = place(plain, where, build(cls))
-    with pytest.raises(ConfigError, match=told) as caught:
+    with pytest.raises(ConfigError, match=message) as caught:
         Market(config, populate(config.populations), seed=1)
     (line,) = caught.value.problems
     assert line.startswith(f"{path}: 'mine' breaks "), line
@@ -455,9 +455,9 @@ def test_a_mistake_is_refused_before_the_first_step(
     assert line.endswith(f", correct it, or run {command} for more")
 
 
-@pytest.mark.parametrize(("registry", "where", "cls", "told"), MISTAKES)
+@pytest.mark.parametrize(("registry", "where", "cls", "message"), MISTAKES)
 def test_a_mistake_is_found_by_the_suite(
-    registry: dict[str, Any], where: str, cls: type[Component], told: str
+    registry: dict[str, Any], where: str, cls: type[Component], message: str
 ) -> None:
     suite = next(suite for suite, known in ALL_SUITES if known is registry)
     findings = run_suite(suite, build_component(Registered(suite, "mine", cls), ()), worlds=20)
@@ -511,7 +511,7 @@ def test_problems_of_several_components_are_reported_at_once(
 
 
 def test_the_classes_of_a_script_are_left_alone(plain: RunConfig) -> None:
-    """What no registry holds is not a plug-in's: tests and notebooks may do as they like."""
+    """Classes outside the registries are no plug-ins, so tests and notebooks are not checked."""
     cls = requirement(
         "Low", compute_margins=lambda found, book: found._replace(initial=0.4 * found[1])
     )

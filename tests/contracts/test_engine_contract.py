@@ -1,7 +1,8 @@
-"""What whole engines promise, of every registered kind and every preset alike; one that joins either is tested, too.
+"""Contracts of whole engines, for every registered kind and every preset, new ones included.
 
-An engine is built for all instruments of a book at once, as under cross netting: netting only says which columns a pool
-has. Worlds are those of test_margin_contract.py: every third has futures and options.
+An engine is built for all instruments of a book at once, as under cross netting: netting only
+decides the columns of a pool. Worlds are those of test_margin_contract.py: every third has futures
+and options.
 """
 
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ LOOKED_AT = 20
 """Marks tried on each side of an account's own."""
 
 AVERAGED = {"scaled", "avsl_inspired", "clocked", "floored", "stressed", "buffered"}
-"""Wrappers that charge a portfolio the mean factor of its legs, or keep the parameters of a model."""
+"""Wrappers with the mean factor of a portfolio's legs, or with the parameters of a model."""
 MODELLED = {"tail", "learned"}
 """Quantiles, which no law makes sub-additive."""
 TOGETHER = {"wrong_way"}
@@ -85,20 +86,20 @@ def scans(requirement: Requirement) -> bool:
 
 
 def inside(requirement: Requirement) -> list[Requirement]:
-    """What a wrapper wraps."""
+    """Return the requirements inside a wrapper."""
     parts = getattr(requirement, "parts", [getattr(requirement, "inner", None)])
     found = [part[0] if isinstance(part, tuple) else part for part in parts]
     return [part for part in found if part is not None]
 
 
-# Presets: what test_margin_contract.py asks of kinds
+# Presets: the contracts of kinds in test_margin_contract.py
 
 
 @every_preset
 @FEW
 @given(seed=seeds)
 def test_a_preset_keeps_the_promises_of_its_kind(config: EngineConfig, seed: int) -> None:
-    """Pure, ordered, nothing for nothing, and nobody's business but the account's own."""
+    """Pure, ordered, zero for an empty account, and independent of other accounts."""
     rng, book = world(seed)
     engine = built(config, book)
     together, haircuts = engine.assess(book), engine.valuation.compute_haircuts(book)
@@ -174,9 +175,9 @@ def edges(config: EngineConfig) -> list[float]:
 
 @every
 def test_nothing_jumps_where_brackets_meet(config: EngineConfig) -> None:
-    """A ten-millionth more of the price is at most a few millionths of the notional more margin, long and short.
+    """A price 1e-7 higher raises the margin of longs and shorts by a few millionths of notional.
 
-    Where a bracket's rate applies to the whole position (``step``), margin jumps there, and only upwards.
+    Where a bracket's rate applies to the whole position (``step``), margin jumps upwards only.
     """
     found = list(nodes(config.model_dump()))
     steps = [
@@ -208,7 +209,7 @@ def priced(config: EngineConfig, lots: int, mark: float) -> Margins:
 def test_liquidation_prices_are_the_nearest_and_none_is_none(
     config: EngineConfig, seed: int
 ) -> None:
-    """Excess, whatever the engine counts in it, turns at the tick; up to it, or where there is none, it never does."""
+    """The excess of an account changes sign at the reported tick, and nowhere before it."""
     rng, book = world(seed)
     contracts = book.market.contracts._replace(max_price=np.full(book.market.mark.size, 10**6))
     book = book._replace(market=book.market._replace(contracts=contracts)).take(slice(0, 1))

@@ -1,4 +1,4 @@
-"""What every funding rule promises (FUND-1), over the registry."""
+"""Contracts of every registered funding rule (FUND-1)."""
 
 import numpy as np
 import pytest

@@ -103,7 +103,7 @@ def test_wealth_outside_is_a_multiple_of_the_start() -> None:
 def test_every_call_ends_once_and_draws_are_addressed(
     seed: int, met: float, trigger: float, delay: float
 ) -> None:
-    """Opened = met + missed + lapsed + pending; deposits stay within wealth; a row's fate is its own."""
+    """Opened = met + missed + lapsed + pending; deposits within wealth; rows are independent."""
     rule, owners, streams = (
         MarginCalls(response_probability=met, call_threshold=trigger, delay=delay),
         12,

@@ -1,7 +1,7 @@
-"""What every netting, valuation and requirement promises, over the registries; a class that joins is tested too.
+"""Contracts of every registered netting, valuation and requirement, new classes included.
 
-A new requirement needs nothing here if it can be built from its kind alone (or its kind and an ``inner``); else, or to
-test more than its defaults, give it settings in ``SETTINGS``.
+A new requirement needs no entry here if it can be built from its kind alone (or its kind and an
+``inner``); otherwise, or to test more than its defaults, add settings to ``SETTINGS``.
 """
 
 from typing import Any
@@ -132,7 +132,7 @@ def test_every_requirement_keeps_every_law(rule: RequirementComponent, law: Law,
 @settings(max_examples=6, deadline=None)
 @given(seed=seeds)
 def test_parts_add_up_to_margins(rule: RequirementComponent, seed: int) -> None:
-    """Of any requirement, of a wrapper around two of the same, and as dials have it."""
+    """Holds for a requirement, for a wrapper around two of it, and for an engine with dials."""
     _, book = world(seed)
     twice = RequirementSum(parts=(rule, Compression(inner=rule, compression=0.25)))
     dialled = EngineConfig(requirement=rule, margin_multiplier=1.5, maintenance_ratio=0.6).bind(
@@ -149,7 +149,7 @@ def test_parts_add_up_to_margins(rule: RequirementComponent, seed: int) -> None:
 
 @every
 def test_a_requirement_says_how_long_it_learns(rule: RequirementComponent) -> None:
-    """What is asked first moves no later than its look-back; one that keeps a past has a look-back."""
+    """Initial margin first moves after the look-back; a component that keeps a past has one."""
     returns = 0.01 * np.random.default_rng(5).standard_t(4, (200, 1))
     path = compute_rate_path(rule, returns, dt=60.0).reshape(len(returns) + 1, -1)
     moved = np.flatnonzero((path != path[0]).any(axis=1))
@@ -157,16 +157,16 @@ def test_a_requirement_says_how_long_it_learns(rule: RequirementComponent) -> No
     if moved.size:
         assert moved[0] * 60.0 <= max(learns, 60.0)
     assert (learns > 0) >= keeps_a_past(rule)
-    told = explain_short_run(rule, 60.0, 60.0)
-    assert bool(told) == (learns >= 60.0)
-    if told:
-        longer = float(told.split("duration=")[1].split(")")[0])
+    reported = explain_short_run(rule, 60.0, 60.0)
+    assert bool(reported) == (learns >= 60.0)
+    if reported:
+        longer = float(reported.split("duration=")[1].split(")")[0])
         assert explain_short_run(rule, longer, 60.0) == ""
         assert explain_short_run(rule, longer - 60.0, 60.0) != ""
 
 
 def keeps_a_past(component: Any) -> bool:
-    """Whether a field of a component, or of one within, is a past that is needed or kept."""
+    """Return true if a field of a component or of its parts is a required or kept past."""
     for name, field in type(component).model_fields.items():
         value = getattr(component, name)
         parts = value if isinstance(value, tuple) else (value,)
@@ -180,11 +180,11 @@ def keeps_a_past(component: Any) -> bool:
 def test_what_is_unlearnt_names_the_engine_and_remedies_that_work() -> None:
     """fhs_es needs six hours for its model, and its floor eleven more entries of an hour."""
     rule = load_config("engines/fhs_es", [], EngineConfig).requirement
-    told = explain_short_run(rule, 3600.0, 60.0)
-    assert told == (
-        "floored(tail(filtered)) needs 17 h of past (1,020 steps) and the run lasts 1 h, so that some or all of its "
-        "margin stays at its opening value: run longer (duration=61260), or shorten requirement.least and "
-        "requirement.inner.model.least"
+    reported = explain_short_run(rule, 3600.0, 60.0)
+    assert reported == (
+        "floored(tail(filtered)) needs 17 h of past (1,020 steps) and the run lasts 1 h, so that "
+        "some or all of its margin stays at its opening value: run longer (duration=61260), or "
+        "shorten requirement.least and requirement.inner.model.least"
     )
     assert explain_short_run(rule, 61_200.0, 60.0)
     assert not explain_short_run(rule, 61_260.0, 60.0)

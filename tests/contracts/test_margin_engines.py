@@ -188,7 +188,7 @@ PUBLISHED = [
 def test_presets_ask_what_their_venues_publish(
     preset: str, notional: float, initial: float, maintenance: float, side: int
 ) -> None:
-    """The leverage of the bracket that holds a notional applies to all of it; maintenance as each YAML says."""
+    """A bracket's leverage applies to the whole notional; maintenance as in each YAML file."""
     engine: EngineConfig = load_config(f"engines/{preset}", [], EngineConfig)
     book = exposure(
         [round(side * notional / 10)]
@@ -203,7 +203,7 @@ def test_presets_ask_what_their_venues_publish(
 
 @pytest.mark.parametrize("preset", ["binance", "okx"])
 def test_a_step_refuses_what_grows_over_an_edge_and_lets_it_shrink(preset: str) -> None:
-    """Equity for the bracket below covers the floor itself, not a lot more; the worst side of resting orders counts."""
+    """Equity for the lower bracket covers its edge, not a lot more; resting orders count."""
     engine: EngineConfig = load_config(f"engines/{preset}", [], EngineConfig)
     book = exposure([5_000, 5_000, 5_001, 5_001])
     built = engine.build_engine(book.market.contracts, UNIT)

@@ -1,4 +1,4 @@
-"""What every model of returns promises, over the registry; short windows, so that all of them speak soon."""
+"""Contracts of every registered model of returns, with short windows to leave warm-up soon."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def returns(columns: int, rows: int = 150, seed: int = 1) -> F8:
     return 0.01 * (0.5 * common + rng.standard_t(5, (rows, columns)))
 
 
-def told(kind: str, rows: F8) -> ReturnForecast:
+def forecast_after(kind: str, rows: F8) -> ReturnForecast:
     forecaster = model(kind).bind(rows.shape[1], every=1.0)
     for row in rows:
         forecaster.learn(row)
@@ -58,12 +58,12 @@ def test_every_model_keeps_every_law(kind: str, law: Law, seed: int) -> None:
 @every
 def test_scales_with_the_book_and_the_returns(kind: str) -> None:
     rows, book = returns(2), np.array([[1.0, -2.0], [0.5, 0.5], [0.0, 0.0]])
-    loss = told(kind, rows).compute_tail_loss(book, ES)
+    loss = forecast_after(kind, rows).compute_tail_loss(book, ES)
     np.testing.assert_allclose(
-        told(kind, rows).compute_tail_loss(3 * book, ES), 3 * loss, rtol=1e-12
+        forecast_after(kind, rows).compute_tail_loss(3 * book, ES), 3 * loss, rtol=1e-12
     )
     np.testing.assert_allclose(
-        told(kind, 2 * rows).compute_tail_loss(book, ES),
+        forecast_after(kind, 2 * rows).compute_tail_loss(book, ES),
         2 * loss,
         rtol=2e-3 if kind == "garch" else 1e-9,
     )

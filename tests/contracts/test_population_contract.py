@@ -1,4 +1,4 @@
-"""What every population promises, whatever state it is asked in."""
+"""Contracts of every registered population, in any state of the market."""
 
 import numpy as np
 import pytest

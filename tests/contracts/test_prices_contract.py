@@ -1,4 +1,4 @@
-"""What every process and every stress promises (IDX-1, RNG-1)."""
+"""Contracts of every registered price process and stress (IDX-1, RNG-1)."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What portfolio margin promises of books with options and several underlyings, and each engine's sums by hand."""
+"""Portfolio margin of books with options and several underlyings; sums of each engine by hand."""
 
 import math
 from pathlib import Path
@@ -191,13 +191,13 @@ def test_parts_are_named_and_add_up(rule: RequirementComponent, seed: int) -> No
 def test_a_portfolio_is_margined_no_more_than_its_parts(
     rule: RequirementComponent, seed: int
 ) -> None:
-    """Sub-additive: two books together, and so all legs alone, bound what the whole is asked."""
+    """Sub-additive: margins of two books, and of all legs alone, bound that of the whole."""
     rng, book = world(seed)
     other = account_book(rng, book.market, len(book.position))
     whole = margins(rule, moved(book, book.position + other.position))
     parts = [margins(rule, book), margins(rule, other)]
-    legs = [margins(rule, moved(book, np.where(np.arange(len(book.market.mark)) == k, book.position, 0)))
-            for k in range(len(book.market.mark))]  # fmt: skip
+    columns = np.arange(len(book.market.mark))
+    legs = [margins(rule, moved(book, np.where(columns == k, book.position, 0))) for k in columns]
     for part in (0, 1):
         assert (whole[part] <= sum(each[part] for each in parts) * (1 + 1e-9) + 1e-6).all()
         assert (parts[0][part] <= sum(each[part] for each in legs) * (1 + 1e-9) + 1e-6).all()
@@ -253,7 +253,7 @@ def test_the_kernel_is_a_sum_over_legs(seed: int) -> None:
 @few
 @given(seed=seeds)
 def test_scenarios_revalue_the_whole_book(seed: int) -> None:
-    """What a grid says an account gains is its equity in a market moved so, less its equity now."""
+    """The gain of an account on a grid is its equity in the moved market minus its equity now."""
     _, book = world(seed)
     grid = ScenarioGrid().all_scenarios()
     got = compute_scenario_pnl(
@@ -270,7 +270,7 @@ def test_scenarios_revalue_the_whole_book(seed: int) -> None:
 
 
 def test_volatility_moves_by_time_to_expiry() -> None:
-    """0.4 x (30 / 15)^0.3 at 15 days, 0.4 x (30 / 60)^0.13 at 60, a day at least, and a floor after rises only."""
+    """0.4 x (30 / 15)^0.3 at 15 days, 0.4 x (30 / 60)^0.13 at 60, with a minimum and a floor."""
     rule = VolShock(up=0.4, down=0.9, floor=86_400.0, least=0.5)
     years = np.array([15.0, 60.0, 0.01]) / 365
     got = rule.shock_volatility(np.array([1.0, 0.1, 1.0]), years, ["up", "none", "down"])
@@ -281,7 +281,7 @@ def test_volatility_moves_by_time_to_expiry() -> None:
 
 @every
 def test_risk_arrays_age_between_revaluations(rule: RequirementComponent) -> None:
-    """Published once an hour: until then the requirement is that of the old market, and says so."""
+    """Arrays are published hourly; in between the margin is that of the old market, and marked."""
     _, book = world(5)
     settings = {**rule.model_dump(), "revalue": 3_600.0} | (
         {"fee": 0.0} if isinstance(rule, ScenarioGrid) else {}
@@ -348,7 +348,7 @@ def test_span_of_a_future_is_the_scan_range() -> None:
 
 
 def test_span_charges_calendar_spreads_and_credits_others() -> None:
-    """50 against 30 lots in months leaves 20 x 10% and 2% of 30; btc 1 against eth 15 units: 50 lots against 30."""
+    """50 against 30 lots in months: 20 x 10% and 2% of 30; btc 1 against eth 15: 50 and 30."""
     market = plain_market()
     rule = SpanRequirement.model_validate(
         SETTINGS["span-credits"] | {"commodity": {"calendar": 0.02}, "initial": 1}
@@ -379,7 +379,7 @@ def test_span_asks_a_minimum_for_short_options() -> None:
 
 
 def test_paradex_charges_net_and_hedged_delta() -> None:
-    """The venue's example: net -0.5, hedged 1 of 70,000 asks 1,400 (docs.paradex.trade, risk/portfolio-margin)."""
+    """Net -0.5 and hedged 1 of 70,000 cost 1,400 (docs.paradex.trade, risk/portfolio-margin)."""
     market = plain_market()
     rule = ScenarioGrid.model_validate(
         {"scenarios": [{"move": 0}], "tails": {}, "net_delta": 0.02, "hedged_delta": 0.01}
@@ -396,7 +396,7 @@ def test_underlyings_of_a_grid_do_not_offset() -> None:
 
 
 def test_dampened_tails_decide_for_options_far_from_the_money() -> None:
-    """A call sold at one and a half times the price: the fifth of a tripled price weighs more than +16% does."""
+    """For a call sold at 1.5 times the price a fifth of a tripled price is worse than +16%."""
     market = plain_market()
     names = [
         n
@@ -431,12 +431,13 @@ def test_pmrm_doubts_oracles_and_the_peg() -> None:
     got = margins(DerivePmrm2(), holding(market, btc_perpetual=-100, eth_perpetual=100))
     factor = 1 + (0.98 - 0.9) * 2
     close(got, Margins(
-        np.array([(2 * (0.18 * factor + 0.02) + 0.6) * 100 * LOT]), np.array([2 * (0.8 * 0.18 + 0.015) * 100 * LOT])
+        np.array([(2 * (0.18 * factor + 0.02) + 0.6) * 100 * LOT]),
+        np.array([2 * (0.8 * 0.18 + 0.015) * 100 * LOT]),
     ))  # fmt: skip
 
 
 def test_pmrm_counts_collateral_that_moves_with_the_underlying() -> None:
-    """A covered short: what the perpetual loses, the coins gain; other coins only wait for their haircut."""
+    """In a covered short coins gain what the perpetual loses; other coins get their haircut."""
     market = plain_market()
     short = holding(market, btc_perpetual=-100)
     covered = short._replace(balance=np.array([[0, int(100 * LOT), 0]]))
@@ -470,10 +471,10 @@ def test_tilts_and_static_discounts_by_hand() -> None:
 
 @pytest.mark.parametrize("name", ["span", "paradex", "deribit", "derive"])
 def test_presets_differ_from_defaults_where_they_say_so(name: str) -> None:
-    told = OmegaConf.to_container(
+    reported = OmegaConf.to_container(
         OmegaConf.load(Path(configs.__file__).parent / "engines" / f"{name}.yaml")
     )
-    engine = EngineConfig.model_validate(told)
+    engine = EngineConfig.model_validate(reported)
     rule: Any = engine.requirement
     defaults = {
         "paradex": ScenarioGrid(fee=0.0003),
@@ -487,7 +488,7 @@ def test_presets_differ_from_defaults_where_they_say_so(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "told"),
+    ("rule", "message"),
     [
         (
             {"kind": "span", "commodities": {"bitcoin": {}}},
@@ -507,14 +508,14 @@ def test_presets_differ_from_defaults_where_they_say_so(name: str) -> None:
         ),
     ],
 )
-def test_strangers_are_refused(rule: dict[str, Any], told: str) -> None:
+def test_strangers_are_refused(rule: dict[str, Any], message: str) -> None:
     component = TypeAdapter(AnyRequirement).validate_python(rule)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         component.bind(plain_market().contracts, UNIT)
 
 
 @pytest.mark.parametrize(
-    ("rule", "told"),
+    ("rule", "message"),
     [
         ({"kind": "span", "arrays": {"F": [1, 2]}}, "arrays.F: 2 numbers, must be 16"),
         ({"kind": "grid", "maintenance": 2}, "may not exceed initial"),
@@ -526,8 +527,8 @@ def test_strangers_are_refused(rule: dict[str, Any], told: str) -> None:
         ),
     ],
 )
-def test_rules_that_cannot_be_are_refused(rule: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_rules_that_cannot_be_are_refused(rule: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         TypeAdapter(AnyRequirement).validate_python(rule)
 
 
@@ -573,7 +574,7 @@ def any_rule(rng: np.random.Generator) -> DerivePmrm2:
 
 
 def as_plain(book: Exposure, account: int, underlying: int) -> plain_pmrm2.Book:
-    """What one account holds on one underlying, in units of it and of the quote currency."""
+    """Return an account's holdings on one underlying, in its units and the quote currency."""
     market, contracts = book.market, book.market.contracts
     forward, perps, options = instrument_values.find_forwards(market), [], []
     for k in np.flatnonzero(contracts.underlying == underlying):

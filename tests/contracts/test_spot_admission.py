@@ -1,4 +1,4 @@
-"""Admission with many spot instruments in one account (MAR-1): each by itself where the engine adds up, else few."""
+"""Admission with many spot instruments in one account (MAR-1), one by one if margins add up."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ DO_NOT: list[dict[str, Any]] = [
 
 
 def world(seed: int, spots: int = 4) -> Exposure:
-    """Accounts with orders in spot instruments on as many underlyings, and in two perpetuals, all paid in dollars."""
+    """Draw accounts with orders in spot of several underlyings and two perpetuals, in dollars."""
     rng, count = np.random.default_rng(seed), spots + 2
     kind = np.array([SPOT] * spots + [PERPETUAL] * 2)
     underlying = np.r_[np.arange(spots), 0, 1]

@@ -1,4 +1,4 @@
-"""Options by Deribit's standard rule, and options apart from the rest of an engine: by hand (margin.md §5b)."""
+"""Deribit's standard rule, and options apart from the rest of an engine, by hand (§5b)."""
 
 from typing import Any
 
@@ -71,7 +71,7 @@ def asked(**lots: int) -> list[float]:
 def test_a_short_is_asked_what_a_venue_asks_beyond_the_mark(
     name: str, initial: float, maintenance: float
 ) -> None:
-    """The venue's figures hold the mark, which its balance has not paid yet: 1,250 and 1,000 of the first."""
+    """The venue's figures include the mark not yet paid: 1,250 and 1,000 of the first."""
     assert asked(**{name.replace("-", "_"): -1}) == pytest.approx([initial, maintenance])
     assert asked(**{name.replace("-", "_"): -7}) == pytest.approx([7 * initial, 7 * maintenance])
 
@@ -162,7 +162,7 @@ def test_where_none_is_listed_nothing_is_between() -> None:
 def test_dials_turn_both() -> None:
     book = holding(listed(), call_11=-10, perpetual=10)
     plain, cut = (
-        engine(kappa=kappa).bind(book.market.contracts, UNIT).compute_margins(book)
+        engine(compression=kappa).bind(book.market.contracts, UNIT).compute_margins(book)
         for kappa in (0.0, 0.25)
     )
     equal(cut, Margins(*(0.75 * column for column in plain)))

@@ -1,4 +1,4 @@
-"""The valuations that exist, by hand; what all of them promise stands in test_margin_contract.py."""
+"""Valuations by hand; their common contracts are in test_margin_contract.py."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def rule(setting: dict[str, Any]) -> ValuationComponent:
 
 
 def basket(position: list[int], alt: int = 0) -> Exposure:
-    """One account: spot i0 and perpetual i1 on one underlying at 100, a lot a unit, a unit a dollar; some ALT."""
+    """Return an account with spot i0, perpetual i1 (both at 100) and some ALT."""
     rng = np.random.default_rng(0)
     zero = np.zeros(2, dtype=np.int64)
     contracts = contracts_of(rng, 2, 2)._replace(
@@ -100,7 +100,7 @@ def test_haircuts_are_at_most_those_of_cash(setting: dict[str, Any], seed: int) 
 
 @pytest.mark.parametrize("edge", [1e3, 1e6])
 def test_what_counts_does_not_jump_at_a_bracket(edge: float) -> None:
-    """A unit of ALT more, two dollars, counts nothing to two dollars more, on both sides of a cap."""
+    """One more unit of ALT, two dollars, adds 0 to 2 dollars on both sides of a cap."""
     setting = {"kind": "brackets", "brackets": {"ALT": STEPS}}
     counts = [
         2 * units - cut(setting, basket([0, 0], alt=units))[1]
@@ -113,7 +113,7 @@ def test_what_counts_does_not_jump_at_a_bracket(edge: float) -> None:
 @few
 @given(seed=seeds, factor=st.integers(2, 20))
 def test_more_of_the_same_counts_no_less(setting: dict[str, Any], seed: int, factor: int) -> None:
-    """What counts of a larger holding is at least what counts of a smaller one."""
+    """A larger holding counts at least as much as a smaller one."""
     _, book = world(seed)
     held = book._replace(position=np.abs(book.position), balance=np.abs(book.balance))
     held = held._replace(position=np.where(held.market.contracts.kind == SPOT, held.position, 0))
@@ -136,7 +136,7 @@ def test_static_haircuts_by_hand() -> None:
 
 
 def test_weights_of_what_is_held_and_owed_by_hand() -> None:
-    """900 ALT at 2: 90% and 80% count, 1.1 / (1 + .02 x 30) where size decides; owed, 10% and 20% are asked on top."""
+    """900 ALT at 2: 90% and 80% count, 1.1 / (1 + 0.02 x 30) by size; debts add 10% and 20%."""
     weights: dict[str, Any] = {"kind": "weighted", "tokens": {"ALT": {}}}
     assert cut(weights, basket([0, 0], alt=900)) == (pytest.approx(360), pytest.approx(180))
     assert cut(weights, basket([0, 0], alt=-900)) == (pytest.approx(360), pytest.approx(180))

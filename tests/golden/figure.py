@@ -1,4 +1,4 @@
-"""The README's figure, as its first command makes it, small enough to maintenance_share: python tests/golden/figure.py."""
+"""Draw the README's figure, small enough for the repository: ``python tests/golden/figure.py``."""
 
 import re
 import tempfile

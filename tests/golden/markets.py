@@ -1,4 +1,4 @@
-"""The markets whose outcomes are kept in ``outcomes.json``: a calm one, a crash, and a crash under isolated margin."""
+"""Markets with outcomes kept in ``outcomes.json``: calm, crash, crash under isolated margin."""
 
 from collections.abc import Callable
 
@@ -31,7 +31,7 @@ def build(name: str) -> Market:
 
 
 def outcome(market: Market) -> dict[str, int]:
-    """Whole numbers that a finished run leaves: its summary, all wealth, positions and last prices."""
+    """Return whole numbers of a finished run: summary, all wealth, positions and last prices."""
     place = np.arange(market.state.n_owners)
     sums = {
         "cash_by_owner": int((market.ledger.balance.sum(axis=(0, 1)) * place).sum()),

@@ -1,6 +1,7 @@
-"""Write ``outcomes.json`` anew, after a change of rules that is meant: ``python tests/golden/regenerate.py``.
+"""Write ``outcomes.json`` again after an intended change: ``python tests/golden/regenerate.py``.
 
-Look at its diff before committing: every number that moves is a result that somebody may have printed.
+Look at its diff before committing: every number that moves is a result
+that may have been published.
 """
 
 import json

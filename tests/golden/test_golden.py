@@ -1,11 +1,12 @@
-"""What three small markets come to, to the last lot and unit, since the last change of rules that was meant.
+"""Outcomes of three small markets, to the last lot and unit, since the last intended change.
 
-Exact bytes are promised per lock file and type of processor: elsewhere exp and log may differ in the last bit, and with
-them the index. These whole numbers stand more: prices meet the market rounded to ticks, so that a last bit matters only
-on the edge of a rounding. The last test makes such noise and sees nothing change. Should a number differ all the same
-on another processor, while all else passes, it met such an edge: choose another seed.
+Exact bytes are guaranteed per lock file and processor type: elsewhere exp and log may differ in the
+last bit, and with them the index. These whole numbers are more robust: prices are rounded to ticks,
+so a last bit matters only at the edge of a rounding. The last test adds such noise and nothing
+changes. If a number differs on another processor while all other tests pass, it met such an edge:
+choose another seed.
 
-After a change that is meant: ``python tests/golden/regenerate.py``, and look at the diff.
+After an intended change: ``python tests/golden/regenerate.py``, and look at the diff.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""BOOK-1: each rule on a small book, and the compiled books equal to the plain ones on millions of events."""
+"""BOOK-1: each rule on a small book; compiled and plain books agree on millions of events."""
 
 import numpy as np
 import pytest
@@ -91,7 +91,7 @@ def test_post_only_never_takes(books: EITHER) -> None:
 
 
 def test_consecutive_post_only_orders_withdraw_before_any_is_placed(books: EITHER) -> None:
-    """Two makers move up: the first asks where the second still bids; a taker between them meets the old quote."""
+    """Two makers move up, and a taker between them must meet the old quote."""
     old = [
         order(who, side * 5, 100 + side * -5, POST_ONLY, slot=side + 1)
         for who in (0, 1)
@@ -161,7 +161,7 @@ def late(books: EITHER, *orders: list[int], position: tuple[int, ...] = (0, 0, 0
 
 
 def test_a_withdrawn_own_order_has_not_traded(books: EITHER) -> None:
-    """BOOK-1: an ask of 5 is met by its owner's own bid and cancelled; its replacement rests whole, not as nothing."""
+    """An order cancelled by its owner's own bid has not traded; its replacement rests whole."""
     send(books, order(0, -5, 100, slot=2))
     fills, report = late(books, order(0, 5, 101, slot=1), order(0, -5, 103, slot=2))
     assert len(fills) == 0
@@ -170,7 +170,7 @@ def test_a_withdrawn_own_order_has_not_traded(books: EITHER) -> None:
 
 
 def test_of_a_withdrawn_own_order_only_what_traded_before_is_taken_off(books: EITHER) -> None:
-    """Of the ask of 5, 2 trade with another and 3 are withdrawn: the replacement of 5 is cut to 3."""
+    """From an order of 5, 2 trade and 3 are withdrawn, so the replacement of 5 is cut to 3."""
     send(books, order(0, -5, 100, slot=2))
     fills, report = late(
         books, order(1, 2, 100, IOC), order(0, 4, 101, slot=1), order(0, -5, 103, POST_ONLY, slot=2)
@@ -204,7 +204,7 @@ def test_what_an_owner_cancels_itself_in_a_batch_has_not_traded(
 
 
 def test_lots_that_traded_are_taken_off_each_later_row_of_the_slot(books: EITHER) -> None:
-    """Of a bid of 10, 4 trade before it is cancelled, and 3 of its replacement as it arrives: never more than 10."""
+    """A bid of 10 trades 4 before its cancellation; with its replacement it trades at most 10."""
     send(books, order(0, 10, 100, slot=2), order(3, -3, 105))
     rows = [
         order(1, -4, 100, IOC),
@@ -219,7 +219,7 @@ def test_lots_that_traded_are_taken_off_each_later_row_of_the_slot(books: EITHER
 
 
 def test_a_reduce_only_order_withdrawn_as_it_is_met_has_not_traded(books: EITHER) -> None:
-    """Two asks of 6 that may only reduce 6: the first trades, the second goes; its replacement is placed whole."""
+    """Two reduce-only orders of 6: the first trades, the second goes, its replacement is whole."""
     asks = [order(1, -6, 100 + slot, REDUCE_ONLY, slot=slot) for slot in range(2)]
     send(books, *asks, position=(0, 6, 0, 0))
     _, report = late(
@@ -359,7 +359,7 @@ class Crowd:
 
 
 def race(seed: int, events: int) -> I8:
-    """Run both books side by side, comparing all they show after every batch; returns how often each status fell."""
+    """Run both books side by side, compare them after every batch, and count each status."""
     crowd, seen = Crowd(seed), np.zeros(7, dtype=np.int64)
     fast, plain = OrderBooks(*crowd.shape, LEVELS), PlainOrderBooks(*crowd.shape, LEVELS)
     position = np.zeros(crowd.shape, dtype=np.int64)

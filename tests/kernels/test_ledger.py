@@ -131,7 +131,7 @@ def test_a_fill_with_oneself_changes_nothing():
 
 
 def test_views_share_memory_and_cannot_be_written():
-    """A pool's accounts are the ledger's own numbers, live, and nobody writes them but the ledger."""
+    """A pool's accounts are live views of the ledger's arrays, and only the ledger writes them."""
     book = ledger()
     market = view_of([100, 200, 300], multiplier=[1, 7, 13], settle=[0, 1, 0], price=(1.0, 0.5))
     for pool in POOLS[:2]:
@@ -153,7 +153,7 @@ def test_views_share_memory_and_cannot_be_written():
 
 
 def test_every_posting_that_can_be_said_is_balanced():
-    """LED-1: a ledger is changed by trades and transfers, which carry both signs; deposits have a source, too."""
+    """Trades and transfers carry both signs, and deposits have a source as well (LED-1)."""
     book = ledger()
     book.deposit_wealth(5, np.arange(5), 2, np.arange(5) * 100)
     assert book.balance[0, 2].tolist() == [0, 100, 200, 300, 400, -1000]

@@ -31,7 +31,7 @@ DAY = 86_400.0
 
 
 def drawn(count: int, seed: int = 1, moneyness: float = 4.0) -> tuple[OptionTerms, F8, F8]:
-    """Random contracts: any price, a day to three years, up to some standard deviations from the money."""
+    """Draw contracts at any price, for one day to three years, on and off the money."""
     rng = np.random.default_rng(seed)
     spot, rate, held = (
         np.exp(rng.uniform(0, 11, count)),
@@ -84,12 +84,12 @@ def test_implied_volatility_is_the_volatility() -> None:
     options, vol, _ = drawn(5_000, moneyness=3.0)
     worth = price_options(options, vol)
     found = solve_implied_vol(options, worth)
-    told = (
-        worth - price_options(options, 0.0) > 1e-6 * worth
-    )  # deep in the money, a price says little of volatility
-    assert told.mean() > 0.9
-    np.testing.assert_allclose(found[told], vol[told], rtol=1e-7)
-    np.testing.assert_allclose(price_options(options, found)[told], worth[told], rtol=1e-12)
+    # deep in the money, a price carries little information on volatility
+    informative = worth - price_options(options, 0.0) > 1e-6 * worth
+    assert informative.mean() > 0.9
+    np.testing.assert_allclose(found[informative], vol[informative], rtol=1e-7)
+    repriced = price_options(options, found)[informative]
+    np.testing.assert_allclose(repriced, worth[informative], rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_parabola_keeps_its_floor() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"kind": "svi", "a": -0.5, "b": 0.1, "rho": 0, "sigma": 0.1}, "above 0: raise a"),
         ({"kind": "svi", "a": 0.5, "b": 1.9, "rho": 0.5, "sigma": 0.1}, "may not exceed 2"),
@@ -194,8 +194,8 @@ def test_a_parabola_keeps_its_floor() -> None:
         ({"kind": "quadratic", "level": -0.5}, "greater than 0"),
     ],
 )
-def test_smiles_that_are_none_are_refused(wrong: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_smiles_that_are_none_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         TypeAdapter(build_union(SMILES)).validate_python(
             {"underlying": "BTC", "expiry": 1, **wrong}
         )
@@ -291,7 +291,7 @@ def test_smiles_give_options_their_volatility() -> None:
 
 
 @pytest.mark.parametrize(
-    ("instrument", "told"),
+    ("instrument", "message"),
     [
         ({**OPTION, "strike": None}, "strike: missing; 'C' is of kind 'option'"),
         ({**OPTION, "strike": -5}, "greater than 0"),
@@ -299,6 +299,6 @@ def test_smiles_give_options_their_volatility() -> None:
         ({**FUTURE, "option": "put"}, "option: 'put', 'F' is of kind 'future' and has none"),
     ],
 )
-def test_terms_fit_the_kind(instrument: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_terms_fit_the_kind(instrument: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         listed(instrument)

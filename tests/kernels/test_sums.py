@@ -1,4 +1,4 @@
-"""Kernels that add up accounts and ladders: the same bits as their plain twins and as the sums they stand for."""
+"""Kernels that sum accounts and ladders: the same bits as their plain twins."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ from sim.types import SPOT, Exposure
 
 
 def alike(kernel: Any, *arguments: Any) -> Any:
-    """What a kernel finds, once its plain twin has found the same."""
+    """Return the result of a kernel after comparing it with its plain twin."""
     with np.errstate(invalid="ignore"):
         found, plain = kernel(*arguments), kernel.py_func(*arguments)
     np.testing.assert_array_equal(found, plain)

@@ -22,13 +22,13 @@ def risk_of(book: Exposure) -> MarginAssessment:
 
 
 def offered(tick: int = 10) -> tuple[Exposure, MarginAssessment, np.ndarray]:
-    """A bankrupt long, a bankrupt short, one that is liquidatable and one that is well, ten lots each at 1000."""
+    """Ten lots each at 1000: a bankrupt long, a bankrupt short, one liquidatable, one solvent."""
     book = exposure([[10], [-10], [10], [10]], [1000], [-10_100, 9_900, -9_900, 0], tick=tick)
     return book, risk_of(book), np.ones((4, 1))
 
 
 def test_the_discount_rises_from_nil_to_its_largest() -> None:
-    """LIQ-3: at bankruptcy the limit lies beyond the mark; then at the mark less 1.25, 2.5, 3.75 and 5%."""
+    """The limit is first beyond the mark, then the mark less 1.25, 2.5, 3.75 and 5% (LIQ-3)."""
     desk = AuctionCloseOut(duration=4 * STEP).bind(STEP)
     long, short = [], []
     for broke in (MISSING, 10, 9, 8, 7, 6, 5):
@@ -56,7 +56,7 @@ def test_limits_of_an_auction_can_be_quoted() -> None:
 
 
 def test_the_bankrupt_are_offered_while_their_auction_lasts() -> None:
-    """And the solvent since a plan named them; not the well, nor those who hold nothing, nor spot."""
+    """Solvent accounts are offered once a plan named them, healthy and flat ones never."""
     desk = AuctionCloseOut(duration=2 * STEP).bind(STEP)
     book, risk, _ = offered()
     known = {"since": [9, 9, 9, MISSING], "acted": [9, 9, 9, 9]}
@@ -80,7 +80,7 @@ def test_the_bankrupt_are_offered_while_their_auction_lasts() -> None:
 
 
 def crowd(**later: Any) -> list[Any]:
-    """A long whom one short sells to, and two who trade a lot at 900 when the index has fallen there."""
+    """Return a long, the short opposite, and two members who trade a lot at 900 in the fall."""
     first = {1: [(LONG, 0, LOTS, 1000, LIMIT, 0)], CRASH: [(1, 0, -1, 900, LIMIT, 0)]}
     then = {1: [(0, 0, -LOTS, 1000, IOC, 0)], CRASH: [(1, 0, 1, 900, IOC, 0)]}
     return [
@@ -92,7 +92,7 @@ def crowd(**later: Any) -> list[Any]:
 def crash(
     liquidators: dict[str, Any] | None = None, steps: int = 12, seed: int = 1, **rules: Any
 ) -> Market:
-    """A long of 1500 lots at 1000 whom a fall to 900 leaves 500 units short, with nobody in the book.
+    """Run a long of 1500 lots at 1000 that a fall to 900 leaves 500 units short in an empty book.
 
     One lot trades at 900 as it falls, so that the mark is 900 when the auction begins.
     """
@@ -110,7 +110,7 @@ def crash(
 
 
 def sold(market: Market) -> pd.DataFrame:
-    """What was filled at an auction's price."""
+    """Return the close-outs filled at the price of an auction."""
     frame = market.recorder.frames()["closeouts"]
     return frame[(frame["route"] == "auction") & (frame["filled"] > 0)]
 
@@ -183,7 +183,7 @@ def test_nothing_is_sold_below_the_largest_discount() -> None:
 
 
 def test_competition_lowers_the_discount() -> None:
-    """Paired runs: members are added, none is changed; no market sells for less, and together they sell for more."""
+    """Paired runs: with more members no market sells for less, and together they sell for more."""
     prices = []
     for seed in range(8):
         paired = []

@@ -1,4 +1,4 @@
-"""Every axis on small cases: venues, instruments, assets, pools, spot, oracle, funding, calls, bands."""
+"""Small cases of venues, instruments, assets, pools, spot, oracle, funding, calls and bands."""
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,7 @@ def run(market: Market, steps: int | None = None) -> dict[str, pd.DataFrame]:
 
 
 def test_two_venues_do_not_share_margin():
-    """A gain at one venue does not save the account at the other; every venue keeps rows of its own."""
+    """A gain at one venue does not save the account at another; each venue keeps its own rows."""
     rules = config(
         venue(waterfall=[{"kind": "adl_pro_rata"}]),
         venue("y", [BTC_B], waterfall=[{"kind": "adl_pro_rata"}]),
@@ -73,7 +73,7 @@ def test_wealth_at_the_start_is_the_same_under_every_netting(netting):
 
 
 def test_isolated_margin_leaves_the_wallet_at_admission_and_returns_on_close():
-    """ISO-1: notional / leverage moves with the order, and comes back with the profit when the position is gone."""
+    """Notional / leverage moves with the order and returns with the profit (ISO-1)."""
     rules = config(
         venue(instruments=(BTC, ETH), netting={"kind": "isolated"}),
         steps=4,
@@ -127,7 +127,7 @@ def test_by_underlying_nets_two_perpetuals_of_bitcoin_and_not_ether():
 
 
 def test_a_depeg_of_the_settlement_asset_changes_what_positions_are_worth():
-    """Gains in another asset are worth less when it falls, and only the numeraire is margin under cash valuation."""
+    """Gains in an asset lose value as it falls; cash valuation counts only the numeraire."""
     rules = config(
         venue(instruments=(BTC | {"settle": "ALT"},)),
         steps=4,
@@ -155,7 +155,7 @@ def test_a_depeg_of_the_settlement_asset_changes_what_positions_are_worth():
 
 
 def test_spot_is_posted_against_the_outside_and_moves_the_index():
-    """LED-3, IDX-2: what people buy the outside sells; the next index is up by depth, and decays by half-life."""
+    """The outside sells what traders buy (LED-3); the index rises by depth and decays (IDX-2)."""
     rules = config(
         venue(),
         venue("s", [BTC_SPOT], requirement=tiers(5.0), spread=0.002),
@@ -198,7 +198,7 @@ def test_spot_can_be_bought_and_sold_wherever_the_index_goes(size):
 
 
 def test_spot_bought_must_be_paid_in_full():
-    """LED-3 with cash valuation: no credit for spot, and none for the short hidden behind a larger bid."""
+    """Cash valuation gives no credit for spot or for a short hidden behind a larger bid (LED-3)."""
     rules = config(venue(), venue("s", [BTC_SPOT], requirement=tiers(5.0)), steps=1)
     bid, ask = (0, 1, 100, 900, LIMIT, 0), (0, 1, -80, 1200, LIMIT, 1)
     hidden = [(1, 1, 90, 1010, LIMIT, 0), (1, 1, -95, 1200, LIMIT, 1)]
@@ -241,7 +241,7 @@ def test_margin_calls_are_met_from_outside_or_recorded_as_missed(met, deposited)
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_funding_is_balanced_and_flows_from_longs_to_shorts_above_the_oracle(side):
-    """FUND-1, LED-2: whoever holds what the book overprices pays, to the unit what the others receive."""
+    """The overpriced side pays, to the unit, what the other receives (FUND-1, LED-2)."""
     price = 1000 + 30 * side
     quotes = [(2, 0, 10, price - 1, LIMIT, 0), (2, 0, -10, price + 1, LIMIT, 1)]
     open_, thirds = (
@@ -269,7 +269,7 @@ def test_funding_is_balanced_and_flows_from_longs_to_shorts_above_the_oracle(sid
 
 
 def test_the_oracle_is_late_sampled_and_silent_when_it_should_be():
-    """IDX-3: the venue hears the index of two steps ago, every third step, and nothing through an outage."""
+    """The venue sees the index two steps late, every third step, never in an outage (IDX-3)."""
     trend = [move(step, 0.01) for step in range(1, 20)]
     oracle = {"delay": 120.0, "interval": 180.0, "outages": [{"at": 600.0, "duration": 300.0}]}
     market = build(config(venue(oracle=oracle), steps=19, stresses=trend), [script([1.0], {})])
@@ -284,7 +284,7 @@ def test_the_oracle_is_late_sampled_and_silent_when_it_should_be():
 
 
 def test_nothing_arrives_beyond_the_band():
-    """BOOK-1: a market order stops at the band, a limit beyond it is refused, an aggressive one is cut to it."""
+    """Orders stop at the band; limits beyond it are refused, aggressive ones cut (BOOK-1)."""
     asks = [(0, 0, -5, 1040, LIMIT, 0), (0, 0, -5, 1060, LIMIT, 1)]
     first = build(
         config(venue(band=0.0505), steps=2),

@@ -1,7 +1,7 @@
-"""The same configuration and seed leave the same bytes, whatever process, folder, hash seed and number of threads.
+"""The same configuration and seed give the same bytes for any process, folder, hash seed, threads.
 
-Promised per lock file and type of processor; what a run takes and where it happened stands in ``manifest.json``, which
-is not compared.
+This holds per lock file and type of processor. Time and place of a run are in ``manifest.json``,
+which is not compared.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_
 
 
 def digests(folder: Path, *, hash_seed: int, threads: int) -> dict[str, str]:
-    """SHA-256 of what ``deleverage run`` leaves in a fresh working folder, in a process of its own."""
+    """Hash the files that ``deleverage run`` leaves in a fresh folder, in its own process."""
     folder.mkdir()
     changes = {"name": "crash", "seed": 3, "populations": crash.people()}
     (folder / "crash.yaml").write_text(yaml.safe_dump(crash.plain(**changes)), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Who pushed whom (LIQ-6): contributions telescope, kinds are right on chains built by hand."""
+"""Causes of close-outs (LIQ-6): contributions telescope and kinds are right on built chains."""
 
 from typing import Any, Literal
 
@@ -39,7 +39,7 @@ def amounts(causes: pd.DataFrame) -> dict[str, float]:
 @given(worlds())
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 def test_contributions_sum_to_the_change_since_the_excess_was_last_nil_or_more(world):
-    """LIQ-6: within a unit, for every close-out of every market, whatever happened to the account."""
+    """Holds within a unit, for every close-out of every market, after any event (LIQ-6)."""
     market = build(*world)
     watch = Watch(market)
     causes = play(market)["causes"]
@@ -55,7 +55,7 @@ BOOK_MARK = {"kind": "book"}
 
 
 def fall(rules: dict[str, Any], wealths: list[float], size: float) -> Market:
-    """Member 0 long 200, 1 long 100, 2 short 300, all at 1000; 3 quotes at the index, which then falls.
+    """Run member 0 long 200, 1 long 100, 2 short 300 at 1000, and 3 quoting at the falling index.
 
     After the fall 200 lots are bid a tick below the index, the rest five ticks below.
     """
@@ -76,7 +76,7 @@ def fall(rules: dict[str, Any], wealths: list[float], size: float) -> Market:
 
 
 def test_a_close_out_is_the_parent_of_the_next_rounds():
-    """The index puts A under; the mark's move by A's sale, in round 0, is all that puts B under in round 1."""
+    """The index closes A; the move of the mark by A's sale in round 0 closes B."""
     frames = play(fall({}, [105.0, 55.0], -0.03))
     closeouts = frames["closeouts"]
     assert closeouts[["owner", "round", "filled"]].to_numpy().tolist() == [[0, 0, 200], [1, 1, 100]]
@@ -90,7 +90,7 @@ def test_a_close_out_is_the_parent_of_the_next_rounds():
 
 
 def test_in_a_single_pass_nobody_is_pushed_by_a_close_out():
-    """LIQ-4: with one round B is still standing after it, and is closed out a step later by what it did not see."""
+    """With one round B survives, and is closed out a step later by an earlier move (LIQ-4)."""
     frames = play(fall({"max_rounds": 1}, [105.0, 55.0], -0.03))
     assert frames["closeouts"][["owner", "step", "round"]].to_numpy().tolist() == [
         [0, 2, 0],
@@ -147,7 +147,7 @@ def test_a_requirement_that_rises_is_the_root(monkeypatch):
 
 
 def test_funding_is_the_root_of_who_cannot_pay_it():
-    """FUND-1: a long at a premium pays every other step; the second payment, the cap of 2%, is one too many."""
+    """A long at a premium pays every other step, and cannot afford the second payment (FUND-1)."""
     entries = [(0, 0, 100, 1030, LIMIT, 0), (1, 0, -100, 1030, LIMIT, 0)]
     quotes = [(2, 0, 1, 1029, LIMIT, 0), (2, 0, -1, 1031, LIMIT, 1)]
     rules = config(
@@ -166,7 +166,7 @@ def test_funding_is_the_root_of_who_cannot_pay_it():
 
 
 def test_what_an_account_does_to_itself_is_voluntary():
-    """A buyer far above the mark has lost what it overpaid, and no index, rule or close-out is to blame."""
+    """A buyer far above the mark loses what it overpaid; no index or close-out caused it."""
     quotes = [(1, 0, 50, 960, LIMIT, 0), (1, 0, -50, 1010, LIMIT, 1), (1, 0, -100, 1040, LIMIT, 2)]
     sweep = [(0, 0, 100, 1040, IOC, 0)]
     refill = [(1, 0, -1000, 962, LIMIT, 3)]

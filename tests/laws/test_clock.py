@@ -1,4 +1,4 @@
-"""A year of the run's clock is the time that its market is open (IDX-3): what is per year does not depend on it."""
+"""A year of the run's clock is the time its market is open: rates per year do not depend on it."""
 
 import math
 from pathlib import Path
@@ -31,10 +31,10 @@ def test_volatility_is_that_of_the_year_on_any_clock(day: float, days: float) ->
         RealisedVolatility(build_perpetuals(1), 3e5, 0.4),
     )
     for row in returns:
-        (told,) = running.learn(row)
+        (reported,) = running.learn(row)
     realised.observe(first._replace(returns=returns))
     # a half-life of 5,000 returns counts 14,400 of them: a deviation of 0.6%
-    assert told == pytest.approx(0.4, rel=0.025)
+    assert reported == pytest.approx(0.4, rel=0.025)
     assert realised.volatility[0] == pytest.approx(0.4, rel=0.025)
 
 
@@ -53,7 +53,7 @@ def test_a_clock_that_is_not_given_is_365_days() -> None:
     ],
 )
 def test_markets_know_their_clock(name: str, words: list[str], year: float) -> None:
-    """The venue's volatility is the root of the mean square of its oracle's returns, on the market's own year."""
+    """Volatility is the root mean square of the oracle's returns, on the market's own year."""
     config = load_run(name, [*words, "profile_every=0", "populations.0.count=50"])
     market = simulate_market(config, read_replays(config.underlyings))
     view = market.venues[0].view
@@ -76,7 +76,7 @@ def test_a_backtest_counts_the_days_that_its_market_trades() -> None:
 
 
 def test_replays_of_one_run_share_the_year_of_their_common_days(tmp_path: Path) -> None:
-    """A coin beside a stock is replayed on the stock's days alone, and its volatility is that of 252 of them a year."""
+    """A coin beside a stock is replayed on the stock's 252 days a year, volatility included."""
     rng, words = np.random.default_rng(5), ["duration=null", "dt=3600", "populations.0.count=20"]
     for place, when in enumerate(
         (pd.date_range("2024-01-01", "2024-12-30"), pd.bdate_range("2024-01-01", periods=261))

@@ -1,4 +1,4 @@
-"""Contagion on chains that are known because they were built, and laws of it on whatever happens (LIQ-6)."""
+"""Contagion on chains that are known by construction, and its laws in any market (LIQ-6)."""
 
 import itertools
 from typing import Any
@@ -39,9 +39,9 @@ def chain() -> Frames:
 
 
 def chain_market(**rules: Any) -> Market:
-    """The index puts A and E under; their sales, two ticks and one, B and C; theirs, a tick each, D.
+    """Run a chain: the index closes A and E; their sales, of 2 ticks and 1, B and C; theirs D.
 
-    Everybody is long at 1000 and goes under where wealth per lot is below 1000 - .975 x mark; the mark is the mid.
+    All are long at 1000 and liquidatable at a wealth per lot below 1000 - 0.975 x mark, the mid.
     """
     lots, each = [200, 100, 100, 100, 100], [52.5, 53.5, 55.0, 55.1, 58.0]
     entries = [(owner, 0, size, 1000, LIMIT, 0) for owner, size in enumerate(lots)]
@@ -161,7 +161,7 @@ def test_the_graph_leads_from_the_index_to_the_last(known: ContagionLinks, tmp_p
 @given(worlds())
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 def test_shares_are_shares_whatever_happens(world) -> None:
-    """Harm to every action is divided in full; moves by those who made them; generations count each action once."""
+    """Harm is divided in full among its causes, and generations count each action once."""
     links = build_contagion(play(build(*world)))
     count = len(links.actions)
     assert links.harm_by_root.sum(axis=1) + links.weigh_parents(np.ones(count)) == pytest.approx(
@@ -193,7 +193,7 @@ def test_shares_are_shares_whatever_happens(world) -> None:
 
 @st.composite
 def records(draw) -> Frames:
-    """Close-outs of a few rounds in two instruments, each pushed by rounds before it and from outside."""
+    """Draw close-outs of a few rounds in two instruments, caused by earlier rounds and outside."""
     closeouts, causes, number = [], [], itertools.count()
     moved: list[tuple[int, int, str]] = []
     for step, turn in itertools.product((1, 2), range(3)):
@@ -222,13 +222,15 @@ def records(draw) -> Frames:
             }
             closeouts.append(row | {"equity": 1.0, "maintenance": 2.0})
             outside = draw(st.sampled_from(["index", "requirement", "voluntary"]))
-            told = [(outside, step, -1, "", -draw(st.integers(1, 9)))]
+            reported = [(outside, step, -1, "", -draw(st.integers(1, 9)))]
             if earlier:
-                told += [
+                reported += [
                     ("close_out", *draw(st.sampled_from(earlier)), draw(st.integers(-9, 2)))
                     for _ in range(2)
                 ]
-            causes += [{"action": action, **dict(zip(CAUSE, each, strict=True))} for each in told]
+            causes += [
+                {"action": action, **dict(zip(CAUSE, each, strict=True))} for each in reported
+            ]
             if change:
                 moved.append((step, turn, name))
     return {"closeouts": _frame(closeouts, ROW), "causes": _frame(causes, ["action", *CAUSE])}
@@ -288,7 +290,7 @@ def test_names_and_order_of_rows_do_not_matter(frames: Frames, chance) -> None:
 @given(records(), st.floats(1.1, 10.0))
 @FEW
 def test_more_harm_by_close_outs_is_more_contagion(frames: Frames, factor: float) -> None:
-    """Their part grown and nothing else: no action becomes less of its surroundings' doing, nor the whole."""
+    """If only their part grows, no action and no total has a smaller share of contagion."""
     causes = frames["causes"]
     grown = (
         np.where((causes["kind"] == "close_out") & (causes["amount"] < 0), factor, 1.0)
@@ -313,7 +315,7 @@ def test_fainter_links_join_more(frames: Frames, one: float, two: float) -> None
 
 
 def test_a_ratio_has_the_interval_of_its_cascades() -> None:
-    """1 - 1/size of cascades of a branching process: the interval holds the truth in about 95 of 100."""
+    """For 1 - 1/size of a branching process the interval holds the truth in about 95 of 100."""
     rng, hit = np.random.default_rng(0), 0
     for _ in range(300):
         sizes = _borel(rng, 0.6, 400)
@@ -348,15 +350,15 @@ def test_frames_of_an_older_version_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "told"),
+    ("amount", "message"),
     [
         ("much", r"no numbers in 'amount' \(.*\), contagion needs them"),
         (np.nan, "nan or infinite in 'amount'"),
     ],
 )
-def test_causes_are_of_numbers(amount: Any, told: str) -> None:
+def test_causes_are_of_numbers(amount: Any, message: str) -> None:
     frames = chain()
-    with pytest.raises(DataError, match=f"causes: {told}.*make the run again"):
+    with pytest.raises(DataError, match=f"causes: {message}.*make the run again"):
         build_contagion(frames | {"causes": frames["causes"].assign(amount=amount)})
 
 

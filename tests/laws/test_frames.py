@@ -16,7 +16,7 @@ LEVELS = ("fund", "equity", "initial", "maintenance")
 
 @pytest.fixture(scope="module", params=["cross", "isolated"])
 def market(request: pytest.FixtureRequest) -> Market:
-    """Two venues of two perpetuals each, in a fall that ruins many, with calls and with capital that comes and goes."""
+    """Run two venues of two perpetuals in a fall that ruins many, with calls and capital flows."""
     rules = {
         "netting": {"kind": request.param},
         "calls": {"response_probability": 0.7, "delay": 60.0},
@@ -88,12 +88,12 @@ def test_flows_of_venues_add_up_to_the_market(
 def test_flows_of_instruments_add_up_to_the_events(frames: dict[str, pd.DataFrame]) -> None:
     steps, closeouts, losses = frames["steps"], frames["closeouts"], frames["losses"]
     by_name = closeouts.groupby("instrument")[["filled", "notional"]].sum()
-    told = (
+    reported = (
         steps.groupby("instrument")[["liquidated", "liquidated_notional"]]
         .sum()
         .reindex(by_name.index)
     )
-    assert (by_name.to_numpy() == told.to_numpy()).all()
+    assert (by_name.to_numpy() == reported.to_numpy()).all()
     assert steps["closeouts"].sum() == len(closeouts)
     adl = losses[losses["layer"].str.startswith("adl")]
     assert steps["adl_notional"].sum() == adl["notional"].sum() > 0
@@ -101,7 +101,7 @@ def test_flows_of_instruments_add_up_to_the_events(frames: dict[str, pd.DataFram
 
 
 def test_levels_are_those_of_the_ledger(market: Market, frames: dict[str, pd.DataFrame]) -> None:
-    """Of accounts at their moments, wallets once; of venues after the last step."""
+    """Levels of accounts at their moments, wallets once, and of venues after the last step."""
     everyone = market.state.account_view(slice(0, market.state.external_owner))
     end, last = (
         frames["accounts"].query("moment == 'end'"),
@@ -120,16 +120,16 @@ def test_levels_are_those_of_the_ledger(market: Market, frames: dict[str, pd.Dat
 
 
 def test_the_opening_is_the_first_row_of_each_venue(frames: dict[str, pd.DataFrame]) -> None:
-    told = frames["venues"]
-    opening = told.query("step == 0").set_index("venue")
-    assert told.groupby("venue")["step"].apply(list).tolist() == [list(range(STEPS + 1))] * 2
+    reported = frames["venues"]
+    opening = reported.query("step == 0").set_index("venue")
+    assert reported.groupby("venue")["step"].apply(list).tolist() == [list(range(STEPS + 1))] * 2
     assert opening["fund"].tolist() == [1000_00, 1000_00]
     assert overview.compare_funds(frames)[0] == 2000_00, "what the file gives both funds"
     assert not opening[list(FLOWS)].any(axis=None)
 
 
 def test_no_amount_of_an_instrument_is_repeated_on_another(frames: dict[str, pd.DataFrame]) -> None:
-    """Whatever is counted or paid differs between two instruments of one venue somewhere, if it ever is not zero."""
+    """Counts and payments that are not all zero differ between two instruments of one venue."""
     steps = frames["steps"]
     wide = steps.pivot(index="step", columns="instrument")
     numbers = steps.select_dtypes(["int64", "float64"]).columns.difference(

@@ -1,4 +1,4 @@
-"""Isolated margin: an account of its own for each position, where one instrument is listed, too (ISO-1, MAR-1).
+"""Isolated margin: an own account per position, also with a single instrument (ISO-1, MAR-1).
 
 The figures of nettings beside each other are printed: ``pytest tests/laws/test_isolation.py -rP``.
 """
@@ -34,7 +34,7 @@ PAID = 100_000
 def opened(
     leverage: int, *, side: int = 1, steps: int = 3, stresses: Any = (), **rules: Any
 ) -> Market:
-    """Owner 0 takes 100 lots at the mark in step 1 at a leverage (hundredths), the other has more than it needs."""
+    """Open 100 lots of owner 0 at the mark in step 1 at a leverage in hundredths."""
     trade = [
         (MINE, 0, 100 * side, 1000, LIMIT, 0, leverage),
         (OTHER, 0, -100 * side, 1000, LIMIT, 0, 100),
@@ -80,7 +80,7 @@ def test_where_one_instrument_is_listed_only_isolated_margin_has_a_wallet_apart(
     [(0, 5_000), (VENUE_MAX_LEVERAGE, 5_000), (5_000, 5_000), (1_000, 10_000), (350, 28_572)],
 )
 def test_the_leverage_admitted_is_that_of_the_account(leverage: int, set_aside: int) -> None:
-    """Notional over the account's equity is the leverage chosen, at most the venue's 20; the wallet keeps the rest."""
+    """Notional over equity is the chosen leverage, at most 20; the wallet keeps the rest."""
     market = opened(leverage, steps=1)
     market.step()
     assert account(market) == (PAID - set_aside, set_aside)
@@ -162,7 +162,7 @@ RULES: dict[str, tuple[dict[str, Any], Callable[[float, float, int], float]]] = 
 @pytest.mark.parametrize("leverage", [0, 2_000, 1_000, 400, 150])
 @pytest.mark.parametrize("rule", RULES)
 def test_the_market_liquidates_at_the_closed_form(rule: str, leverage: int, side: int) -> None:
-    """With the venue's highest leverage and with any lower: kept a tick before the price, closed out a tick beyond."""
+    """At any leverage: kept a tick before the price, closed out a tick beyond it."""
     requirement, closed_form = RULES[rule]
     chosen = leverage / 100 or 20
     fee = 0.001 * (PAID - side * PAID / chosen) if rule == "closing_fee" else 0.0
@@ -187,7 +187,8 @@ def test_the_market_liquidates_at_the_closed_form(rule: str, leverage: int, side
             assert account(market)[1] == margin
     assert kept == [True, True, False]
     print(
-        f"{rule}, {chosen:g} times, {'long' if side > 0 else 'short'}: liquidated at {price:.2f}, entry 1000"
+        f"{rule}, {chosen:g} times, {'long' if side > 0 else 'short'}: "
+        f"liquidated at {price:.2f}, entry 1000"
     )
 
 
@@ -211,7 +212,7 @@ def test_a_position_loses_no_more_than_was_set_aside_for_it(
     layers: tuple[str, ...],
     second: bool,
 ) -> None:
-    """Whatever the index does, the wallet stays as admission left it, and is all that an owner can be left with."""
+    """The wallet stays as admission left it, and is the least an owner can be left with."""
     quotes = {t: [(2, 0, 50, 900, LIMIT, 1), (2, 0, -50, 1100, LIMIT, 2)] for t in range(2, 10)}
     trade = [
         (MINE, 0, side * lots, 1000, LIMIT, 0, leverage),
@@ -265,8 +266,8 @@ def frames(
     named = [each | {"instruments": ["SPX-PERP"]} for each in crash.people()[:-1]]
     named[0] |= of_traders
     people = [POPULATIONS[each["kind"]].model_validate(each) for each in [*named, crash.FUND]]
-    told = rules(netting, second=second, **({"stresses": []} if calm else {}))
-    market = crash.run(Market(told, populate(people), seed=seed))
+    reported = rules(netting, second=second, **({"stresses": []} if calm else {}))
+    market = crash.run(Market(reported, populate(people), seed=seed))
     market.recorder.record_accounts("end")
     return market.recorder.frames()
 
@@ -295,7 +296,8 @@ def test_a_perpetual_that_is_listed_and_never_traded_changes_nothing(seed: int) 
     ]
     assert np.abs(end[0] - end[1]).max() <= 1, "rounded by account"
     print(
-        f"seed {seed}: {len(closed_out(one))} traders closed out with one perpetual, {len(closed_out(two))} with two"
+        f"seed {seed}: {len(closed_out(one))} traders closed out with one perpetual, "
+        f"{len(closed_out(two))} with two"
     )
 
 
@@ -312,9 +314,9 @@ def test_a_calm_day_closes_nearly_no_one_out(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_in_a_crash_isolated_margin_closes_more_out_and_takes_less_of_each(seed: int) -> None:
-    """Cautious traders at the venue's highest leverage: a wallet that is out of reach neither helps nor pays."""
+    """Cautious traders at the venue's highest leverage: the wallet neither helps nor pays."""
     cautious = {"leverage": 4, "leverage_sigma": 0.3, "position_leverage": "highest"}
-    told = {}
+    reported = {}
     for netting in ("cross", "isolated"):
         made = frames(seed, netting, **cautious)
         owners, accounts = closed_out(made), made["accounts"].query("population == 'traders'")
@@ -322,10 +324,10 @@ def test_in_a_crash_isolated_margin_closes_more_out_and_takes_less_of_each(seed:
             index="owner", columns="moment", values="equity", aggfunc="sum"
         )
         lost = 1 - equity["end"] / equity["start"]
-        told[netting] = (len(owners), float(lost.max()))
-    print(f"seed {seed}, crash at 4 times: closed out, largest loss of wealth {told}")
-    assert told["isolated"][0] > 20 + told["cross"][0]
-    assert told["isolated"][1] < told["cross"][1]
+        reported[netting] = (len(owners), float(lost.max()))
+    print(f"seed {seed}, crash at 4 times: closed out, largest loss of wealth {reported}")
+    assert reported["isolated"][0] > 20 + reported["cross"][0]
+    assert reported["isolated"][1] < reported["cross"][1]
 
 
 # --- choices of populations ---
@@ -373,7 +375,7 @@ def test_wallets_raise_the_poorest_accounts_to_one_level(
 
 
 def test_who_trades_for_a_living_has_its_wallet_in_its_accounts() -> None:
-    """Makers and arbitrageurs with a position keep nothing in their wallets, split over what they trade."""
+    """Makers and arbitrageurs with a position split all of their wallets over their accounts."""
     listed = [crash.PERPETUAL, crash.PERPETUAL | {"name": "SPX-B"}]
     venues = [crash.EXCHANGE | {"engine": engine("isolated"), "instruments": listed}, crash.OUTSIDE]
     for chosen in (venues, [venues[0] | {"instruments": listed[:1]}, crash.OUTSIDE]):
@@ -395,7 +397,7 @@ def test_who_trades_for_a_living_has_its_wallet_in_its_accounts() -> None:
 
 
 def test_the_fund_keeps_a_cushion_and_the_rest_for_further_take_overs() -> None:
-    """A book taken over at the venue's highest leverage gets three times its initial margin from the fund's wallet."""
+    """A book taken over at the highest leverage gets three times its margin from the fund."""
     buy = [(0, 0, 100, 1000, LIMIT, 0), (1, 0, -100, 1000, LIMIT, 0, 100)]
     fund = {"kind": "insurance_fund", "venue": "x", "wealth": 500.0}
     rules = config(
@@ -416,7 +418,7 @@ def test_the_fund_keeps_a_cushion_and_the_rest_for_further_take_overs() -> None:
 
 @pytest.mark.parametrize("kappa", [-0.5, 0.0, 0.5])
 def test_a_chosen_leverage_is_neither_compressed_nor_raised(kappa: float) -> None:
-    """MAR-2: at kappa .5 the venue's 20 become 40, at -.5 they become 13.3; a chosen 10 stays 10."""
+    """At kappa 0.5 the venue's 20 become 40, at -0.5 13.3; a chosen 10 stays 10 (MAR-2)."""
     dialled = {"netting": ISOLATED, "requirement": tiers(), "compression": kappa}
     wrapped = {
         "netting": ISOLATED,
@@ -430,7 +432,7 @@ def test_a_chosen_leverage_is_neither_compressed_nor_raised(kappa: float) -> Non
 
 
 def test_scaled_margin_leaves_a_chosen_leverage_as_it_is() -> None:
-    """At twice the volatility of reference the venue asks double; who chose 5 times put up a fifth all along."""
+    """At twice the reference volatility margin doubles, but not for an owner at 5 times."""
     rule = {
         "kind": "scaled",
         "inner": tiers(),
@@ -457,7 +459,7 @@ def test_a_dial_of_one_is_no_dial() -> None:
 
 
 def test_an_order_with_slippage_sets_its_reserve_aside_and_keeps_what_it_did_not_need() -> None:
-    """MAR-1: 100 lots at 10 times with a limit 1% above the mark need 10,000 and 1,000; all stays in the account."""
+    """100 lots at 10 times, limit 1% above the mark, need 10,000 and 1,000; all is kept (MAR-1)."""
     orders = {1: [(OTHER, 0, -100, 1000, LIMIT, 0, 100)], 2: [(MINE, 0, 100, 1010, IOC, 0, 1_000)]}
     market = build(
         config(venue(instruments=(BTC,), netting=ISOLATED), steps=2),

@@ -190,7 +190,7 @@ def test_fraction_closes_at_least_one_lot_and_whole_below_its_thresholds():
     risk, weights = risk_of(book), by_notional(book)
     desk = FractionalCloseOut(share=0.1).bind(60.0)
     plan = desk.plan_close_outs(risk, distress(3, acted=4), book, weights)
-    assert not len(plan.account)  # all rest, and the bankrupt was asked already
+    assert not len(plan.account)  # all are in the cooldown, and the bankrupt one was closed out
     plan = desk.plan_close_outs(risk, distress(3, acted=3), book, weights)
     assert plan.account.tolist() == [2, 1, 1, 0]
     assert plan.quantity.tolist() == [-10, -1, 1, -1]

@@ -1,4 +1,4 @@
-"""Liquidation prices: the nearest root on each side, and closed forms of venues; of every engine: tests/contracts."""
+"""Liquidation prices: the nearest root on each side, and closed forms of venues."""
 
 import math
 from typing import Any
@@ -23,7 +23,7 @@ few = settings(max_examples=10, deadline=None)
 
 
 def test_the_nearest_root_on_each_side_and_none() -> None:
-    """Excess (P - 90)(P - 110)(P - 130): from 100, where it is above nil; a dip is found between the points tried."""
+    """Excess (P - 90)(P - 110)(P - 130) from 100, where it is positive; dips count."""
     account = Account(1.0, {"X": Leg(1.0, 100.0)}, {}, decimals=0)
     contracts = account.book.market.contracts._replace(max_price=np.array([1000]))
     book = account.book._replace(market=account.book.market._replace(contracts=contracts))
@@ -46,7 +46,7 @@ def test_the_nearest_root_on_each_side_and_none() -> None:
 
 
 def test_a_window_between_two_tiers_is_found() -> None:
-    """A rate for the whole position jumps where its tier begins, and a long has grown out of the jump 3% further."""
+    """A rate for the whole position jumps where its tier begins; 3% further the long is healthy."""
     account = Account(1.0, {"X": Leg(1.0, 100.0)}, {}, decimals=0)
     contracts = account.book.market.contracts._replace(max_price=np.array([10**6]))
     book = account.book._replace(
@@ -61,7 +61,7 @@ def test_a_window_between_two_tiers_is_found() -> None:
 
 
 def test_windows_of_broken_lines() -> None:
-    """Dips a thousandth of the spacing of points wide at a kink that is a point; and any that holds a point."""
+    """Dips a thousandth of the grid wide are found if they hold a point of it."""
     points = np.unique(np.append(np.linspace(0, 10, 41), [3.3, 7.1]))
 
     def curve(x: Any) -> Any:
@@ -99,7 +99,7 @@ money = st.floats(0.05, 0.9)
 def test_binance_closed_form(
     side: float, entry: int, share: float, rate: float, amount: int
 ) -> None:
-    """LP = (WB + cum - s q EP) / (q mmr - s q), where the bracket holds at LP (FAQ b3c689c1f50a)."""
+    """LP = (WB + cum - s q EP) / (q mmr - s q), if the bracket holds at LP (FAQ b3c689c1f50a)."""
     wallet, quantity = round(share * entry * 10, 2), 10.0
     account = Account(
         wallet, {"X": Leg(side * quantity, entry)}, {"requirement": tiered(bracket(rate, amount))}
@@ -145,7 +145,7 @@ def test_bybit_closed_form(side: float, leverage: int, rate: float, extra: float
 @few
 @given(side=sides, share=money, slip=st.floats(0, 0.01), factor=st.floats(0.001, 0.04))
 def test_vega_closed_form(side: float, share: float, slip: float, factor: float) -> None:
-    """(collateral - V mark) / (|V| (slippage + risk factor) - V), funding apart (core, margins_calculation.go)."""
+    """(collateral - V mark) / (|V| (slippage + factor) - V), as in margins_calculation.go."""
     rule = {"kind": "lognormal", "factors": (factor, factor), "slippage": slip}
     account = Account(share * 2_000, {"X": Leg(side * 2.0, 1_000.0)}, {"requirement": rule})
     got, expected = (
@@ -193,7 +193,7 @@ def test_an_inverse_short_that_its_coins_cover_is_never_bankrupt() -> None:
 @few
 @given(quote=st.integers(-6_000, -4_000), parts=st.integers(1, 10))
 def test_dydx_bankruptcy_quote_in_parts(quote: int, parts: int) -> None:
-    """Ten tenths cost as much as the whole, up to a quantum each; rounded so that the fund never pays."""
+    """Ten tenths cost as much as the whole, up to a quantum each; the fund never pays rounding."""
     requirement = {"kind": "open_interest", "initial": 0.1, "fraction": 1.0, "upper": 0}
     account = Account(
         quote + 5_000.0,
@@ -272,7 +272,7 @@ OKX += [(3_600_000, 25), (4_800_000, 30), (6_000_000, 35), (7_200_000, 40), (8_4
 def test_where_margin_jumps_the_nearest_price_is_found(
     maintenance: str, side: float, size: float, share: float
 ) -> None:
-    """A long that falls is liquidatable just above a floor and healthy at it: against a search by hand, okx's tiers."""
+    """A falling long is liquidatable just above a floor and healthy at it, as a search confirms."""
     rule = load_config(
         "engines/okx", [f"requirement.inner.maintenance_rule={maintenance}"], EngineConfig
     ).requirement

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from sim.margin.tiers.lognormal import compute_risk_factors
 
 VEGA = {"level": 1e-6, "horizon": 0.1}
-"""Risk aversion 0.000001, tau 0.1, mu 0, sigma 1: what vega's integration features print risk factors for."""
+"""Risk aversion 0.000001, tau 0.1, mu 0, sigma 1: the setting of vega's published risk factors."""
 
 
 def by_integral(level: float, horizon: float, sigma: float, drift: float) -> tuple[float, float]:
@@ -27,7 +27,10 @@ def by_integral(level: float, horizon: float, sigma: float, drift: float) -> tup
 
 
 def test_vega_prints_the_short_factor() -> None:
-    """Short 3.55690359157934. For the long, features print 0.801225765; the integral says 0.8007282, and so do we."""
+    """Vega prints a short factor of 3.55690359157934.
+
+    Its 0.801225765 for the long differs from the integral, 0.8007282, which this code returns.
+    """
     long, short = compute_risk_factors(sigma=np.array([1.0]), **VEGA)
     assert short[0] == pytest.approx(3.55690359157934, rel=1e-9)
     assert (long[0], short[0]) == pytest.approx(by_integral(**VEGA, sigma=1.0, drift=0.0), rel=1e-8)

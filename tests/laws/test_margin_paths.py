@@ -1,4 +1,4 @@
-"""A margin engine in a market asks what it asks in a backtest on the oracle returns it saw, at the same clock."""
+"""A margin engine requires the same in a market as in a backtest on its oracle returns."""
 
 from typing import Any
 

@@ -46,13 +46,13 @@ class Twin:
 
 
 def outside_cash(market: Market) -> int:
-    """What the outside has at the first venue, which lists no spot: less than nil by all that it ever brought in."""
+    """Return the outside's cash at the first venue, which has no spot: minus all it brought in."""
     pools = [pool.number for pool in market.ledger.pools if pool.venue == 0]
     return int(market.ledger.balance[:, pools, market.state.external_owner].sum())
 
 
 def conserved(market: Market, outside: int) -> None:
-    """LED-1: people's cash comes from recorded deposits alone; dust keeps nothing, the house only pays."""
+    """Owners' cash comes from recorded deposits, dust is empty, the house pays (LED-1)."""
     balance, position = market.ledger.balance, market.ledger.position
     assert not balance.sum(axis=(1, 2)).any()
     assert not position.sum(axis=1).any()
@@ -79,9 +79,10 @@ def never_judged(market: Market) -> None:
 
 
 def nobody_owes(market: Market) -> None:
-    """LOSS-3: after the waterfall, which ends in bad debt, no account is under nil, not that of a payer either.
+    """After the waterfall no account is below zero, payers included (LOSS-3).
 
-    But for those whose lots are on offer, for no longer than that may last (LIQ-3); and what is on offer is published.
+    Exceptions are accounts whose lots are on offer, for no longer than allowed (LIQ-3); offers are
+    published.
     """
     for place in market.venues:
         to_sell, to_buy = np.zeros((2, len(place.contracts.names)), dtype=np.int64)
@@ -103,7 +104,7 @@ def nobody_owes(market: Market) -> None:
 
 
 def shared(losses: pd.DataFrame, recorded: int) -> None:
-    """LOSS-3: of every bankrupt account shortfall = what layers absorbed + bad debt, to the unit, and nothing twice."""
+    """Shortfall = amounts absorbed by layers + bad debt per account, to the unit, once (LOSS-3)."""
     first = losses.groupby(["step", "pool", "owner"], sort=False).agg(
         shortfall=("shortfall", "first"), absorbed=("absorbed", "sum")
     )
@@ -114,7 +115,7 @@ def shared(losses: pd.DataFrame, recorded: int) -> None:
 
 
 def nobody_flipped(market: Market, watch: Watch) -> None:
-    """LOSS-2: what the waterfall trades never flips or enlarges anybody but the fund that takes over."""
+    """Trades of the waterfall flip or enlarge no position but that of the fund (LOSS-2)."""
     funds = {place.system_accounts.insurance_fund for place in market.venues}
     for posted in watch.losses():
         fills, held = posted.posting, posted.before.copy()
@@ -137,7 +138,7 @@ def cash_of_losses(market: Market, watch: Watch, losses: pd.DataFrame) -> None:
 
 
 def closed_within_the_rules(market: Market, closeouts: pd.DataFrame) -> None:
-    """LIQ-1, LIQ-4: below the trigger the engine saw, filled no more than planned, in no more rounds than allowed."""
+    """Below the trigger seen by the engine, within plans and allowed rounds (LIQ-1, LIQ-4)."""
     assert (closeouts["equity"] < closeouts["maintenance"]).all()
     assert (closeouts["filled"] <= closeouts["planned"].abs()).all()
     assert (closeouts["round"] < market.config.max_rounds).all()
@@ -145,7 +146,7 @@ def closed_within_the_rules(market: Market, closeouts: pd.DataFrame) -> None:
 
 
 def brought_in(market: Market, watch: Watch) -> int:
-    """Deposits from outside at the first venue that were posted since the start, less withdrawals (MAR-4, AGT-7)."""
+    """Return net deposits from outside at the first venue since the start (MAR-4, AGT-7)."""
     pools = [pool.number for pool in market.ledger.pools if pool.venue == 0]
     moves = [p.posting for p in watch.postings if p.event == DEPOSIT]
     return sum(
@@ -159,7 +160,7 @@ def brought_in(market: Market, watch: Watch) -> int:
 
 
 def flows_are_recorded(market: Market, venues: pd.DataFrame, brought: int) -> None:
-    """LED-1: total cash of people changes by the deposits and withdrawals in `venues`, and by nothing else."""
+    """Total cash of owners changes by the deposits and withdrawals in `venues` alone (LED-1)."""
     first = venues[venues["venue"] == market.venues[0].config.name]
     assert first["step"].tolist() == list(range(market.tick + 1))
     assert (first[["deposits", "withdrawals"]] >= 0).all(axis=None)
@@ -169,7 +170,7 @@ def flows_are_recorded(market: Market, venues: pd.DataFrame, brought: int) -> No
 @given(worlds())
 @strong
 def test_cash_lots_margin_and_losses_obey_their_laws(world):
-    """LED-1, MAR-1, LIQ-1 to LIQ-4, LOSS-2, LOSS-3; `markets.Watch` holds admission, close-outs, payments to theirs."""
+    """LED-1, MAR-1, LIQ-1 to LIQ-4, LOSS-2, LOSS-3; `markets.Watch` checks the single steps."""
     market = build(*world)
     watch, twin, start = Watch(market), Twin(market), outside_cash(market)
     with watch.watching():
@@ -206,7 +207,7 @@ def test_suppressed_close_outs_close_nobody_out(world):
 
 
 def test_orders_in_flight_do_not_add_up():
-    """MAR-1: a bid filled before its replacement arrives leaves the replacement only what is missing."""
+    """A bid filled before its replacement arrives leaves it only the missing lots (MAR-1)."""
     price, full = 1000, 1990  # 20x on 1000 units affords 2000 lots of 10 units
     people = [
         script(
@@ -227,7 +228,7 @@ def test_orders_in_flight_do_not_add_up():
 
 
 def test_only_the_owner_of_a_margin_account_tops_it_up():
-    """ISO-1: others' orders move no cash of an account below initial, and liquidation has no recourse to the wallet."""
+    """No order of another moves cash of an account below initial, nor does liquidation (ISO-1)."""
     book = [(0, 0, 100, 1000, LIMIT, 0), (1, 0, -100, 1000, LIMIT, 0)]
     quotes = {t: [(member, 0, 1, 900, LIMIT, t) for member in range(1, 5)] for t in range(2, 6)}
     rules = config(
@@ -249,7 +250,7 @@ def test_only_the_owner_of_a_margin_account_tops_it_up():
 
 @pytest.mark.slow
 def test_a_hundred_million_fills_leave_no_drift():
-    """LED-1: zero-intelligence trading, 10^8 fills, and after every step every sum is nil to the last unit."""
+    """Zero-intelligence trading, 10^8 fills: after every step every sum is exactly zero (LED-1)."""
     rules = config(
         venue(requirement=tiers(40.0)), steps=10_000, process={"kind": "gbm", "volatility": 0.5}
     )

@@ -54,7 +54,7 @@ class Tap:
         market.state.streams.draw_uniform = uniform  # type: ignore[method-assign]
 
     def step(self) -> I8:
-        """One step; returns every owner's arrival key in it, as of one order of latency class nil."""
+        """Step, and return every owner's arrival key as of one order of latency class zero."""
         self.market.step()
         owners = np.arange(self.market.state.n_owners)
         return orders.make_arrival_keys(self.market.state, owners, np.zeros_like(owners))
@@ -90,7 +90,7 @@ def test_markets_under_two_rules_share_every_draw(change: str) -> None:
 
 
 def test_a_stream_gives_each_row_the_same_whatever_the_number_of_rows() -> None:
-    """Owners added at the end change nobody's draws."""
+    """Owners added at the end change no draws of the others."""
     market = crash.market(5)
     few, many = (market.state.streams.draw_uniform("arrival", 7, rows, 1) for rows in (10, 1_000))
     assert np.array_equal(few, many[:10])
@@ -114,14 +114,16 @@ def base() -> pd.DataFrame:
 @pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_pairing_saves_variance(base: pd.DataFrame, change: str) -> None:
-    """Of the difference that a rule makes: independent seeds over the same seed.
+    """Compare the variance of a rule's effect over independent seeds with that over paired ones.
 
-    What is closed out follows the draws that pairs share. The lowest mark of a cascade hangs on single close-outs,
-    so that pairs whose rules differ much have less in common there: it is printed and only held not to lose.
+    Close-outs follow the draws that pairs share. The lowest mark of a cascade depends on single
+    close-outs, so pairs with very different rules share less of it: it is printed, and required
+    only not to lose.
     """
     other, saved = outcomes(CHANGES[change]), {}
     print(
-        f"{change}: {len(SEEDS)} seeds\n{'measure':15}{'difference':>11}{'correlation':>13}{'variance saved':>16}"
+        f"{change}: {len(SEEDS)} seeds\n"
+        f"{'measure':15}{'difference':>11}{'correlation':>13}{'variance saved':>16}"
     )
     for measure in ("closed out", "worst basis", "lowest mark"):
         difference = other[measure] - base[measure]

@@ -120,7 +120,7 @@ def test_garch_has_its_unconditional_volatility_at_any_step(dt):
 
 
 def test_garch_clusters_over_the_same_time_at_any_step():
-    """A day's squared return correlates with the next day's alike, whether the day has 24 or 144 steps."""
+    """A day's squared return correlates with the next one's alike for 24 and 144 steps a day."""
     process = {"kind": "garch_t", "volatility": 0.6, "alpha": 0.2, "beta": 0.7, "df": 30}
     found = []
     for dt in (3_600.0, 600.0):
@@ -160,7 +160,8 @@ def test_heston_has_its_unconditional_volatility_at_any_step(dt):
     x = path(
         ExogenousInputs([underlying(f"A{i}", **HESTON) for i in range(20)]), steps, dt=dt
     ).log_price
-    # 6,000 days; the mean of v over them has a standard error of vol_of_vol v^.5 / reversion / sqrt(16.4 years), 3.7%
+    # 6,000 days; the standard error of the mean of v is 3.7%:
+    # vol_of_vol v^0.5 / reversion / sqrt(16.4 years)
     assert np.diff(x, axis=0).std() * math.sqrt(365 * 86_400 / dt) == pytest.approx(0.5, rel=0.05)
 
 
@@ -327,7 +328,7 @@ def test_minutes_have_the_variance_of_the_range_and_keep_the_correlation():
 
 
 def test_extremes_come_when_a_brownian_motion_would_visit_them():
-    """A day that opens at its low and closes at its high: the high's first touch follows the law of first passage."""
+    """From low to high of a day, the first touch of the high follows the law of first passage."""
     rng = np.random.default_rng(2)
     corner = np.array([0.0, 12.0, 0.0, 12.0])
     touched = np.array([draw_visits(corner, 100, draws)[0][2] for draws in rng.random((1_000, 3))])
@@ -340,7 +341,7 @@ def test_extremes_come_when_a_brownian_motion_would_visit_them():
 
 
 def test_extremes_are_ordered_and_timed_like_those_of_real_walks():
-    """Within a tenth: the law is that of first touches and lets a path pass its extremes; a walk's do neither."""
+    """Within a tenth: the law lets a path pass its extremes, which a walk cannot."""
     rng = np.random.default_rng(2)
     corner = np.array([2.0, 8.5, -7.0, -1.0])
     days = [draw_visits(corner, 100, draws) for draws in rng.random((1_000, 3))]
@@ -599,7 +600,7 @@ def test_kernels_equal_their_plain_twins():
     z = np.random.default_rng(0).standard_normal(5_000)
     for compiled, arguments in (
         (simulate_garch, (z, 1e-4, 0.1, 0.85)),
-        (simulate_variance, (z, 0.04, 0.02, 0.3)),  # often below nil
+        (simulate_variance, (z, 0.04, 0.02, 0.3)),  # often below zero
         (draw_bridge, (0.0, 1.0, z / 10, -1.0, 1.2)),
         (accumulate_levels, (7.0, z)),
     ):

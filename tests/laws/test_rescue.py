@@ -1,4 +1,4 @@
-"""Who is rescued is given what it lacks and nothing more, and everybody else goes on as it does (LIQ-9)."""
+"""A rescue gives an owner the missing margin and no more, and changes no other account (LIQ-9)."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def owners(market: Market) -> list[int]:
 
 
 def test_without_the_first_those_it_pushed_stand_and_the_other_root_falls_all_the_same() -> None:
-    """E's 100 lots sell into the bids that A's would have taken: the mark stays, and nobody is pushed."""
+    """E's 100 lots sell into the bids that A's would have taken, so the mark stays."""
     assert owners(chain_market()) == [A, 1, B, C, D]
     assert owners(chain_market(rescues=SAVED)) == [1]
     assert owners(chain_market(rescues=[{"populations": ["script"]}])) == []
@@ -35,7 +35,7 @@ def test_the_gift_is_what_was_lacking_and_is_recorded() -> None:
 
 
 def test_a_window_ends() -> None:
-    """Rescued in the step of the fall and not in the next: closed out only if it is under water then."""
+    """An account rescued in one step is closed out later if still liquidatable."""
     once = [{"owners": [A], "since": 2, "until": 2}]
     assert A not in owners(chain_market(rescues=once)), "what it was given it keeps"
     late = [{"owners": [A], "since": 3}]
@@ -63,7 +63,7 @@ def test_a_crash_in_which_nobody_needs_help_is_the_same_crash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rescue", "told"),
+    ("rescue", "message"),
     [
         ({"owners": [5000]}, r"rescues\.0\.owners: 5000, must be from 0 to"),
         (
@@ -74,6 +74,6 @@ def test_a_crash_in_which_nobody_needs_help_is_the_same_crash() -> None:
         ({"owners": [1], "since": 5, "until": 4}, "until: 4, must not lie before since = 5"),
     ],
 )
-def test_nobody_and_strangers_are_refused(rescue, told: str) -> None:
-    with pytest.raises((ConfigError, ValueError), match=told):
+def test_nobody_and_strangers_are_refused(rescue, message: str) -> None:
+    with pytest.raises((ConfigError, ValueError), match=message):
         crash.market(1, crash.config(rescues=[rescue]))

@@ -11,7 +11,7 @@ from sim.types import IOC, LIMIT, MISSING, REDUCE_ONLY
 
 
 def test_trades_stay_what_they_were_when_the_books_go_on():
-    """LIQ-6: the event log keeps fills; a single one was a view of what the next batch writes over."""
+    """The event log copies fills; a single fill used to be a view of the next batch (LIQ-6)."""
     books, position = OrderBooks(1, 4, 100), np.zeros((1, 4), dtype=np.int64)
     bands, stood = np.array([[1, 100]]), np.zeros(2, dtype=np.int64)
     meet = np.array([[0, 0, 5, 50, LIMIT, 0, 0, MISSING], [1, 0, -5, 50, LIMIT, 0, 0, MISSING]])
@@ -22,7 +22,7 @@ def test_trades_stay_what_they_were_when_the_books_go_on():
 
 
 def test_a_fund_that_took_a_flat_account_over_is_asked_for_no_more_than_it_has_left():
-    """LOSS-2, LOSS-3: of two ruinous exits the fund pays for the first, and has 20 units left for the second."""
+    """The fund pays for the first of two exits and keeps 20 for the second (LOSS-2, LOSS-3)."""
     exits = [(member, 0, -150, 600, IOC | REDUCE_ONLY, 1) for member in (0, 1)]
     entries = [
         (0, 0, 150, 1000, LIMIT, 0),
@@ -44,7 +44,7 @@ def test_a_fund_that_took_a_flat_account_over_is_asked_for_no_more_than_it_has_l
 
 
 def test_a_close_out_that_takes_the_last_quote_leaves_the_mark_that_others_see():
-    """MARK-1, LIQ-4: bare books are marked without the last trade, so `mark_after` is, too, and pushes to the unit."""
+    """Bare books are marked without the last trade, and so is `mark_after` (MARK-1, LIQ-4)."""
     entries = [
         (0, 0, 100, 1000, LIMIT, 0),
         (2, 0, 50, 1000, LIMIT, 0),
@@ -70,7 +70,7 @@ def test_a_close_out_that_takes_the_last_quote_leaves_the_mark_that_others_see()
 
 
 def test_orders_beyond_all_bounds_are_refused():
-    """MAR-1: four times 2^62 lots is nothing in 64 bits, and yet more than 1,000 units of money can carry."""
+    """Four times 2^62 lots overflow to zero in 64 bits, yet exceed 1,000 units of money (MAR-1)."""
     huge = [(0, 0, 2**62, 900, LIMIT, slot) for slot in range(4)]
     people = [script([10.0, 1e6], {1: huge, 2: [(1, 0, -10_000, 900, LIMIT, 0)]})]
     market = build(config(steps=2), people)
@@ -90,7 +90,7 @@ def test_a_step_with_more_orders_than_keys_is_refused():
 
 
 def test_a_twin_without_close_outs_keeps_no_causes():
-    """LIQ-6: accounts under water stay there for the rest of the run, and nobody will ask who pushed them."""
+    """Accounts stay under maintenance to the end, so causes are not needed (LIQ-6)."""
     entries = {1: [(0, 0, 100, 1000, LIMIT, 0), (1, 0, -100, 1000, LIMIT, 0)]}
     rules = config(steps=9, stresses=[move(2, -0.1), move(4, -0.1)], suppress_closeouts=True)
     market = build(rules, [script([60.0, 1e5], entries)])
@@ -101,7 +101,7 @@ def test_a_twin_without_close_outs_keeps_no_causes():
 
 
 def test_a_fund_bears_what_unwinding_costs_under_any_netting():
-    """LIQ-3: it takes 100 long over, the index falls on; no winner is deleveraged while its wallet holds the loss."""
+    """The fund takes over 100 long: no ADL while its wallet covers the loss (LIQ-3)."""
     entries = {1: [(0, 0, 100, 1000, LIMIT, 0), (1, 0, -100, 1000, LIMIT, 0)]}
     people = [
         script([60.0, 1e4], entries),

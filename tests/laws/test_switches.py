@@ -1,4 +1,4 @@
-"""Switches that did nothing where they were tried: a case for each in which they act, and a line where they cannot."""
+"""Switches with no effect where they were tried: a case in which each acts, or a warning."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ LOW, HIGH, LATE, EARLY = range(4)
 
 
 def rebound(profit_only: bool) -> Market:
-    """A short at 940 and one at 1000, each of 100 lots; the long at 1000 is bankrupt at 945, with no bids."""
+    """Run shorts of 100 lots at 940 and 1000; the long at 1000 is bankrupt at 945, without bids."""
     orders = {
         2: [(LOW, 0, -100, 940, LIMIT, 0)],
         3: [(EARLY, 0, 100, 940, LIMIT, 0)],
@@ -52,7 +52,7 @@ def test_profit_only_spares_a_short_that_was_entered_below_the_mark(
 
 
 def hedger(valuation: dict[str, Any], lots: int) -> Market:
-    """One who has 1,000 buys spot and sells the perpetual for ``lots`` times 10 in one step, in one account."""
+    """Run an owner of 1,000 who buys spot and sells ``lots`` times 10 of the perpetual."""
     trades = {
         1: [(1, 1, 2000, 1000, LIMIT, 0)],
         2: [(0, 0, lots, 1002, 1, 0), (0, 1, -lots, 1000, 1, 1)],
@@ -70,7 +70,7 @@ def held(market: Market) -> list[int]:
 
 
 def test_delta_adjusted_admits_a_hedged_position_that_a_haircut_refuses() -> None:
-    """Of 5,000 in spot against 5,000 short: 2% and 5% of it are 350; a haircut of 20% asks for 1,250."""
+    """For 5,000 of spot against a short of 5,000, 2% and 5% are 350; a 20% haircut needs 1,250."""
     adjusted, cut = {"kind": "delta_adjusted", "other": 0.2}, {"kind": "haircut", "other": 0.2}
     assert held(hedger(adjusted, 500)) == [500, -500]
     assert held(hedger(cut, 500)) != [500, -500]

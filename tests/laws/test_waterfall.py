@@ -54,7 +54,7 @@ def settle(book: Exposure, relief: LayerResult, account: int = 0) -> Exposure:
 
 @st.composite
 def crises(draw):
-    """A market whose positions sum to nil, account 0 bankrupt, the others between broke and rich."""
+    """Draw a market whose positions sum to zero, account 0 bankrupt, others from broke to rich."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     accounts, k = draw(st.integers(2, 30)), draw(st.integers(1, 3))
     position = rng.integers(-20, 21, (accounts, k))
@@ -157,7 +157,7 @@ def test_every_layer_keeps_every_law(layer, law, seed):
 @given(book=crises())
 @settings(max_examples=60, deadline=None)
 def test_relief_balances_and_harms_nobody_beyond_its_means(layer, book):
-    """LOSS-2, LOSS-3: nothing is created, nobody is pushed below nil, never more than the deficit is paid."""
+    """No money is created, no account falls below zero (LOSS-2, LOSS-3)."""
     loss = residual(book)
     relief = layer.absorb(loss, floor_of(book))
     after = settle(book, relief)
@@ -198,7 +198,7 @@ def test_deleveraging_never_flips_nor_enlarges(layer, book):
 @given(book=crises(), random=st.randoms())
 @settings(max_examples=60, deadline=None)
 def test_rich_counterparties_always_suffice(layer, book, random):
-    """Positions sum to nil, so the opposite side is long enough whenever it can pay."""
+    """Positions sum to zero, so the opposite side is long enough whenever it can pay."""
     rich = book._replace(balance=book.balance + 10**9 * (np.arange(len(book.balance)) > 0)[:, None])
     loss = residual(rich)
     relief = layer.absorb(loss, floor_of(rich))
@@ -217,7 +217,8 @@ def first_leg(loss: Shortfall) -> Shortfall:
 def test_permuting_accounts_permutes_the_relief(layer, book, random):
     """One leg's lots and payments do not depend on the order of accounts.
 
-    Of several legs they may: ties go by account id, and what the tied pay for one leg they lack for the next.
+    With several legs they may: ties are ordered by account id, and payments for one leg reduce the
+    means of tied accounts for the next.
     """
     order = np.array(random.sample(range(len(book.position)), len(book.position)))
     where = int(np.flatnonzero(order == 0)[0])
@@ -232,7 +233,7 @@ def test_permuting_accounts_permutes_the_relief(layer, book, random):
 
 
 def test_bitmex_queue_of_the_published_example():
-    """testnet.bitmex.com/app/autoDeleveragingExamples: 20 lots of a liquidated short against six longs."""
+    """20 lots of a short, six longs (testnet.bitmex.com/app/autoDeleveragingExamples)."""
     lots, score = np.array([10, 10, 20, 30, 20, 10]), np.array([3.0, 6, 1, 4, 5, 2])
     order = np.argsort(-score, kind="stable")
     assert (order + 1).tolist() == [2, 5, 4, 1, 6, 3]
@@ -242,7 +243,7 @@ def test_bitmex_queue_of_the_published_example():
 
 
 def test_binance_score_of_a_published_account():
-    """dev.binance.vision thread 17801, quoting FAQ 360033525471: PNL 40.2, wallet 4.27, margin ratio 13.42%."""
+    """PNL 40.2, wallet 4.27, margin ratio 13.42% (dev.binance.vision 17801, FAQ 360033525471)."""
     score = score_binance(np.array([40.2]), np.array([4.27]), np.array([0.1342]))
     assert score[0] == pytest.approx(1.26, rel=0.005)
 
@@ -267,7 +268,7 @@ def shorts(entries: list[int], equity: list[int]) -> Exposure:
 
 @pytest.mark.parametrize("layer", QUEUES, ids=repr)
 def test_the_head_of_a_queue_answers_as_the_whole_queue_would(layer, monkeypatch):
-    """One bankrupt account after another: what was kept from the last one changes nothing but who is looked at."""
+    """State kept from one bankrupt account to the next changes only which accounts are examined."""
     monkeypatch.setattr(ranking, "FIRST_LOOK", 8)
     rng = np.random.default_rng(3)
     position = np.concatenate([np.full(30, 10), -rng.integers(1, 12, 170)])[:, None]
@@ -299,7 +300,7 @@ def test_the_head_of_a_queue_answers_as_the_whole_queue_would(layer, monkeypatch
     [("bitmex", 2), ("binance", 2), ("hyperliquid", 2)],
 )
 def test_profit_and_leverage_lead_the_queue(name, first):
-    """Same leverage: the larger profit. The third short, at a loss, is served last although most levered."""
+    """At equal leverage the larger profit leads; the third short, at a loss, is served last."""
     book = shorts([110, 120, 95], [500, 500, 60])
     relief = AdlQueue(score=name).absorb(residual(book), floor_of(book))
     assert relief.fills.maker.tolist() == [first]
@@ -339,7 +340,10 @@ def test_profit_only_spares_the_others():
 
 
 def test_wealth_pro_rata_of_the_unit_vector():
-    """Chitra, arXiv 2512.01112: PNL (8, 4, .5), budget 7.5, h = .6: (4.8, 2.4, .3); equities (5.2, 2.6, .7)."""
+    """Chitra, arXiv 2512.01112: PNL (8, 4, 0.5), budget 7.5, h = 0.6.
+
+    Payments are (4.8, 2.4, 0.3), equities after them (5.2, 2.6, 0.7).
+    """
     # a bankrupt long of one lot, four shorts; tenths as units
     pnl, cash = np.array([80, 40, 5, -30]), np.array([20, 10, 5, 500])
     mark = 1000
@@ -363,12 +367,12 @@ def test_gains_bear_no_more_than_gains_and_equity_bears_the_rest():
 
 
 def with_fund(cash: int) -> Exposure:
-    """Account 0: 10 lots long at 100, equity -50. Account 1: the fund, flat. Account 2: the short."""
+    """Account 0: 10 lots long at 100, equity -50. Account 1: the flat fund. Account 2: short."""
     return exposure([[10], [0], [-10]], [100], [-1050, cash, 5000])
 
 
 def test_the_fund_takes_over_what_it_can_margin():
-    """1,000 of notional ask 100 of initial margin: 150 of cash suffice for that and the deficit of 50, 149 do not."""
+    """Initial margin 100 and a deficit of 50: 150 of cash suffice, 149 do not."""
     book = with_fund(150)
     relief = FundLayer().absorb(residual(book), floor_of(book, fund=1))
     assert relief.assuming_owner == 1

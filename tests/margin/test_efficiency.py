@@ -1,4 +1,4 @@
-"""Equal capital efficiency (MAR-2): closed form, on the frozen reference book and on random ones."""
+"""Equal capital efficiency (MAR-2): closed form, on the frozen reference book and random books."""
 
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def test_every_engine_can_be_brought_to_a_target(name: str, target: float) -> No
 
 
 def test_by_hand() -> None:
-    """Nobody of the baseline is beyond the first tier of 40x; binance asks less, so that its kappa is negative."""
+    """The baseline stays in the first tier of 40x; binance requires less, so kappa is negative."""
     isolated = measure_capital(preset("isolated"), BOOKS, MONEY)
     assert isolated == (pytest.approx(1 / 40), 0.0)
     assert solve_compression(EngineCapital(0.05, 0.01), 0.03) == pytest.approx(0.6)

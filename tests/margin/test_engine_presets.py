@@ -1,4 +1,4 @@
-"""Every engine that ships runs: in a tiny market by default, in the calm and the crash when slow, as the table says."""
+"""Every engine preset runs: in a tiny market by default, in the calm and the crash when slow."""
 
 import re
 from pathlib import Path
@@ -63,7 +63,7 @@ BOOKISH = [
     "engine", [*PRESETS, *BOOKISH], ids=lambda each: each if each in PRESETS else each["kind"]
 )
 def test_the_first_step_asks_what_the_next_ones_ask(engine: str | dict[str, Any]) -> None:
-    """Nothing has been quoted or held before the first step: that is no reason to ask more, or less."""
+    """Empty quotes and positions before the first step neither raise nor lower the margin."""
     made = EngineConfig.model_validate(
         OmegaConf.to_container(OmegaConf.load(ENGINES / f"{engine}.yaml"))
         if isinstance(engine, str)

@@ -1,4 +1,4 @@
-"""The learned requirement: trees as arrays, walk-forward, floors, fallback, trained files that run nothing."""
+"""The learned requirement: trees as arrays, walk-forward, floors, fallback, safe model files."""
 
 import json
 import struct
@@ -128,7 +128,7 @@ def test_it_never_asks_less_than_its_floors() -> None:
 
 
 def test_it_falls_back_and_says_so() -> None:
-    """On moves that training never saw, and when the oracle is silent; the inner requirement is then covered."""
+    """The inner requirement applies to unseen moves and while the oracle is silent."""
     rows = returns()
     rows[400] = -0.4
     requirement = rule().bind(build_perpetuals(1), unit=1)
@@ -157,7 +157,7 @@ def test_a_trained_file_is_read_as_it_was_written(tmp_path: Path, forest: Forest
     again = read_trained_forest(str(path), PURPOSE)
     table = np.random.default_rng(1).normal(0, 1, (50, len(FEATURE_NAMES)))
     np.testing.assert_array_equal(again.predict(table), forest.predict(table))
-    frozen = rule(trained=str(path)).bind(build_perpetuals(1), unit=1)
+    frozen = rule(model_file=str(path)).bind(build_perpetuals(1), unit=1)
     last_margin(frozen, returns(200))
     np.testing.assert_array_equal(frozen.forest.value, forest.value)  # type: ignore[union-attr]
     assert frozen.rate is not None
@@ -165,9 +165,9 @@ def test_a_trained_file_is_read_as_it_was_written(tmp_path: Path, forest: Forest
 
 def test_files_that_are_something_else_are_refused(tmp_path: Path, forest: Forest) -> None:
     path = tmp_path / "model.npz"
-    for content, told in ((b"", "cannot be read"), (b"not a model", "cannot be read")):
+    for content, reported in ((b"", "cannot be read"), (b"not a model", "cannot be read")):
         path.write_bytes(content)
-        with pytest.raises(ConfigError, match=told):
+        with pytest.raises(ConfigError, match=reported):
             read_trained_forest(str(path), PURPOSE)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_trained_forest(str(tmp_path / "none.npz"), PURPOSE)
@@ -184,7 +184,7 @@ def test_files_that_are_something_else_are_refused(tmp_path: Path, forest: Fores
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"left": lambda a: np.zeros_like(a)}, "children and roots"),
         ({"right": lambda a: a + 10**6}, "children and roots"),
@@ -204,14 +204,14 @@ def test_files_that_are_something_else_are_refused(tmp_path: Path, forest: Fores
         ({"level": lambda a: None}, "no trained model"),
     ],
 )
-def test_a_forged_file_is_refused(tmp_path: Path, forest: Forest, change, told: str) -> None:  # type: ignore[no-untyped-def]
-    """Nothing that a file may say makes a descent endless, reads beside the arrays, or asks for what is no number."""
+def test_a_forged_file_is_refused(tmp_path: Path, forest: Forest, change, message: str) -> None:  # type: ignore[no-untyped-def]
+    """No file causes an endless descent, a read beyond the arrays, or a margin of NaN."""
     path = tmp_path / "model.npz"
     write_trained_forest(path, forest, PURPOSE)
     held = dict(np.load(path))
     forged = {name: change.get(name, lambda a: a)(array) for name, array in held.items()}
     np.savez(path, **{name: array for name, array in forged.items() if array is not None})
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         read_trained_forest(str(path), PURPOSE)
 
 
@@ -248,7 +248,7 @@ def test_headers_that_nobody_writes_are_refused(tmp_path: Path, header: str, pac
 
 
 def test_damaged_bytes_are_refused_or_harmless(tmp_path: Path, forest: Forest) -> None:
-    """Whatever a byte is changed to, packed by whatever: a line, or a forest whose predictions are numbers."""
+    """Any changed byte gives either a refusal in one line or a forest with finite predictions."""
     path, rng = tmp_path / "model.npz", np.random.default_rng(5)
     write_trained_forest(path, forest, PURPOSE)
     held, table = path.read_bytes(), rng.normal(0, 1, (5, len(FEATURE_NAMES)))
@@ -271,14 +271,14 @@ def test_damaged_bytes_are_refused_or_harmless(tmp_path: Path, forest: Forest) -
 
 
 def test_results_are_named_by_what_the_file_holds(tmp_path: Path, forest: Forest) -> None:
-    """The same path and other content is another configuration; a configuration holds on to the content it had."""
+    """New content under the same path is a new configuration; a loaded one keeps its own."""
     path = tmp_path / "model.npz"
     write_trained_forest(path, forest, PURPOSE)
-    before = rule(trained=str(path))
+    before = rule(model_file=str(path))
     assert len(before.digest) == 64
     assert LearnedRequirement.model_validate(before.model_dump()) == before
     write_trained_forest(path, forest._replace(base=forest.base + 1), PURPOSE)
-    after = rule(trained=str(path))
+    after = rule(model_file=str(path))
     assert dump_canonical_json(before.model_dump(mode="json")) != dump_canonical_json(
         after.model_dump(mode="json")
     )
@@ -294,7 +294,7 @@ def test_results_are_named_by_what_the_file_holds(tmp_path: Path, forest: Forest
 
 
 def test_features_of_the_book_and_the_crowd_are_known_in_a_market() -> None:
-    """Imbalance within 1% of the mark; gross notional over equity of margin accounts, as the frames have them."""
+    """Imbalance within 1% of the mark; gross notional over equity of margin accounts."""
     learns = {
         "kind": "learned",
         "every": 60,
@@ -364,9 +364,9 @@ def test_the_command_trains_and_the_backtest_uses_the_file(tmp_path: Path) -> No
     judged = RUNNER.invoke(
         app, ["backtest", *words[:4], "--engines", str(out / "model.npz"), "--json"]
     )
-    told = json.loads(judged.stdout)
-    assert 0 < told[0]["breach_rate"] < 0.15
-    assert told[0]["acerbi_szekely_z2"] is None
+    reported = json.loads(judged.stdout)
+    assert 0 < reported[0]["breach_rate"] < 0.15
+    assert reported[0]["acerbi_szekely_z2"] is None
     wrong = RUNNER.invoke(app, ["backtest", *words[:2], "--engines", str(out / "model.npz")])
     assert (wrong.exit_code, "trained for level" in wrong.stderr) == (2, True)
 

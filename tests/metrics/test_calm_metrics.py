@@ -81,7 +81,7 @@ def test_kurtosis_by_hand() -> None:
 
 
 def test_hill_of_a_power_law_is_its_exponent() -> None:
-    """Quantiles of P(size > s) = s ** -3: within the interval, and the interval is as wide as the count says."""
+    """Quantiles of P(size > s) = s ** -3: the estimate and the width of its interval."""
     sizes = ((np.arange(20_000) + 0.5) / 20_000) ** (-1 / 3)
     low, high = estimate_hill_interval(sizes)
     assert estimate_hill(sizes) == pytest.approx(3.0, rel=0.01)

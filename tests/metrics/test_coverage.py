@@ -118,7 +118,7 @@ def test_closed_forms_agree_with_integration(df: float, level: float) -> None:
 @few
 @given(losses=samples, level=levels)
 def test_conventions(losses: np.ndarray, level: float) -> None:
-    """``linear`` is NumPy's default, ``order`` its inverted distribution; ES is no less than either."""
+    """``linear`` is NumPy's default, ``order`` its inverted distribution; ES is at least either."""
     linear, order = (
         measure_sample_tail(losses, level, "var", name) for name in ("linear", "order")
     )  # type: ignore[arg-type]
@@ -141,7 +141,7 @@ def test_shortfall_of_a_sample_is_subadditive(pair: tuple[list[float], list[floa
 
 
 def test_value_at_risk_is_not() -> None:
-    """Two bonds that each default in four days of a hundred, never together: 95% VaR sees neither, and sees both."""
+    """Two bonds default in 4 days of 100 each, never together: 95% VaR is zero for each alone."""
     one, other = np.zeros(100), np.zeros(100)
     one[:4], other[4:8] = 1.0, 1.0
     assert (
@@ -180,8 +180,8 @@ def test_stressed_days_are_the_volatile_ones() -> None:
 def test_diversification_needs_correlation_below_one() -> None:
     values, spread = np.array([10e6, -5e6]), np.array([0.02, 0.01])
     for rho, saved in ((-1.0, 0.0), (0.0, 1.0)):
-        told = compute_parametric_var(values, spread, np.array([[1, rho], [rho, 1]]), 10, 2.33)
-        assert (told[2] > 1e-6) == bool(saved)
+        reported = compute_parametric_var(values, spread, np.array([[1, rho], [rho, 1]]), 10, 2.33)
+        assert (reported[2] > 1e-6) == bool(saved)
 
 
 @given(decay=st.floats(0.5, 0.999))

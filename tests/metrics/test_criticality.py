@@ -58,7 +58,7 @@ def test_r_knows_no_unit_no_order_of_rows_and_rises_with_who_goes_under(
 
 
 def test_density_is_what_lies_between_two_moves() -> None:
-    """1e8 per percent on both sides: what lies nearer than ½% is half of that, the rest in proportion."""
+    """With 1e8 per percent on both sides, half of it lies nearer than ½%, and so on."""
     found = tabulate_density(frames(10), "SPX-PERP")
     assert len(found) == len(MARK_MOVES)
     assert (found["low"] < found["high"]).all()
@@ -82,7 +82,7 @@ def test_an_older_versions_frames_are_named() -> None:
 def branching(
     ratio: float, steps: int, seed: int, shocks: float = 2.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Counts of a branching process, round after round until none is left, begun anew in each step."""
+    """Simulate counts of a branching process until none is left, begun again in each step."""
     rng = np.random.default_rng(seed)
     counts, outside = [], []
     for _ in range(steps):

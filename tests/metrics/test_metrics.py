@@ -46,15 +46,15 @@ def test_amplification_is_against_the_twin() -> None:
 
 
 @pytest.mark.parametrize(
-    ("instrument", "since", "told"),
+    ("instrument", "since", "message"),
     [
         ("Q", 2, "'Q' is not one of P"),
         ("P", 1, "since: 1, 'P' has no marks at it and"),
         ("P", 9, "since: 9, 'P' has no marks at it and"),
     ],
 )
-def test_what_is_not_there_is_named(instrument: str, since: int, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_is_not_there_is_named(instrument: str, since: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         measure_fall(run([100.0, 90.0, 81.0, 95.0]), instrument, since)
 
 
@@ -83,8 +83,8 @@ def venue() -> dict[str, pd.DataFrame]:
         "liquidated_notional": [3, 4, 0, 5, 0, 0],
     }
     steps |= {"adl_notional": [0, 0, 0, 2, 1, 0]}
-    told = {"step": [0, 1, 2], "venue": "V", "fund": [90, 70, 40]}
-    told |= {"calls": [0, 2, 2], "calls_met": [0, 1, 1], "calls_missed": 0}
+    reported = {"step": [0, 1, 2], "venue": "V", "fund": [90, 70, 40]}
+    reported |= {"calls": [0, 2, 2], "calls_met": [0, 1, 1], "calls_missed": 0}
     ends = {"step": [1, 1, 2], "venue": "V", "pool": 0, "owner": [5, 5, 6]}
     closeouts = ends | {"filled": [3, 0, 2], "notional": [30, 0, 20], "equity": [8.0, 2.0, 4.0]}
     losses = {
@@ -95,7 +95,7 @@ def venue() -> dict[str, pd.DataFrame]:
         "layer": ["fund", "bad_debt"],
         "absorbed": [9, 1],
     }
-    frames = {"steps": steps, "venues": told, "closeouts": closeouts, "losses": losses}
+    frames = {"steps": steps, "venues": reported, "closeouts": closeouts, "losses": losses}
     return {name: pd.DataFrame(each) for name, each in frames.items()}
 
 
@@ -111,7 +111,7 @@ def test_worst_moves_are_those_of_perpetuals() -> None:
 def test_totals_count_venues_once() -> None:
     frames = venue()
     assert compare_funds(frames) == (90, 40)
-    assert count_margin_calls(frames) == {"made": 4, "response_probability": 2, "missed": 0}
+    assert count_margin_calls(frames) == {"made": 4, "met": 2, "missed": 0}
     assert count_one_sided(frames) == (1, 2)
     assert find_peak_open_interest(frames) == 50
 
@@ -126,7 +126,7 @@ def test_the_worst_of_all_instruments_together() -> None:
 
 
 def test_wealth_counts_a_wallet_once_and_only_beside_separate_accounts() -> None:
-    """Owner 0 has one account, whose wallet it is; owner 1 has two and a wallet (2); the fund ends with nothing."""
+    """Owner 0 has one account with its wallet; owner 1 has two and a wallet (2); the fund has 0."""
     rows = [
         ("a", 0, 0, 10, 10, 7),
         ("a", 1, 0, 5, 3, 4),

@@ -1,4 +1,4 @@
-"""The liquidation profile, on books worked by hand and in a market that it must leave alone (LIQ-7)."""
+"""The liquidation profile on books worked by hand and in a market it must not change (LIQ-7)."""
 
 import numpy as np
 import pandas as pd
@@ -28,9 +28,10 @@ def assessed(book: Exposure, counted: list[bool]) -> tuple[dict[float, float], i
 
 
 def test_three_accounts_by_hand() -> None:
-    """At 10,000 a long of 1 with equity e goes under at a fall of f where e - 10,000 f < 500 (1 - f)."""
+    """A long of 1 at 10,000 with equity e is liquidatable if e - 10,000 f < 500 (1 - f)."""
     # 2% takes the first (420 < 490), 1% does not (520 > 495) but takes the second (455 < 495);
-    # the third is short 2 and goes under if the mark rises by 1% (950 < 1,010), not by half of it (1,050 > 1,005)
+    # the third is short 2: a rise of the mark by 1% makes it liquidatable (950 < 1,010), a rise of
+    # half of that does not (1,050 > 1,005)
     equity, lots = np.array([620, 555, 1150]), np.array([1, 1, -2])
     at_risk, next_fall = assessed(exposure(lots, 10_000, equity - lots * 10_000), [True] * 3)
     falls = {-0.1: 20_000, -0.05: 20_000, -0.03: 20_000, -0.02: 20_000, -0.01: 10_000, -0.005: 0}
@@ -86,11 +87,11 @@ def test_it_keeps_its_clock(markets: dict[float, dict[str, pd.DataFrame]]) -> No
 def test_it_says_more_of_larger_moves_and_less_after_the_crash(
     markets: dict[float, dict[str, pd.DataFrame]],
 ) -> None:
-    told = markets[600.0]["profile"].query("instrument == 'SPX-PERP'")
-    wide = told.pivot(index="step", columns="move", values="at_risk")
+    reported = markets[600.0]["profile"].query("instrument == 'SPX-PERP'")
+    wide = reported.pivot(index="step", columns="move", values="at_risk")
     falls = wide[[move for move in MARK_MOVES if move < 0]]
     assert (falls.diff(axis=1).iloc[:, 1:] <= 0).all(axis=None)
-    fresh = told.pivot(index="step", columns="move", values="fresh")
+    fresh = reported.pivot(index="step", columns="move", values="fresh")
     assert (fresh[[move for move in MARK_MOVES if move > 0]].diff(axis=1).iloc[:, 1:] >= 0).all(
         axis=None
     )
@@ -103,13 +104,13 @@ def test_it_says_more_of_larger_moves_and_less_after_the_crash(
 def test_r_is_that_of_the_next_percent_and_rests_where_the_book_does(
     markets: dict[float, dict[str, pd.DataFrame]],
 ) -> None:
-    told = markets[600.0]["profile"]
-    near = told[told["move"] == -0.01].set_index(["step", "instrument"])
+    reported = markets[600.0]["profile"]
+    near = reported[reported["move"] == -0.01].set_index(["step", "instrument"])
     steps = markets[600.0]["steps"].dropna(subset="feedback").set_index(["step", "instrument"])
     assert (near["fresh"] / near["resting"]).reindex(steps.index).tolist() == steps[
         "feedback"
     ].tolist()
-    lots = told.pivot(index=["step", "instrument"], columns="move", values="resting")
+    lots = reported.pivot(index=["step", "instrument"], columns="move", values="resting")
     assert (lots[[move for move in MARK_MOVES if move < 0]].diff(axis=1).iloc[:, 1:] <= 0).all(
         axis=None
     )

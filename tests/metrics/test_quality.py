@@ -24,12 +24,12 @@ def run() -> dict[str, pd.DataFrame]:
         "mid": 100.0,
         "depth": [10.0, 10, 8, 2, 6, 9],
     }
-    told = {"step": step, "venue": "V", "initial": [50, 50, 60, 100, 80, 50]}
-    told |= {"calls_met": [1, 0, 0, 0, 0, 0], "calls_missed": [0, 0, 3, 0, 0, 0]}
+    reported = {"step": step, "venue": "V", "initial": [50, 50, 60, 100, 80, 50]}
+    reported |= {"calls_met": [1, 0, 0, 0, 0, 0], "calls_missed": [0, 0, 3, 0, 0, 0]}
     worth = {"step": step, "venue": "V", "population": "makers", "equity": [90, 90, 70, 10, 50, 80]}
     return {
         name: pd.DataFrame(each)
-        for name, each in (("steps", steps), ("venues", told), ("populations", worth))
+        for name, each in (("steps", steps), ("venues", reported), ("populations", worth))
     }
 
 
@@ -67,10 +67,10 @@ def test_quality_has_bounds_and_knows_neither_units_nor_order(rows, times, rnd) 
         np.array(each, dtype=float) for each in zip(*rows, strict=True)
     )
     steps = made["steps"].assign(depth=depth, gross=10**6, bid=99.0, ask=99.0 + width / 10**6)
-    told = made["venues"].assign(initial=initial)
+    reported = made["venues"].assign(initial=initial)
     people = made["populations"].assign(equity=equity)
     found = measure_quality(
-        {"steps": steps, "venues": told, "populations": people}, "P", ("makers",)
+        {"steps": steps, "venues": reported, "populations": people}, "P", ("makers",)
     )
     assert found.margin_peak_to_trough >= 1
     assert 0 <= found.depth_trough <= 1 <= found.spread_peak
@@ -78,7 +78,7 @@ def test_quality_has_bounds_and_knows_neither_units_nor_order(rows, times, rnd) 
     assert found.efficiency <= 1
     assert np.isnan(found.spiral) or -1 - 1e-9 <= found.spiral <= 1 + 1e-9
     larger = steps.assign(gross=times * 10**6, depth=times * depth)
-    raised = told.assign(initial=times * initial)
+    raised = reported.assign(initial=times * initial)
     mixed = people.assign(equity=times * equity).iloc[rnd.sample(range(6), 6)]
     again = measure_quality(
         {"steps": larger, "venues": raised, "populations": mixed}, "P", ("makers",)

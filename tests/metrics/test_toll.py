@@ -1,4 +1,4 @@
-"""What a shock took, on frames small enough to work by hand."""
+"""Losses caused by a shock, on frames small enough to work by hand."""
 
 import numpy as np
 import pandas as pd
@@ -78,11 +78,11 @@ def test_a_twin_that_does_not_fall_is_no_measure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("instrument", "since", "told"),
+    ("instrument", "since", "message"),
     [("Q", 2, "is not one of P"), ("P", 1, "no step before"), ("P", 9, "no step before")],
 )
-def test_what_is_not_there_is_named(instrument: str, since: int, told: str) -> None:
-    with pytest.raises(ValueError, match=f"'{instrument}' .*{told}|'{instrument}' {told}"):
+def test_what_is_not_there_is_named(instrument: str, since: int, message: str) -> None:
+    with pytest.raises(ValueError, match=f"'{instrument}' .*{message}|'{instrument}' {message}"):
         measure_shock_losses(venue(), instrument, since)
 
 

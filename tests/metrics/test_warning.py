@@ -20,7 +20,7 @@ EVENT = np.array([False, False, True, True])
 
 
 def test_an_area_by_hand() -> None:
-    """Of four pairs three are in order; a tie counts half."""
+    """Three of four pairs are in order; a tie counts half."""
     assert compute_roc_area(SCORE, EVENT) == 0.75
     assert compute_roc_area(np.zeros(4), EVENT) == 0.5
     assert np.isnan(compute_roc_area(SCORE, np.zeros(4, dtype=bool)))
@@ -73,11 +73,18 @@ def readings(seed: int, good: bool) -> pd.DataFrame:
     seconds = np.arange(40) * 600.0 + 7200
     until = np.maximum(seconds[-1] + 300 - seconds, 0.0)
     noise = np.random.default_rng(seed).random((len(early_warning.INDICATORS), 40))
-    told = dict(zip(early_warning.INDICATORS, noise, strict=True))
-    told["r_1"] = np.where(until <= 3600, 2.0, 0.5) if good else told["r_1"]
+    reported = dict(zip(early_warning.INDICATORS, noise, strict=True))
+    reported["r_1"] = np.where(until <= 3600, 2.0, 0.5) if good else reported["r_1"]
     setting = {"capital": 1e5 * (1 + seed % 2), "cap": 40.0, "seed": seed}
     return pd.DataFrame(
-        {**setting, "step": np.arange(40), "seconds": seconds, **told, "until": until, "size": 0.01}
+        {
+            **setting,
+            "step": np.arange(40),
+            "seconds": seconds,
+            **reported,
+            "until": until,
+            "size": 0.01,
+        }
     )
 
 
@@ -101,7 +108,7 @@ def test_an_indicator_that_knows_is_found_and_told(tmp_path) -> None:
 
 @pytest.mark.slow
 def test_markets_that_share_their_draws_are_no_evidence_of_their_own() -> None:
-    """The same days in twelve markets tell no more than in one; other days do."""
+    """The same days in twelve markets carry no more information than in one; other days do."""
     once = pd.concat([readings(seed, False) for seed in range(4)], ignore_index=True)
     copies = pd.concat([once.assign(cap=float(cap)) for cap in range(12)], ignore_index=True)
     others = pd.concat([readings(seed, False) for seed in range(24)], ignore_index=True)
@@ -116,5 +123,5 @@ def test_markets_that_share_their_draws_are_no_evidence_of_their_own() -> None:
 def test_a_study_without_cascades_says_so() -> None:
     runs = readings(1, False).assign(until=np.inf, size=0.0)
     assert early_warning.report(runs).startswith(
-        "- No cascade of the size asked for followed any reading"
+        "- No cascade of the required size followed any reading"
     )

@@ -20,7 +20,7 @@ WORTH = 0.01 * 100
 """Cents that a lot is worth per dollar of price."""
 
 WARM_UP = 180
-"""Steps before what is counted_share: the time over which traders enter, and an hour."""
+"""Steps before what is counted: the time over which traders enter, and an hour."""
 
 PROCESSES = {
     "garch_t": "underlyings.0.process={kind: garch_t, volatility: 0.5}",

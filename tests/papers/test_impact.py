@@ -24,7 +24,7 @@ SIZES = (2_000, 8_000, 32_000)
 SMALL = tuple(
     f"populations.{makers}.{field}"
     for makers in (5, 6)
-    for field in ("wealth=100_000", "inventory=1")
+    for field in ("wealth=100_000", "max_inventory=1")
 )
 
 BASELINE = impacts.Setup()

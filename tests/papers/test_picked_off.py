@@ -14,7 +14,7 @@ from papers import calm, picked_off
 from experiments.statistics import estimate_mean
 
 SEEDS = range(6)
-SLOW = tuple(f"populations.{makers}.refresh=600" for makers in (5, 6))
+SLOW = tuple(f"populations.{makers}.refresh_time=600" for makers in (5, 6))
 
 
 def table(runs: pd.DataFrame, title: str) -> str:

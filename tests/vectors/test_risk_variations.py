@@ -199,7 +199,7 @@ def test_parametric_value_at_risk(parts: list[tuple[float, float]], rho: float) 
     )
     assume(variance > 1)
     told = tails.parametric_var(
-        {"values": values, "volatilities": vols, "rho": rho, "days": 10, "z": 2.326}
+        {"values": values, "vols": vols, "rho": rho, "days": 10, "z": 2.326}
     )
     alone = 2.326 * math.sqrt(10) * sum(abs(value) * vol for value, vol in parts)
     var = 2.326 * math.sqrt(10 * variance)

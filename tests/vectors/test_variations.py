@@ -419,7 +419,7 @@ def deribit_shock(rng: Rng) -> Drawn:
         float(rng.choice([0.38, 0.4, 0.5])),
         float(rng.choice([0.3, 0.5])),
     )
-    return {"dte": dte, "base": base, "exponent": power}, {"shock": base * (30 / dte) ** power}
+    return {"dte": dte, "base": base, "power": power}, {"shock": base * (30 / dte) ** power}
 
 
 def paradex_weights(rng: Rng) -> Drawn:

@@ -107,7 +107,7 @@ def test_rounding_is_nil_and_small_numbers_are_left() -> None:
     expected = {
         "pnl": [1e-13, -5.0, 3e-12],
         "tiny": 1e-13,
-        "small_notional": 2e-12,
+        "small": 2e-12,
         "mtm": 1000.0,
         "name": "x",
         "sure": True,
