@@ -160,9 +160,9 @@ def test_portfolios_name_remedies_that_work() -> None:
     done = CliRunner().invoke(app.app, ["margin", "mine.yaml"])
     assert done.exit_code == 2
     assert (
-        "collateral.BTC: 'BTC' is no asset, declare it: add {name: BTC, price: its price} under assets"
-        in done.stderr
-    )
+        "collateral.BTC: 'BTC' is no asset, declare it: add {name: BTC, price: its price} under "
+        "assets"
+    ) in done.stderr
     assert "set assets.0.decimals to 4" in done.stderr
     Path("mine.yaml").write_text(
         f"{head}assets: [{{name: USD, decimals: 4}}, {{name: BTC, price: 50000}}]\n"
@@ -175,7 +175,10 @@ def test_portfolios_name_remedies_that_work() -> None:
     assert "'USD' is the numeraire, put the amount under cash" in done.stderr
 
 
-LADDERS = "{kind: tiered, instruments: {%s: [{floor: 0, max_leverage: 10}], ETH-PERP: [{floor: 0, max_leverage: 5}]}}"
+LADDERS = (
+    "{kind: tiered, instruments: {%s: [{floor: 0, max_leverage: 10}], ETH-PERP: [{floor: 0, "
+    "max_leverage: 5}]}}"
+)
 
 
 def test_a_file_of_ladders_may_hold_more_than_a_venue_lists() -> None:

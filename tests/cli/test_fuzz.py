@@ -20,13 +20,15 @@ from experiments.cli import app
 from sim.market import Market
 
 REMEDY = re.compile(
-    r"\b(add|bring|change|check|choose|convert|correct|did you mean|drop|give|keep|lengthen|let|list it|lower|make|"
+    r"\b(add|bring|change|check|choose|convert|correct|did you "
+    r"mean|drop|give|keep|lengthen|let|list it|lower|make|"
     r"name|put|quote|raise|remove|rename|rewrite|round|save|set|shorten|sort|swap|use|widen|write)\b"
 )
 LINE = re.compile(r"[^\s:]\S*( [\w-]+)?: \S.*|\S.*: unknown key\b.*")
 """A line's form: what it is about, a colon, what is wrong. A key that nothing knows may hold anything."""
 FOREIGN = re.compile(
-    r"Traceback|Input should|Value error|validation error|\btype=|<class|0x[0-9a-f]{6}|numpy|pydantic"
+    r"Traceback|Input should|Value error|validation "
+    r"error|\btype=|<class|0x[0-9a-f]{6}|numpy|pydantic"
 )
 STEPS = 3
 ROOT = Path(__file__).parents[2]

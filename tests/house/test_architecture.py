@@ -299,9 +299,11 @@ def test_budgets(capsys: pytest.CaptureFixture[str]) -> None:
     code, test = sum(modules.values()), sum(len(path.read_text().splitlines()) for path in TESTS)
     with capsys.disabled():
         sys.stdout.write(
-            f"\nbudgets: {len(modules)} modules, median {statistics.median(modules.values()):g} lines "
+            f"\nbudgets: {len(modules)} modules, median {statistics.median(modules.values()):g} "
+            "lines "
             f"(aim 150), longest {max(modules.values())}; {len(bodies)} functions, median body "
-            f"{statistics.median(bodies.values()):g} lines (aim 8), longest {max(bodies.values())}; "
+            f"{statistics.median(bodies.values()):g} lines (aim 8), longest "
+            f"{max(bodies.values())}; "
             f"{test / code:.2f} test lines per line\n"
         )
     long = [f"{name}: {n} lines" for name, n in modules.items() if n > MODULE]

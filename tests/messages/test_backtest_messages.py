@@ -69,7 +69,8 @@ ENGINES: list[tuple[str, EngineDefaults, str, str, EngineDefaults]] = [
     (
         "hs",
         EngineDefaults(window=5),
-        "engines: 'hs' looks back as far as --window, 5 days, must be at least 10: write hs_10, or give a --window of "
+        "engines: 'hs' looks back as far as --window, 5 days, must be at least 10: write hs_10, "
+        "or give a --window of "
         "at least 10",
         "hs",
         EngineDefaults(window=10),
@@ -77,7 +78,8 @@ ENGINES: list[tuple[str, EngineDefaults, str, str, EngineDefaults]] = [
     (
         "garcht",
         EngineDefaults(window=4),
-        "engines: 'garcht' looks back as far as --window, 4 days, must be at least 10: write garcht_10",
+        "engines: 'garcht' looks back as far as --window, 4 days, must be at least 10: write "
+        "garcht_10",
         "garcht_10",
         EngineDefaults(window=4),
     ),
@@ -113,7 +115,8 @@ Call = tuple[str, int, int, tuple[float, ...] | None]
 JUDGED: list[tuple[Call, str, Call]] = [
     (
         ("hs_12", 20, 500, None),
-        "hs_12: 20 returns are too little history for its look-back of 500 and 2 to judge: give at least 502, or a "
+        "hs_12: 20 returns are too little history for its look-back of 500 and 2 to judge: give "
+        "at least 502, or a "
         "--window of at most 18",
         ("hs_12", 20, 18, None),
     ),
@@ -158,7 +161,10 @@ def test_columns_that_cancel_have_no_risk() -> None:
     two = series(20, 2)
     two.returns[:, 1] = -two.returns[:, 0]
     flat = parse_engines(["flat"], EngineDefaults(5))
-    told = "weights: the portfolio never moves, columns cancel or stand still; there is no risk to margin: change them"
+    told = (
+        "weights: the portfolio never moves, columns cancel or stand still; there is no risk to "
+        "margin: change them"
+    )
     assert refusal(lambda: backtest_engines(flat, two, window=5)) == told
     assert not refusal(lambda: backtest_engines(flat, two, window=5, weights=(1, 2)))
 
@@ -166,7 +172,10 @@ def test_columns_that_cancel_have_no_risk() -> None:
 def test_differences_have_no_shares_of_a_price() -> None:
     spread, prices = series(20, unit=2.0), series(20)
     table = parse_engines(["engines/cross"], EngineDefaults(5))
-    told = "engines: 'engines/cross' has 'tiered', in shares of a price, which differences lack; leave it out, or give "
+    told = (
+        "engines: 'engines/cross' has 'tiered', in shares of a price, which differences lack; "
+        "leave it out, or give "
+    )
     assert refusal(lambda: backtest_engines(table, spread, window=5)).startswith(told)
     assert not refusal(lambda: backtest_engines(table, prices, window=5))
     assert not refusal(
@@ -179,7 +188,10 @@ def test_training_needs_history() -> None:
     few = "returns are too few for any example, at least 101 are needed: give a longer series"
     assert refusal(lambda: train_model(series(5), rule)) == f"train: 5 {few}"
     assert refusal(lambda: train_model(series(100), rule)) == f"train: 100 {few}"
-    told = "train: 101 returns leave 1 days to learn from, at least 60 are needed to train and to judge: give a longer "
+    told = (
+        "train: 101 returns leave 1 days to learn from, at least 60 are needed to train and to "
+        "judge: give a longer "
+    )
     assert refusal(lambda: train_model(series(101), rule)) == f"{told}series"
     assert not refusal(lambda: train_model(series(160), rule))
 
@@ -187,7 +199,10 @@ def test_training_needs_history() -> None:
 def test_training_for_a_long_horizon_needs_what_lies_before_it() -> None:
     """The models that judge know nothing of losses that are not over: the horizon counts too."""
     rule = LearnedRequirement(least=DAY * 30, horizon=DAY * 60, refit_interval=DAY * 60, n_trees=1)
-    told = "train: 249 returns leave 90 days to learn from, at least 91 are needed to train and to judge: give a longer "
+    told = (
+        "train: 249 returns leave 90 days to learn from, at least 91 are needed to train and to "
+        "judge: give a longer "
+    )
     assert refusal(lambda: train_model(series(249), rule)) == f"{told}series or a shorter --horizon"
     assert not refusal(lambda: train_model(series(250), rule))
     assert not refusal(lambda: train_model(series(249), rule.model_copy(update={"horizon": DAY})))
@@ -219,7 +234,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"every": 3_600.0}, "was trained for every 86400, not 3600: set every to 86400", {}),
         (
             {"every": 3_600.0, "level": 0.99},
-            "was trained for level 0.95, not 0.99, and every 86400, not 3600: set level to 0.95 and every to 86400",
+            "was trained for level 0.95, not 0.99, and every 86400, not 3600: set level to 0.95 "
+            "and every to 86400",
             {},
         ),
     ],
@@ -284,9 +300,15 @@ def test_bars_of_several_files_must_fit() -> None:
         bars("2024-02-02"),
         bars("2024-01-02T10:00", length=3_600.0),
     )
-    told = "replay: bars differ in length (a 86400 s, b 3600 s); replays of one run need the same: convert one file"
+    told = (
+        "replay: bars differ in length (a 86400 s, b 3600 s); replays of one run need the same: "
+        "convert one file"
+    )
     assert refusal(lambda: select_common_bars({"a": day, "b": hour})) == told
-    told = "replay: no day is in all of a 2024-01-02 to 2024-01-05, b 2024-02-02 to 2024-02-05; replays need common days"
+    told = (
+        "replay: no day is in all of a 2024-01-02 to 2024-01-05, b 2024-02-02 to 2024-02-05; "
+        "replays need common days"
+    )
     assert (
         refusal(lambda: select_common_bars({"a": day, "b": later}))
         == f"{told}: choose overlapping dates"
@@ -326,7 +348,10 @@ def test_the_step_that_divides_a_day_is_named(
 
 def test_the_step_that_divides_a_bar_is_named() -> None:
     replay, hour = Replay(source="mine.csv"), bars("2024-01-02T10:00", length=3_600.0)
-    told = "dt: 7000 s does not divide the bars of 'mine.csv', which are of 3600 s: set dt to 3600 or a part of it"
+    told = (
+        "dt: 7000 s does not divide the bars of 'mine.csv', which are of 3600 s: set dt to 3600 "
+        "or a part of it"
+    )
     assert refusal(lambda: replay.steps_per_bar(hour, 7_000.0)) == told
     assert not refusal(lambda: replay.steps_per_bar(hour, 3_600.0))
     assert not refusal(lambda: replay.steps_per_bar(hour, 900.0))

@@ -232,7 +232,10 @@ def test_plugins_are_named_as_modules() -> None:
         in call("configs", "--plugin", "").stderr
     )
     Path("own_folder").mkdir()
-    told = "--plugin own_folder: is a folder without __init__.py, which registers nothing, write that file or name"
+    told = (
+        "--plugin own_folder: is a folder without __init__.py, which registers nothing, write "
+        "that file or name"
+    )
     assert call("configs", "--plugin", "own_folder").stderr.startswith(told)
     Path("own_package").mkdir()
     Path("own_package/__init__.py").write_text("", encoding="utf-8")
@@ -314,7 +317,8 @@ def test_runs_out_of_time_name_the_option_that_gives_them_more() -> None:
 ARGUMENTS = [
     (
         f"--out={'x' * (MAX_NAME_BYTES + 1)}",
-        f"holds a name of {MAX_NAME_BYTES + 1} bytes, at most {MAX_NAME_BYTES} are possible, shorten it",
+        f"holds a name of {MAX_NAME_BYTES + 1} bytes, at most {MAX_NAME_BYTES} are possible, "
+        "shorten it",
     ),
     ("x/" * 2100, "has 4,200 bytes, a path has at most 4,095, shorten it"),
     ("a\0b", "holds a NUL byte, which no name or value can, remove it"),
@@ -340,7 +344,10 @@ def test_files_are_read_as_what_they_are() -> None:
 
 
 ADJUSTED = "venues.0.engine.valuation={kind: delta_adjusted}"
-BIDDERS = "populations=[{kind: traders, count: 9, venue: exchange}, {kind: liquidators, count: 2, venue: exchange}]"
+BIDDERS = (
+    "populations=[{kind: traders, count: 9, venue: exchange}, {kind: liquidators, count: 2, "
+    "venue: exchange}]"
+)
 CAUTIONS = [
     (
         "small_crash",

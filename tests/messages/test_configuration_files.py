@@ -23,7 +23,8 @@ CAUTIONS: list[tuple[str, str, str]] = [
     (
         "populations=[{kind: liquidators, count: 2, venue: exchange}]",
         "populations.0: 'liquidators' bid for lots that an auction has on offer",
-        "populations=[{kind: liquidators, count: 2, venue: exchange}] ; venues.0.liquidation.kind=auction",
+        "populations=[{kind: liquidators, count: 2, venue: exchange}] ; "
+        "venues.0.liquidation.kind=auction",
     ),
     (
         "venues.0.engine.valuation={kind: delta_adjusted} ; venues.0.instruments.0.kind=spot",

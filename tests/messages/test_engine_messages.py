@@ -56,28 +56,33 @@ TIERED: list[tuple[Change, str, Change]] = [
     ),
     (
         {"tiers": [tier(0, 0.5)]},
-        "own.mine.requirement.tiers: max_leverage 0.5 at floor 0 requires more than the position is worth: raise it to "
+        "own.mine.requirement.tiers: max_leverage 0.5 at floor 0 requires more than the position "
+        "is worth: raise it to "
         "1 or more",
         {"tiers": [tier(0, 1)]},
     ),
     (
         {"tiers": [tier(0, 10, maintenance=0.2)]},
-        "own.mine.requirement.tiers: maintenance 0.2 exceeds the initial rate 0.1 at floor 0, lower it",
+        "own.mine.requirement.tiers: maintenance 0.2 exceeds the initial rate 0.1 at floor 0, "
+        "lower it",
         {"tiers": [tier(0, 10, maintenance=0.1)]},
     ),
     (
         {"tiers": [tier(0, 10), tier(9, 8), tier(5, 6)]},
-        "own.mine.requirement.tiers: floor 5 does not exceed the one before, sort the tiers by floor",
+        "own.mine.requirement.tiers: floor 5 does not exceed the one before, sort the tiers by "
+        "floor",
         {"tiers": [tier(0, 10), tier(5, 6), tier(9, 6)]},
     ),
     (
         {"tiers": [tier(0, 10), tier(5, 20)]},
-        "own.mine.requirement.tiers: max_leverage 20 at floor 5 is more than the 10 before it: lower it",
+        "own.mine.requirement.tiers: max_leverage 20 at floor 5 is more than the 10 before it: "
+        "lower it",
         {"tiers": [tier(0, 10), tier(5, 10)]},
     ),
     (
         {"tiers": [tier(0, 10, maintenance=0.1), tier(5, 10, maintenance=0.05)]},
-        "own.mine.requirement.tiers: maintenance 0.05 at floor 5 is less than the 0.1 before it: raise it",
+        "own.mine.requirement.tiers: maintenance 0.05 at floor 5 is less than the 0.1 before it: "
+        "raise it",
         {"tiers": [tier(0, 10, maintenance=0.1), tier(5, 10, maintenance=0.1)]},
     ),
     (
@@ -131,7 +136,10 @@ REQUIREMENTS: list[tuple[Change, str, Change]] = [
     (
         {"kind": "span", "credits": [{"underlyings": ["B", "B"], "rate": 0.5}]},
         BUILT
-        + "requirement.credits.underlyings: 'B' twice, a spread needs two underlyings, name another",
+        + (
+            "requirement.credits.underlyings: 'B' twice, a spread needs two underlyings, name "
+            "another"
+        ),
         {"kind": "span", "credits": [{"underlyings": ["E", "B"], "rate": 0.5}]},
     ),
     (
@@ -202,7 +210,8 @@ REQUIREMENTS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"kind": "lognormal", "search": 1.6},
-        "own.mine.requirement.initial: 1.5 is not between search 1.6 and release 1.7, sort the three levels",
+        "own.mine.requirement.initial: 1.5 is not between search 1.6 and release 1.7, sort the "
+        "three levels",
         {"kind": "lognormal", "search": 1.5, "initial": 1.6},
     ),
     (
@@ -212,18 +221,21 @@ REQUIREMENTS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"kind": "tail", "model": {"kind": "covariance", "correlation": [[1, 0.5], [0.4, 1]]}},
-        "own.mine.requirement.model.correlation.0.1: 0.5 is not 0.4, the entry at 1.0, but the matrix must "
+        "own.mine.requirement.model.correlation.0.1: 0.5 is not 0.4, the entry at 1.0, but the "
+        "matrix must "
         "be symmetric: correct one",
         {"kind": "tail", "model": {"kind": "covariance", "correlation": [[1, 0.4], [0.4, 1]]}},
     ),
     (
         {"kind": "tail", "model": {"kind": "covariance", "correlation": [[2, 0.5], [0.5, 1]]}},
-        "own.mine.requirement.model.correlation.0.0: 2, must be 1, everything moves with itself: correct it",
+        "own.mine.requirement.model.correlation.0.0: 2, must be 1, everything moves with itself: "
+        "correct it",
         {"kind": "tail", "model": {"kind": "covariance", "correlation": [[1, 0.5], [0.5, 1]]}},
     ),
     (
         {"kind": "tail", "model": {"kind": "covariance", "correlation": [[1, 2], [2, 1]]}},
-        "own.mine.requirement.model.correlation: not positive semi-definite (smallest eigenvalue -1)",
+        "own.mine.requirement.model.correlation: not positive semi-definite (smallest eigenvalue "
+        "-1)",
         {"kind": "tail", "model": {"kind": "covariance", "correlation": [[1, 1], [1, 1]]}},
     ),
     (
@@ -263,7 +275,8 @@ VALUATIONS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"kind": "haircut", "initial": {"E": 0.1}},
-        "own.mine.valuation.initial.E: 0.1 is below the 1 of other, which is its share to maintenance_share: add maintenance.E",
+        "own.mine.valuation.initial.E: 0.1 is below the 1 of other, which is its share to keep: "
+        "add maintenance.E",
         {"kind": "haircut", "initial": {"E": 0.1}, "maintenance": {"E": 0.05}},
     ),
     (
@@ -306,7 +319,8 @@ VALUATIONS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"kind": "dynamic", "price_instruments": {"E": "E"}},
-        "own.mine.valuation.price_instruments.E: an asset cannot stand for itself, name an instrument",
+        "own.mine.valuation.price_instruments.E: an asset cannot stand for itself, name an "
+        "instrument",
         {"kind": "dynamic", "price_instruments": {"E": "X"}},
     ),
     (
@@ -346,13 +360,15 @@ OTHERS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"netting": "isolated"},
-        "own.mine.netting: 'isolated', must be a mapping (partition of instruments into pools that share margin (component)), write "
+        "own.mine.netting: 'isolated', must be a mapping (partition of instruments into pools "
+        "that share margin (component)), write "
         "{kind: isolated}",
         {"netting": {"kind": "isolated"}},
     ),
     (
         {"requirement": {"kind": "tail", "model": "garch"}},
-        "own.mine.requirement.model: 'garch', must be a mapping (model of returns (component)), write {kind: garch}",
+        "own.mine.requirement.model: 'garch', must be a mapping (model of returns (component)), "
+        "write {kind: garch}",
         {"requirement": {"kind": "tail", "model": {"kind": "garch"}}},
     ),
     (

@@ -93,7 +93,8 @@ BOTH: list[tuple[str, str, str]] = [
     ),
     (
         lines("", CLOSES, tuple(c - 1 for c in CLOSES), tuple(c + 1 for c in CLOSES), CLOSES)[1:],
-        "row 0: no header, so columns are taken for timestamp, open, high, low, close; the high is no high in 8 rows: "
+        "row 0: no header, so columns are taken for timestamp, open, high, low, close; the high "
+        "is no high in 8 rows: "
         "add a first line with the names in the file's order",
         lines(
             "date,open,low,high,close",
@@ -116,7 +117,8 @@ BOTH: list[tuple[str, str, str]] = [
     ),
     (
         lines("date,close", CLOSES, days=tuple(f"01/{day[8:]}/2024" for day in DAYS)),
-        "row 0: '01/02/2024' is not a date such as 2008-09-15: write year, month, day in this order",
+        "row 0: '01/02/2024' is not a date such as 2008-09-15: write year, month, day in this "
+        "order",
         PLAIN,
     ),
     (
@@ -125,7 +127,8 @@ BOTH: list[tuple[str, str, str]] = [
             CLOSES,
             days=(DAYS[0] + "T00:00+01:00", DAYS[1] + "T00:00-05:00", *DAYS[2:]),
         ),
-        "time zones of several places: write all times in UTC, such as 2008-09-15 or 2008-09-15 13:30",
+        "time zones of several places: write all times in UTC, such as 2008-09-15 or 2008-09-15 "
+        "13:30",
         PLAIN,
     ),
     (
@@ -212,7 +215,8 @@ REPLAYS: list[tuple[str, str, str]] = [
     ),
     (
         with_cell("2024-01-04", "2024-01-03"),
-        "row 2: 2024-01-03 repeats the row before; days must increase: drop the repeat, or write times of day with "
+        "row 2: 2024-01-03 repeats the row before; days must increase: drop the repeat, or write "
+        "times of day with "
         "the dates if bars are shorter than a day",
         with_cell("2024-01-04,99\n", ""),
     ),
@@ -277,14 +281,16 @@ SERIES: list[tuple[str, Options, str, str, Options]] = [
     (
         with_column("mood", CLOSES),
         {},
-        "'mood': not known beside open, high, low, close; drop it, or give --assets close to use the close alone",
+        "'mood': not known beside open, high, low, close; drop it, or give --assets close to use "
+        "the close alone",
         with_column("mood", CLOSES),
         {"assets": ["close"]},
     ),
     (
         with_column("mood", CLOSES),
         {},
-        "'mood': not known beside open, high, low, close; drop it, or give --assets close to use the close alone",
+        "'mood': not known beside open, high, low, close; drop it, or give --assets close to use "
+        "the close alone",
         BARS,
         {},
     ),
@@ -334,7 +340,8 @@ SERIES: list[tuple[str, Options, str, str, Options]] = [
     (
         lines("date,spread", SPREAD),
         {},
-        "row 1: spread is -0.5, 2 such in all; log returns need prices, which must stay above 0: correct them, or give "
+        "row 1: spread is -0.5, 2 such in all; log returns need prices, which must stay above 0: "
+        "correct them, or give "
         "--returns differences (a spread) or --returns given (log returns)",
         lines("date,spread", SPREAD),
         {"returns": "differences"},
@@ -349,7 +356,8 @@ SERIES: list[tuple[str, Options, str, str, Options]] = [
     (
         lines("date,a,b", CLOSES, (0.01, -0.02, 0.03, -0.01, 0.02, -0.03, 0.01, -0.02)),
         {},
-        "a prices, b returns; all columns must be prices (above 0) or all log returns: convert some, or give "
+        "a prices, b returns; all columns must be prices (above 0) or all log returns: convert "
+        "some, or give "
         "--assets a",
         lines("date,a,b", CLOSES, (0.01, -0.02, 0.03, -0.01, 0.02, -0.03, 0.01, -0.02)),
         {"assets": ["a"]},

@@ -47,7 +47,8 @@ def test_a_market_that_never_closes_is_set_as_the_note_says(tmp_path: Path) -> N
     file = csv(tmp_path, days, CLOSES)
     (told,) = notes(file)
     assert told == (
-        f"{file}: has bars on Saturdays, and {PROCESS}.day is 23400 s: set {PROCESS}.day=86400 {PROCESS}.opens=0 for a "
+        f"{file}: has bars on Saturdays, and {PROCESS}.day is 23400 s: set {PROCESS}.day=86400 "
+        f"{PROCESS}.opens=0 for a "
         "market that never closes"
     )
     assert notes(file, *remedy(told)) == []
@@ -81,9 +82,9 @@ def test_a_split_is_adjusted_as_the_note_says(tmp_path: Path) -> None:
     adjusted = [100, 101, 99, 102, 103, 101, 104, 105]
     (told,) = notes(csv(tmp_path, DAYS, closes))
     assert (
-        "row 3 (2024-01-05): close 495 to 102 looks like a split of 5 for 1, and is read as a move: adjust"
-        in told
-    )
+        "row 3 (2024-01-05): close 495 to 102 looks like a split of 5 for 1, and is read as a "
+        "move: adjust"
+    ) in told
     assert told.endswith("adjust earlier rows, or add a column Adj Close")
     assert notes(csv(tmp_path, DAYS, adjusted)) == []
     found = notes(csv(tmp_path, DAYS, closes, adjusted))
@@ -94,7 +95,8 @@ def test_a_gap_is_filled_as_the_note_says(tmp_path: Path) -> None:
     days = [*DAYS[:4], "2024-01-22", "2024-01-23", "2024-01-24", "2024-01-25"]
     (told,) = notes(csv(tmp_path, days, CLOSES))
     assert told.endswith(
-        "1 gap, 2024-01-05 to 2024-01-22 (17 days); each passes as one night: fill it or cut the file if that is wrong"
+        "1 gap, 2024-01-05 to 2024-01-22 (17 days); each passes as one night: fill it or cut the "
+        "file if that is wrong"
     )
     assert notes(csv(tmp_path, DAYS, CLOSES)) == []
     assert notes(csv(tmp_path, days[4:], CLOSES[4:])) == []
@@ -145,6 +147,7 @@ def test_days_outside_a_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as raised:
         notes(file, f"{PROCESS}.start=2024-02-01")
     assert str(raised.value) == (
-        f"{file}: no day from 2024-02-01 to the last; it has 2024-01-02 to 2024-01-11: change start or end"
+        f"{file}: no day from 2024-02-01 to the last; it has 2024-01-02 to 2024-01-11: change "
+        "start or end"
     )
     assert notes(file, f"{PROCESS}.start=2024-01-05") == []

@@ -254,11 +254,11 @@ def test_folders_that_are_no_results_name_those_that_are() -> None:
         )
     for command in ("tables", "explain", "tails"):
         assert (
-            "run/figures: is a part of a result, name the is_integer: run"
+            "run/figures: is a part of a result, name the whole: run"
             in call(command, "run/figures").stderr
         )
         assert (
-            "tiny/runs: is a part of a result, name the is_integer: tiny"
+            "tiny/runs: is a part of a result, name the whole: tiny"
             in call(command, "tiny/runs").stderr
         )
     told = (
@@ -283,7 +283,8 @@ def test_the_module_of_a_study_is_named() -> None:
     assert call("tables", "tiny", "--study", "tiny.yaml", *OUT).exit_code == 0
     other = call("tables", "tiny", "--study", "compression", *OUT)
     assert other.stderr == (
-        "--study compression: is the study 'compression', the results are of 'tiny', name the file of that: "
+        "--study compression: is the study 'compression', the results are of 'tiny', name the "
+        "file of that: "
         "--study tiny.yaml\n"
     )
     assert "run is no result of a study, leave it out" in call("tables", "run", *OWN, *OUT).stderr
@@ -468,7 +469,10 @@ def test_a_folder_of_other_things_is_never_to_be_overwritten() -> None:
     quick = ("run", "small_crash", "duration=60", "--quiet", "--out")
     for more in ([], ["--overwrite"]):
         done = call(*quick, "own", *more)
-        told = "own: holds other things than a result (no manifest.json), it will not be replaced, name another folder"
+        told = (
+            "own: holds other things than a result (no manifest.json), it will not be replaced, "
+            "name another folder"
+        )
         assert (done.exit_code, done.stderr) == (2, f"{told} with --out\n")
     assert "add --overwrite or name another folder with --out" in call(*quick, "run").stderr
 
@@ -478,7 +482,8 @@ def test_a_schema_never_waits_for_the_reader_of_a_pipe() -> None:
     done = call("schema", "--out", "pipe")
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == (
-        "pipe: is a pipe, which waits for a reader, name a file with --out, or leave it out and use > in the shell\n"
+        "pipe: is a pipe, which waits for a reader, name a file with --out, or leave it out and "
+        "use > in the shell\n"
     )
     assert call("schema", "--out", "schema.json").exit_code == 0
     assert json.loads(call("schema").stdout) == json.loads(

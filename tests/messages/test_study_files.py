@@ -90,7 +90,8 @@ ROWS: list[tuple[Changes, str, Changes]] = [
     ),
     (
         axis(values=[[1, 2]]),
-        "axes.0.values.0: a list of 2, must be a number, a word, true or false, or a mapping of label and set",
+        "axes.0.values.0: a list of 2, must be a number, a word, true or false, or a mapping of "
+        "label and set",
         axis(values=[2]),
     ),
     (axis(values=[None]), "axes.0.values.0: nothing, must be a number, a word", value()),
@@ -155,24 +156,28 @@ ROWS: list[tuple[Changes, str, Changes]] = [
     ),
     (
         {"axes": [axis(values=[2, 3])["axes"][0], MOVE], "design": {"kind": "list"}},
-        "design: 'list', needs as many values on every axis, but cap has 2, move has 1, add some or write design: "
+        "design: 'list', needs as many values on every axis, but cap has 2, move has 1, add some "
+        "or write design: "
         "{kind: grid}",
         {"axes": [axis(values=[2, 3])["axes"][0], MOVE], "design": {"kind": "grid"}},
     ),
     (
         {"design": SOBOL},
-        "design: 'sobol', takes its points from spans, but no axis has one, give one a span or write design: "
+        "design: 'sobol', takes its points from spans, but no axis has one, give one a span or "
+        "write design: "
         "{kind: grid}",
         {"design": {"kind": "grid"}},
     ),
     (
         sampled({"low": 2, "high": 5}, design={"kind": "grid"}),
-        "design: 'grid', takes no points from the span of cap, write design: {kind: sobol, points: 16}",
+        "design: 'grid', takes no points from the span of cap, write design: {kind: sobol, "
+        "points: 16}",
         sampled({"low": 2, "high": 5}, design={"kind": "sobol", "points": 16}),
     ),
     (
         {"design": {"kind": "gird"}},
-        "design.kind: 'gird' is not one of grid, list, latin_hypercube, sobol (did you mean 'grid'?)",
+        "design.kind: 'gird' is not one of grid, list, latin_hypercube, sobol (did you mean "
+        "'grid'?)",
         {"design": {"kind": "grid"}},
     ),
     (
@@ -217,7 +222,8 @@ ROWS: list[tuple[Changes, str, Changes]] = [
     ({"seconds": -1}, "seconds: -1, must be at least 0", {"seconds": 0}),
     (
         {"overrides": {"seed": 3}},
-        "overrides: 'seed', a sweep sets it by itself in every replication, remove it; the study's seeds:",
+        "overrides: 'seed', a sweep sets it by itself in every replication, remove it; the "
+        "study's seeds:",
         {"seed": 3},
     ),
     (
@@ -264,7 +270,8 @@ ROWS: list[tuple[Changes, str, Changes]] = [
     ),
     (
         {"axes": [CAP, {**CAP, "name": "other"}]},
-        f"axes.cap: '{LEVERAGE}', has no effect: the axis other sets '{LEVERAGE}' afterwards, remove",
+        f"axes.cap: '{LEVERAGE}', has no effect: the axis other sets '{LEVERAGE}' afterwards, "
+        "remove",
         axis(),
     ),
     (

@@ -228,10 +228,14 @@ def test_cycles_through_a_mapping_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_all_that_cannot_be_included_is_told_at_once(shipped: Path, tmp_path: Path) -> None:
     broken = write(tmp_path / "broken.yaml", "a: [1\nb: 2")
-    text = "include: [crash_208, broken.yaml]\nvenues: [{include: engines/tin.yaml}, {requirement: {include: qqq}}]"
+    text = (
+        "include: [crash_208, broken.yaml]\nvenues: [{include: engines/tin.yaml}, {requirement: "
+        "{include: qqq}}]"
+    )
     top = write(tmp_path / "top.yaml", text)
     assert problems(top, "steps=nonsense") == [
-        f"{top}: include: crash_208: no such file or packaged configuration (did you mean 'crash_2008'?), "
+        f"{top}: include: crash_208: no such file or packaged configuration (did you mean "
+        "'crash_2008'?), "
         "packaged are: crash_2008, engines/tiny",
         f"{broken}:2:2: not YAML, did not find expected ',' or ']', correct this line",
         f"{top}: venues.0.include: engines/tin.yaml: no such file or packaged configuration "
@@ -302,9 +306,11 @@ populations:
         "side: 'lon' is not one of long, short (did you mean 'long'?)",
         "rest: nan, must be a finite number (pause (s)), write a number",
         "venues.0.name: 7, must be text (name), put it in quotes",
-        "venues.0.requirement.kind: 'tierd' is not one of tiered, compressed (did you mean 'tiered'?)",
+        "venues.0.requirement.kind: 'tierd' is not one of tiered, compressed (did you mean "
+        "'tiered'?)",
         "venues.1.name: missing, must be given (name), add it",
-        "venues.1.requirement.compression: 1.5, must be less than 1 (share by which margins are cut (1)), lower it",
+        "venues.1.requirement.compression: 1.5, must be less than 1 (share by which margins are "
+        "cut (1)), lower it",
         "venues.2.requirement.rates: unknown key, known are kind, compression, remove it",
         "venues.3.requirement.kind: missing, must be one of tiered, compressed, add it",
         "venues.4.requirement.rates.0: 'a', must be a number, write one without quotes",
