@@ -1,4 +1,4 @@
-"""Arguments that no command can use, remedies that work when tried, and a sweep's first progress lines."""
+"""Arguments that no command can use, remedies that work, and first progress lines of sweeps."""
 
 import os
 import re
@@ -65,10 +65,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_unusable_arguments_are_refused_by_every_command(command: list[str]) -> None:
-    for value, told in UNUSABLE.items():
+    for value, expected in UNUSABLE.items():
         done = CliRunner().invoke(app.app, [word.replace("@", value) for word in command])
         assert (done.exit_code, done.stdout) == (2, "")
-        assert told in done.stderr
+        assert expected in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert len(done.stderr) < 900
     assert list(Path().iterdir()) == []
@@ -97,7 +97,7 @@ def test_a_plugin_that_fails_is_named_with_its_line(monkeypatch: pytest.MonkeyPa
     assert "fails_plugin.py:2" not in done.stderr
 
 
-@pytest.mark.parametrize("place", ["~nobody", "~", "arch:x", "s3:x", "a b\u202e"])
+@pytest.mark.parametrize("place", ["~root", "~", "arch:x", "s3:x", "a b\u202e"])
 def test_folders_of_any_name_are_folders(place: str) -> None:
     done = CliRunner().invoke(
         app.app, ["run", "small_crash", "duration=60", "--quiet", "--out", place]
@@ -154,7 +154,8 @@ def test_lots_of_one_satoshi_trade() -> None:
 
 
 def test_portfolios_name_remedies_that_work() -> None:
-    head = "underlyings: [{name: btc, price: 50000}]\ninstruments: [{name: P, underlying: btc, tick: 0.1, lot: 0.001, "
+    head = "underlyings: [{name: btc, price: 50000}]\n"
+    head += "instruments: [{name: P, underlying: btc, tick: 0.1, lot: 0.001, "
     head += "max_price: 100000, max_lots: 1000}]\ncollateral: {BTC: 1}\n"
     Path("mine.yaml").write_text(head)
     done = CliRunner().invoke(app.app, ["margin", "mine.yaml"])

@@ -145,7 +145,7 @@ def test_bad_input_is_told_one_line_each() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["nowhere"], "nowhere: no such file or packaged configuration"),
         ([CONFIG, "--seed", "-1"], "seed: -1, must be at least 0"),
@@ -153,10 +153,10 @@ def test_bad_input_is_told_one_line_each() -> None:
         ([CONFIG, "underlyings.0.process.source=gone.csv"], "gone.csv: no such file"),
     ],
 )
-def test_bad_input(arguments: list[str], told: str) -> None:
+def test_bad_input(arguments: list[str], expected: str) -> None:
     done = call("run", *arguments)
     assert done.exit_code == 2
-    assert done.stderr.startswith(told)
+    assert done.stderr.startswith(expected)
     assert list(Path().iterdir()) == []
 
 
@@ -262,8 +262,9 @@ HEAVY += ["sklearn", "arch", "threadpoolctl", "networkx", "seaborn"]
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
-    """How long it takes is in tests/benchmarks."""
-    code = f"import sys; sys.argv[1:] = {arguments}; import atexit; from experiments.__main__ import main\n"
+    """tests/benchmarks limits the time of these commands."""
+    code = f"import sys; sys.argv[1:] = {arguments}; import atexit\n"
+    code += "from experiments.__main__ import main\n"
     code += (
         f"atexit.register(lambda: print('heavy', [name for name in {HEAVY} if name in "
         "sys.modules])); main()"
@@ -273,7 +274,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_what_only_some_margins_need_is_not_loaded_for_the_others() -> None:
-    """scikit-learn grows trees, arch fits GARCH and ships series; naming all engines loads neither."""
+    """The names of all engines load neither scikit-learn (trees) nor arch (GARCH and series)."""
     code = "import sys, experiments.backtest.coverage, experiments.backtest.train, sim.market\n"
     code += (
         "from experiments.backtest.engines import PUBLISHED_ENGINES, EngineDefaults, "
@@ -329,8 +330,8 @@ def test_peak_memory_is_a_process_s_own() -> None:
         "print(measure_peak_memory())"
     )
     hold = "import subprocess, sys; held = b'x' * (200 << 20)"
-    told = python(f"{hold}; subprocess.run([sys.executable, '-c', {ask!r}]); {ask}")
-    child, parent = map(float, told.stdout.split())
+    expected = python(f"{hold}; subprocess.run([sys.executable, '-c', {ask!r}]); {ask}")
+    child, parent = map(float, expected.stdout.split())
     assert 5 < child < 100
     assert 200 < parent < 400
 

@@ -1,7 +1,8 @@
-"""Messages of wrong configurations, each raised, its remedy followed to the letter, and the result accepted.
+"""Messages of wrong configurations: each is raised, its remedy applied, and the result accepted.
 
-A row holds overrides of ``BASE`` that are refused, how the line about them begins (or what it contains), and the
-overrides after its remedy. A remedy that leads to another refusal is a fault of the message.
+A row holds overrides of ``BASE`` that are refused, the beginning or a part of the line about
+them, and the overrides after its remedy. A remedy that leads to another refusal is a fault of the
+message.
 """
 
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from breakage import BASE, parts, problems
 
 Row = tuple[str, str, str]
-"""Overrides that are refused, what is told of them, overrides that follow the remedy; `` ; `` between several."""
+"""Overrides that are refused, part of the message, overrides after the remedy (`` ; `` between)."""
 
 OVERRIDES: list[Row] = [
     ("seed", "seed: not an override, must read path=value, write for example seed=3", "seed=3"),
@@ -500,11 +501,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told", "mended"), ROWS, ids=[f"{row[0][:50]}-{row[1][:20]}" for row in ROWS]
+    ("wrong", "expected", "mended"), ROWS, ids=[f"{row[0][:50]}-{row[1][:20]}" for row in ROWS]
 )
 def test_a_configuration_is_accepted_once_its_message_is_heeded(
-    wrong: str, told: str, mended: str
+    wrong: str, expected: str, mended: str
 ) -> None:
     lines = problems(parts(wrong))
-    assert any(told in line for line in lines), lines
+    assert any(expected in line for line in lines), lines
     assert problems(parts(mended)) == []

@@ -24,11 +24,11 @@ MARKET: Change = {
     "engines": ["mine"],
 }
 BUILT = "--engines mine: "
-"""How a line begins that an engine's file cannot tell by itself: its names are those of a market."""
+"""Beginning of a line about names of a market, which an engine's file alone does not have."""
 
 
 def judged(folder: Path, engine: Change) -> str:
-    """What ``margin`` would say of an engine of the portfolio's own; nothing of one that judges."""
+    """Return the message of ``margin`` about an engine of a portfolio, empty if accepted."""
     file = folder / "mine.yaml"
     file.write_text(yaml.safe_dump(MARKET | {"own": {"mine": engine}}, sort_keys=False))
     try:
@@ -94,8 +94,8 @@ TIERED: list[tuple[Change, str, Change]] = [
 
 REQUIREMENTS: list[tuple[Change, str, Change]] = [
     *(
-        ({"kind": "tiered"} | wrong, told, {"kind": "tiered"} | mended)
-        for wrong, told, mended in TIERED
+        ({"kind": "tiered"} | wrong, expected, {"kind": "tiered"} | mended)
+        for wrong, expected, mended in TIERED
     ),
     (
         {"kind": "scaled", "inner": {"kind": "tiered"}, "low": 3, "high": 2},
@@ -130,7 +130,10 @@ REQUIREMENTS: list[tuple[Change, str, Change]] = [
     (
         {"kind": "span", "credits": [{"underlyings": ["B", "A"], "rate": 0.5}]},
         BUILT
-        + "requirement.credits.underlyings: 'A' is not an underlying of this market, use one of B, E",
+        + (
+            "requirement.credits.underlyings: 'A' is not an underlying of this market, use one "
+            "of B, E"
+        ),
         {"kind": "span", "credits": [{"underlyings": ["B", "E"], "rate": 0.5}]},
     ),
     (
@@ -282,7 +285,10 @@ VALUATIONS: list[tuple[Change, str, Change]] = [
     (
         {"kind": "haircut", "maintenance": {"A": 0.2}},
         BUILT
-        + "valuation: 'A' is neither an asset nor an instrument of this venue, use one of E, P, S, X",
+        + (
+            "valuation: 'A' is neither an asset nor an instrument of this venue, use one of E, "
+            "P, S, X"
+        ),
         {"kind": "haircut", "maintenance": {"S": 0.2}},
     ),
     (
@@ -311,7 +317,8 @@ VALUATIONS: list[tuple[Change, str, Change]] = [
             "kind": "brackets",
             "brackets": {"E": [{"cap": 5, "counted_share": 0.8}, {"cap": 9, "counted_share": 0.9}]},
         },
-        "own.mine.valuation.brackets.E.1.counted: 0.9 is more than the 0.8 of the bracket before: lower it",
+        "own.mine.valuation.brackets.E.1.counted_share: 0.9 is more than the 0.8 of the bracket "
+        "before: lower it",
         {
             "kind": "brackets",
             "brackets": {"E": [{"cap": 5, "counted_share": 0.8}, {"cap": 9, "counted_share": 0.8}]},
@@ -336,7 +343,10 @@ VALUATIONS: list[tuple[Change, str, Change]] = [
     (
         {"kind": "delta_adjusted", "unhedged": {"Q": 0.5}},
         BUILT
-        + "valuation: 'Q' is neither an asset nor an instrument of this venue, use one of E, P, S, X",
+        + (
+            "valuation: 'Q' is neither an asset nor an instrument of this venue, use one of E, "
+            "P, S, X"
+        ),
         {"kind": "delta_adjusted", "unhedged": {"S": 0.5}},
     ),
 ]
@@ -386,18 +396,21 @@ OTHERS: list[tuple[Change, str, Change]] = [
 
 ALL = [
     *(
-        ({"requirement": wrong}, told, {"requirement": mended})
-        for wrong, told, mended in REQUIREMENTS
+        ({"requirement": wrong}, expected, {"requirement": mended})
+        for wrong, expected, mended in REQUIREMENTS
     ),
-    *(({"valuation": wrong}, told, {"valuation": mended}) for wrong, told, mended in VALUATIONS),
+    *(
+        ({"valuation": wrong}, expected, {"valuation": mended})
+        for wrong, expected, mended in VALUATIONS
+    ),
     *OTHERS,
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), ALL)
+@pytest.mark.parametrize(("wrong", "expected", "mended"), ALL)
 def test_the_remedy_of_a_wrong_engine_works(
-    tmp_path: Path, wrong: Change, told: str, mended: Change
+    tmp_path: Path, wrong: Change, expected: str, mended: Change
 ) -> None:
     found = judged(tmp_path, wrong)
-    assert found.startswith(told), found
+    assert found.startswith(expected), found
     assert not judged(tmp_path, mended)

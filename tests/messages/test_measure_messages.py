@@ -1,4 +1,4 @@
-"""Messages of measures and statistics to calls from Python: each is raised, and the remedy that it names is tried."""
+"""Messages of measures and statistics to calls from Python: raised, and the remedy tried."""
 
 from collections.abc import Callable
 
@@ -276,12 +276,12 @@ CALLS: list[tuple[Act, str, Act]] = [
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told", "mended"), CALLS, ids=[told[:50] for _, told, _ in CALLS]
+    ("wrong", "expected", "mended"), CALLS, ids=[expected[:50] for _, expected, _ in CALLS]
 )
-def test_the_remedy_of_a_wrong_call_works(wrong: Act, told: str, mended: Act) -> None:
+def test_the_remedy_of_a_wrong_call_works(wrong: Act, expected: str, mended: Act) -> None:
     with pytest.raises((DeleverageError, DataError, ValueError, KeyError)) as raised:
         wrong()
-    assert str(raised.value.args[0]).startswith(told), raised.value
+    assert str(raised.value.args[0]).startswith(expected), raised.value
     mended()
 
 

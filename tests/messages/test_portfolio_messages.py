@@ -1,4 +1,4 @@
-"""Messages of wrong portfolios and shocks: each is raised, and the remedy that it names is tried."""
+"""Messages of wrong portfolios and shocks: each is raised, and its remedy is tried."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ Change = dict[str, Any]
 def judged(
     folder: Path, changes: Change, shocks: Change | None = None, words: str | None = None
 ) -> str:
-    """What the command would say of a portfolio; nothing of one that it judges. A key of value None is left out."""
+    """Return the message about a portfolio, empty if accepted; a key of value None is left out."""
     file = folder / "mine.yaml"
     content = {key: value for key, value in (BASE | changes).items() if value is not None}
     file.write_text(yaml.safe_dump(content, sort_keys=False))
@@ -39,9 +39,9 @@ def judged(
         ]
         if shocks is not None:
             (folder / "shocks.yaml").write_text(yaml.safe_dump(shocks, sort_keys=False))
-            told = load_kind("shocks", folder / "shocks.yaml", (), StressConfig)
+            expected = load_kind("shocks", folder / "shocks.yaml", (), StressConfig)
             for each in found:
-                stress_portfolio(each, told.shocks)
+                stress_portfolio(each, expected.shocks)
     except ConfigError as error:
         return str(error)
     return ""
@@ -215,13 +215,15 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     # grains
     (
         {"instruments": [P | {"tick": 0.01, "lot": 0.1}]},
-        "instruments.0.lot: tick x lot is 0.1 minor units, no whole number: set assets.0.decimals to 3, or set "
+        "instruments.0.lot: tick x lot is 0.1 minor units, no whole number: set "
+        "assets.0.decimals to 3, or set "
         "instruments.0.lot to 1",
         {"instruments": [P | {"tick": 0.01, "lot": 0.1}], "assets": [USD | {"decimals": 3}]},
     ),
     (
         {"instruments": [P | {"tick": 0.01, "lot": 0.1}]},
-        "instruments.0.lot: tick x lot is 0.1 minor units, no whole number: set assets.0.decimals to 3, or set "
+        "instruments.0.lot: tick x lot is 0.1 minor units, no whole number: set "
+        "assets.0.decimals to 3, or set "
         "instruments.0.lot to 1",
         {"instruments": [P | {"tick": 0.01, "lot": 1}]},
     ),
@@ -278,7 +280,8 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"positions": [LONG | {"quantity": 6e4}, LONG | {"quantity": 6e4}]},
-        "positions.1.quantity: 60000, with those before more than max_lots of 'P' allows, 100000: lower it",
+        "positions.1.quantity: 60000, with those before more than max_lots of 'P' allows, "
+        "100000: lower it",
         {
             "positions": [LONG | {"quantity": 6e4}] * 2,
             "instruments": [P | {"max_lots": 20_000_000}],
@@ -354,12 +357,12 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), PORTFOLIOS)
+@pytest.mark.parametrize(("wrong", "expected", "mended"), PORTFOLIOS)
 def test_the_remedy_of_a_wrong_portfolio_works(
-    tmp_path: Path, wrong: Change, told: str, mended: Change
+    tmp_path: Path, wrong: Change, expected: str, mended: Change
 ) -> None:
     found = judged(tmp_path, wrong)
-    assert found.startswith(told), found
+    assert found.startswith(expected), found
     assert not judged(tmp_path, mended)
 
 
@@ -380,17 +383,17 @@ STORIES: list[tuple[Change, str, Change]] = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), STORIES)
+@pytest.mark.parametrize(("wrong", "expected", "mended"), STORIES)
 def test_the_remedy_of_wrong_shocks_works(
-    tmp_path: Path, wrong: Change, told: str, mended: Change
+    tmp_path: Path, wrong: Change, expected: str, mended: Change
 ) -> None:
     found = judged(tmp_path, {}, {"shocks": [{"name": "a"} | wrong]})
-    assert found.startswith(told), found
+    assert found.startswith(expected), found
     assert not judged(tmp_path, {}, {"shocks": [{"name": "a"} | mended]})
 
 
 @pytest.mark.parametrize(
-    ("words", "told", "mended"),
+    ("words", "expected", "mended"),
     [
         (" , ", "--engines: ' , ' names none, give one or more of binance, ", "binance"),
         ("", "--engines: '' names none, give one or more of ", "all"),
@@ -400,20 +403,20 @@ def test_the_remedy_of_wrong_shocks_works(
     ],
 )
 def test_the_remedy_of_a_wrong_engine_name_works(
-    tmp_path: Path, words: str, told: str, mended: str
+    tmp_path: Path, words: str, expected: str, mended: str
 ) -> None:
     found = judged(tmp_path, {}, words=words)
-    assert found.startswith(told), found
+    assert found.startswith(expected), found
     assert not judged(tmp_path, {}, words=mended)
 
 
 def test_an_engine_file_of_another_kind_is_named(tmp_path: Path) -> None:
     (tmp_path / "shocks.yaml").write_text("shocks: [{name: a}]")
     shocks = tmp_path / "shocks.yaml"
-    told = (
+    expected = (
         f"{shocks}: holds shocks of an account, use deleverage margin PORTFOLIO --stress {shocks}"
     )
-    assert told in judged(tmp_path, {}, words=str(shocks))
+    assert expected in judged(tmp_path, {}, words=str(shocks))
 
 
 def test_the_limit_in_the_message_is_the_limit() -> None:

@@ -63,7 +63,7 @@ class Market(Component):
     rest: float | None = Field(None, gt=0, description="pause (s)")
     band: Ordered = Field(Ordered(), description="band")
     venues: list[Venue] = Field(description="venues", min_length=1)
-    populations: list[build_union({"crowd": Crowd})] = Field([], description="people")  # type: ignore[valid-type,misc]
+    populations: list[build_union({"crowd": Crowd})] = Field([], description="crowds")  # type: ignore[valid-type,misc]
 
 
 BASE = """
@@ -212,7 +212,8 @@ def test_problems_of_included_content_are_told_where_it_stands(tmp_path: Path) -
     write(tmp_path / "tight.yaml", "kind: compressed\ncompression: 2\ncompresion: 1")
     text = "steps: 1\nvenues: [{name: a, requirement: {include: tight.yaml}}]"
     assert problems(write(tmp_path / "top.yaml", text)) == [
-        "venues.0.requirement.compression: 2, must be less than 1 (share by which margins are cut (1)), lower it",
+        "venues.0.requirement.compression: 2, must be less than 1 (share by which margins are "
+        "cut (1)), lower it",
         "venues.0.requirement.compresion: unknown key (did you mean 'compression'?)",
     ]
 
@@ -315,7 +316,8 @@ populations:
         "venues.3.requirement.kind: missing, must be one of tiered, compressed, add it",
         "venues.4.requirement.rates.0: 'a', must be a number, write one without quotes",
         "venues.4.requirement.rates.1: inf, must be a finite number, write a number",
-        "venues.5.requirement.rates: a list of 0, must be a list of at least 1 (maintenance rates (1)), add items",
+        "venues.5.requirement.rates: a list of 0, must be a list of at least 1 (maintenance "
+        "rates (1)), add items",
         "venues.5.fees: 3, must be a mapping (fees), write 'key: value' lines below it",
         "populations.0.count: missing, must be given (members (1)), add it",
         "populations.0.cuont: unknown key (did you mean 'count'?)",
