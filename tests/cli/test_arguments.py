@@ -1,4 +1,4 @@
-"""Arguments that no command can use, remedies that work when tried, and a sweep's first progress lines."""
+"""Arguments that no command can use, remedies that work, and first progress lines of sweeps."""
 
 import os
 import re
@@ -65,10 +65,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_unusable_arguments_are_refused_by_every_command(command: list[str]) -> None:
-    for value, told in UNUSABLE.items():
+    for value, expected in UNUSABLE.items():
         done = CliRunner().invoke(app.app, [word.replace("@", value) for word in command])
         assert (done.exit_code, done.stdout) == (2, "")
-        assert told in done.stderr
+        assert expected in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert len(done.stderr) < 900
     assert list(Path().iterdir()) == []
@@ -97,7 +97,7 @@ def test_a_plugin_that_fails_is_named_with_its_line(monkeypatch: pytest.MonkeyPa
     assert "fails_plugin.py:2" not in done.stderr
 
 
-@pytest.mark.parametrize("place", ["~nobody", "~", "arch:x", "s3:x", "a b\u202e"])
+@pytest.mark.parametrize("place", ["~root", "~", "arch:x", "s3:x", "a b\u202e"])
 def test_folders_of_any_name_are_folders(place: str) -> None:
     done = CliRunner().invoke(
         app.app, ["run", "small_crash", "duration=60", "--quiet", "--out", place]
@@ -154,15 +154,16 @@ def test_lots_of_one_satoshi_trade() -> None:
 
 
 def test_portfolios_name_remedies_that_work() -> None:
-    head = "underlyings: [{name: btc, price: 50000}]\ninstruments: [{name: P, underlying: btc, tick: 0.1, lot: 0.001, "
+    head = "underlyings: [{name: btc, price: 50000}]\n"
+    head += "instruments: [{name: P, underlying: btc, tick: 0.1, lot: 0.001, "
     head += "max_price: 100000, max_lots: 1000}]\ncollateral: {BTC: 1}\n"
     Path("mine.yaml").write_text(head)
     done = CliRunner().invoke(app.app, ["margin", "mine.yaml"])
     assert done.exit_code == 2
     assert (
-        "collateral.BTC: 'BTC' is no asset, declare it: add {name: BTC, price: its price} under assets"
-        in done.stderr
-    )
+        "collateral.BTC: 'BTC' is no asset, declare it: add {name: BTC, price: its price} under "
+        "assets"
+    ) in done.stderr
     assert "set assets.0.decimals to 4" in done.stderr
     Path("mine.yaml").write_text(
         f"{head}assets: [{{name: USD, decimals: 4}}, {{name: BTC, price: 50000}}]\n"
@@ -175,7 +176,10 @@ def test_portfolios_name_remedies_that_work() -> None:
     assert "'USD' is the numeraire, put the amount under cash" in done.stderr
 
 
-LADDERS = "{kind: tiered, instruments: {%s: [{floor: 0, max_leverage: 10}], ETH-PERP: [{floor: 0, max_leverage: 5}]}}"
+LADDERS = (
+    "{kind: tiered, instruments: {%s: [{floor: 0, max_leverage: 10}], ETH-PERP: [{floor: 0, "
+    "max_leverage: 5}]}}"
+)
 
 
 def test_a_file_of_ladders_may_hold_more_than_a_venue_lists() -> None:

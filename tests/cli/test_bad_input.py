@@ -1,4 +1,7 @@
-"""Bad input of a user: one line a problem, with path, value, rule and remedy; exit code 2; nothing left behind."""
+"""Bad input of a user: one line a problem, with path, value, rule and remedy.
+
+The exit code is 2, and no file is left behind.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,8 @@ venues:
   - {name: ETH-PERP, underlying: eth, tick: 0.1, lot: 0.1, max_price: 20000, max_lots: 2_000_000}
 - name: outside
   instruments:
-  - {name: BTC-SPOT, underlying: btc, kind: spot, tick: 0.5, lot: 0.02, max_price: 200000, max_lots: 2_000_000}
+  - {name: BTC-SPOT, underlying: btc, kind: spot, tick: 0.5, lot: 0.02, max_price: 200000,
+     max_lots: 2_000_000}
   engine:
     netting: {kind: cross}
     requirement: {kind: tiered, tiers: [{floor: 0, max_leverage: 5}]}
@@ -57,7 +61,8 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
     (
         "venues.0.engine.netting.kind=crosss",
         [
-            "venues.0.engine.netting.kind: 'crosss' is not one of cross, isolated, by_underlying, groups "
+            "venues.0.engine.netting.kind: 'crosss' is not one of cross, isolated, "
+            "by_underlying, groups "
             "(did you mean 'cross'?)"
         ],
     ),
@@ -67,16 +72,19 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
     ),
     # kinds that have no market yet, and terms that do not fit
     (
-        "venues.0.instruments.0={name: C, underlying: btc, kind: option, tick: 0.5, lot: 0.02, max_price: 200000, "
+        "venues.0.instruments.0={name: C, underlying: btc, kind: option, tick: 0.5, lot: 0.02, "
+        "max_price: 200000, "
         "expiry: 86400, strike: 50000, option: call}",
         [
-            "venues.0.instruments.0.kind: 'option', 'C' can be valued and margined but not traded yet: list perpetual or"
+            "venues.0.instruments.0.kind: 'option', 'C' can be valued and margined but not "
+            "traded yet: list perpetual or"
         ],
     ),
     (
         "venues.0.instruments.0.expiry=60",
         [
-            "venues.0.instruments.0.expiry: 60.0, 'BTC-PERP' is of kind 'perpetual' and has none: remove it"
+            "venues.0.instruments.0.expiry: 60.0, 'BTC-PERP' is of kind 'perpetual' and has "
+            "none: remove it"
         ],
     ),
     # wrong types and values
@@ -95,13 +103,15 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
     (
         "venues.0.engine.requirement={kind: compressed, compression: 1, inner: {kind: tiered}}",
         [
-            "venues.0.engine.requirement.compression: 1, must be less than 1 (share by which margins are cut"
+            "venues.0.engine.requirement.compression: 1, must be less than 1 (share by which "
+            "margins are cut"
         ],
     ),
     (
         "venues.1.engine.requirement.tiers=[{floor: 0, max_leverage: 0.5}]",
         [
-            "venues.1.engine.requirement.tiers: max_leverage 0.5 at floor 0 requires more than the position is worth"
+            "venues.1.engine.requirement.tiers: max_leverage 0.5 at floor 0 requires more than "
+            "the position is worth"
         ],
     ),
     # money that is not whole
@@ -109,8 +119,10 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
         "venues.0.instruments.0.tick=0.003",
         [
             "venues.0.instruments.0.lot: tick x lot = 0.003 x 0.02 is 0.006",
-            "venues.0.instruments.0.max_price: 200000 is not a multiple of the tick 0.003, round it",
-            "venues.0.instruments.0.max_price: 200000 is 6.67e+7 ticks; books keep room for each price, 1.12e+07 for",
+            "venues.0.instruments.0.max_price: 200000 is not a multiple of the tick 0.003, round "
+            "it",
+            "venues.0.instruments.0.max_price: 200000 is 6.67e+7 ticks; books keep room for each "
+            "price, 1.12e+07 for",
         ],
     ),
     (
@@ -147,7 +159,8 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
     (
         "venues.1.engine.requirement.instruments={DOG: [{floor: 0, max_leverage: 4}]}",
         [
-            "venues.1.engine.requirement: 'DOG' is not an instrument of this venue, use one of BTC-SPOT"
+            "venues.1.engine.requirement: 'DOG' is not an instrument of this venue, use one of "
+            "BTC-SPOT"
         ],
     ),
     (
@@ -228,14 +241,22 @@ def test_configurations_that_cannot_be(overrides: str, starts: list[str]) -> Non
 
 
 def test_a_contract_that_settles_in_a_coin_is_refused() -> None:
-    told = "venues.0.instruments.0.settle: 'btc' is an underlying, so 'BTC-PERP' is coin-margined (inverse); only"
-    refused(call("assets=[{name: USD}, {name: btc}]", "venues.0.instruments.0.settle=btc"), [told])
-    told = "venues.0.instruments.1.settle: 'XETH' is worth 3000, so 'ETH-PERP' is coin-margined (inverse); only"
+    expected = (
+        "venues.0.instruments.0.settle: 'btc' is an underlying, so 'BTC-PERP' is coin-margined "
+        "(inverse); only"
+    )
+    refused(
+        call("assets=[{name: USD}, {name: btc}]", "venues.0.instruments.0.settle=btc"), [expected]
+    )
+    expected = (
+        "venues.0.instruments.1.settle: 'XETH' is worth 3000, so 'ETH-PERP' is coin-margined "
+        "(inverse); only"
+    )
     refused(
         call(
             "assets=[{name: USD}, {name: XETH, price: 3000}]", "venues.0.instruments.1.settle=XETH"
         ),
-        [told],
+        [expected],
     )
 
 
@@ -244,7 +265,8 @@ def test_a_contract_that_settles_in_a_coin_is_refused() -> None:
     [
         (
             ("run", "portfolios/single_perp"),
-            "portfolios/single_perp: holds an account, use deleverage margin portfolios/single_perp",
+            "portfolios/single_perp: holds an account, use deleverage margin "
+            "portfolios/single_perp",
         ),
         (
             ("run", "studies/anatomy"),
@@ -259,7 +281,8 @@ def test_a_contract_that_settles_in_a_coin_is_refused() -> None:
         (("margin", "mine.yaml"), "mine.yaml: is a market, use deleverage run mine.yaml"),
         (
             ("margin", "portfolios/shocks"),
-            "portfolios/shocks: holds shocks of an account, use deleverage margin PORTFOLIO --stress portfolios/shocks",
+            "portfolios/shocks: holds shocks of an account, use deleverage margin PORTFOLIO "
+            "--stress portfolios/shocks",
         ),
     ],
     ids=str,
@@ -274,17 +297,21 @@ def test_a_file_of_another_kind_is_named_with_its_command(
 def test_a_number_that_is_read_as_text_is_written_out(text: str, number: str) -> None:
     """YAML reads -.2 as a word, though nothing is in quotes."""
     Path("mine.yaml").write_text(BASE.replace("duration: 600", f"duration: {text}"))
-    told = f"must be a number (length of the run; none = the replay's (s)), write {number} without quotes"
+    expected = (
+        f"must be a number (length of the run; none = the replay's (s)), write {number} without "
+        "quotes"
+    )
     done = call()
     refused(done, ["duration: "])
-    assert done.stderr.rstrip().endswith(told)
+    assert done.stderr.rstrip().endswith(expected)
 
 
 def test_problems_of_all_parts_are_told_at_once() -> None:
     ladder = "engine.requirement.instruments={DOG: [{floor: 0, max_leverage: 4}]}"
-    told = "engine.requirement: 'DOG' is not an instrument of this venue"
+    expected = "engine.requirement: 'DOG' is not an instrument of this venue"
     refused(
-        call(f"venues.0.{ladder}", f"venues.1.{ladder}"), [f"venues.0.{told}", f"venues.1.{told}"]
+        call(f"venues.0.{ladder}", f"venues.1.{ladder}"),
+        [f"venues.0.{expected}", f"venues.1.{expected}"],
     )
     wrong = (
         "venues.0.instruments.0.underlying=dog",
@@ -299,13 +326,15 @@ def test_problems_of_all_parts_are_told_at_once() -> None:
     refused(call(*wrong), lines)
 
 
-@pytest.mark.parametrize(("text", "told"), FILES, ids=[case[1] for case in FILES])
-def test_replays_that_cannot_be_read(text: str | None, told: str) -> None:
+@pytest.mark.parametrize(("text", "expected"), FILES, ids=[case[1] for case in FILES])
+def test_replays_that_cannot_be_read(text: str | None, expected: str) -> None:
     if text is not None:
         Path("days.csv").write_text(text)
     done = call("underlyings.0={name: btc, process: {kind: replay, source: days.csv}}")
     refused(
-        done, [f"days.csv: {told}"], ("mine.yaml",) if text is None else ("mine.yaml", "days.csv")
+        done,
+        [f"days.csv: {expected}"],
+        ("mine.yaml",) if text is None else ("mine.yaml", "days.csv"),
     )
 
 

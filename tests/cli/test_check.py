@@ -78,7 +78,7 @@ POPULATIONS["crowd"] = Crowd
 """
 STUDY = """
 name: own
-description: what does a requirement that asks too little do?
+description: what does a requirement of too little margin do?
 base: small_crash
 overrides: {duration: 300, venues.0.engine.requirement: {kind: root}}
 axes: [{name: initial, values: [0.5, 2.0], paths: {venues.0.engine.requirement.initial: 1}}]
@@ -144,9 +144,9 @@ def test_a_broken_law_is_printed_with_its_counterexample(folder: Path) -> None:
     assert re.search(
         r"^requirement root  initial covers maintenance +MAR-1 +1 +fails$", done.stdout, re.M
     )
-    told = done.stdout.split("initial covers maintenance: ")[1].splitlines()
-    assert told[0] == "Initial margin is at least maintenance margin, and neither is negative."
-    assert re.fullmatch(r"  account 0 \(-?1 \S+\) has initial \S+ and maintenance \S+", told[1])
+    expected = done.stdout.split("initial covers maintenance: ")[1].splitlines()
+    assert expected[0] == "Initial margin is at least maintenance margin, and neither is negative."
+    assert re.fullmatch(r"  account 0 \(-?1 \S+\) has initial \S+ and maintenance \S+", expected[1])
     assert done.stdout.endswith("10 laws of 1 component: 1 of them fails\n")
 
 
@@ -157,8 +157,8 @@ def test_a_missing_method_is_found(folder: Path) -> None:
     path = "venues.0.engine.requirement"
     done = deleverage(folder, "run", "small_crash", "--plugin", "lacks", f"{path}={{kind: lacks}}")
     assert (done.returncode, done.stdout) == (2, "")
-    told = "its class Lacks must have bind(contracts, unit), write it"
-    assert done.stderr == f"{path}: 'lacks', {told}\n"
+    expected = "its class Lacks must have bind(contracts, unit), write it"
+    assert done.stderr == f"{path}: 'lacks', {expected}\n"
 
 
 @pytest.mark.parametrize(
@@ -210,21 +210,21 @@ def test_a_sweep_is_refused_before_its_first_run(folder: Path) -> None:
     assert done.stderr.startswith(f"{place}: 'root' breaks MAR-1 ")
 
 
-@pytest.mark.parametrize(("text", "told"), UNBUILT.items())
+@pytest.mark.parametrize(("text", "expected"), UNBUILT.items())
 def test_a_class_that_no_configuration_could_name_is_refused(
-    folder: Path, text: str, told: str
+    folder: Path, text: str, expected: str
 ) -> None:
     lines = ["from sim.margin import REQUIREMENTS", text, "REQUIREMENTS['mine'] = Own"]
     (folder / "wrong.py").write_text("\n".join(lines))
     for command in ("check", "configs"):
         done = deleverage(folder, command, "--plugin", "wrong")
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.startswith(f"--plugin wrong: {told}")
+        assert done.stderr.startswith(f"--plugin wrong: {expected}")
         assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "expected"),
     [
         ((), "--plugin: none given, name a module, or a packaged kind with --kind"),
         (("--kind", "tierd"), "--kind: 'tierd' is not one of "),
@@ -235,10 +235,10 @@ def test_a_class_that_no_configuration_could_name_is_refused(
         (("--kind", "merton_jump"), "index process merton_jump: intensity: missing, "),
     ],
 )
-def test_bad_names_are_refused(call: tuple[str, ...], told: str) -> None:
+def test_bad_names_are_refused(call: tuple[str, ...], expected: str) -> None:
     done = CliRunner().invoke(app.app, ["check", *call])
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.startswith(told)
+    assert done.stderr.startswith(expected)
 
 
 def test_a_packaged_kind_can_be_checked_by_name() -> None:

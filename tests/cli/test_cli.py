@@ -111,9 +111,9 @@ def test_a_result_is_replaced_only_when_asked() -> None:
     assert call("run", CONFIG, "--out", "x").exit_code == 0
     again = call("run", CONFIG, "--out", "x")
     assert again.exit_code == 2
-    assert (
-        again.stderr
-        == "x: exists, results are never replaced silently, add --overwrite or name another folder with --out\n"
+    assert again.stderr == (
+        "x: exists, results are never replaced silently, add --overwrite or name another "
+        "folder with --out\n"
     )
     assert call("run", CONFIG, "--out", "x", "--overwrite").exit_code == 0
     assert sorted(path.name for path in Path().iterdir()) == ["x"]
@@ -145,7 +145,7 @@ def test_bad_input_is_told_one_line_each() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["nowhere"], "nowhere: no such file or packaged configuration"),
         ([CONFIG, "--seed", "-1"], "seed: -1, must be at least 0"),
@@ -153,10 +153,10 @@ def test_bad_input_is_told_one_line_each() -> None:
         ([CONFIG, "underlyings.0.process.source=gone.csv"], "gone.csv: no such file"),
     ],
 )
-def test_bad_input(arguments: list[str], told: str) -> None:
+def test_bad_input(arguments: list[str], expected: str) -> None:
     done = call("run", *arguments)
     assert done.exit_code == 2
-    assert done.stderr.startswith(told)
+    assert done.stderr.startswith(expected)
     assert list(Path().iterdir()) == []
 
 
@@ -176,7 +176,8 @@ def test_a_failed_run_leaves_its_traceback_only() -> None:
     assert done.exit_code == 1
     assert done.stdout == ""
     assert done.stderr == (
-        "run failed: crash_2008: step 3 of 5: ZeroDivisionError: nothing; traceback in x/failed/seed-4.txt\n"
+        "run failed: crash_2008: step 3 of 5: ZeroDivisionError: nothing; traceback in "
+        "x/failed/seed-4.txt\n"
     )
     assert [path.as_posix() for path in Path().rglob("*") if path.is_file()] == [
         "x/failed/seed-4.txt"
@@ -261,17 +262,24 @@ HEAVY += ["sklearn", "arch", "threadpoolctl", "networkx", "seaborn"]
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
-    """How long it takes is in tests/benchmarks."""
-    code = f"import sys; sys.argv[1:] = {arguments}; import atexit; from experiments.__main__ import main\n"
-    code += f"atexit.register(lambda: print('heavy', [name for name in {HEAVY} if name in sys.modules])); main()"
+    """tests/benchmarks limits the time of these commands."""
+    code = f"import sys; sys.argv[1:] = {arguments}; import atexit\n"
+    code += "from experiments.__main__ import main\n"
+    code += (
+        f"atexit.register(lambda: print('heavy', [name for name in {HEAVY} if name in "
+        "sys.modules])); main()"
+    )
     done = python(code)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "heavy []")
 
 
 def test_what_only_some_margins_need_is_not_loaded_for_the_others() -> None:
-    """scikit-learn grows trees, arch fits GARCH and ships series; naming all engines loads neither."""
+    """The names of all engines load neither scikit-learn (trees) nor arch (GARCH and series)."""
     code = "import sys, experiments.backtest.coverage, experiments.backtest.train, sim.market\n"
-    code += "from experiments.backtest.engines import PUBLISHED_ENGINES, EngineDefaults, parse_engines\n"
+    code += (
+        "from experiments.backtest.engines import PUBLISHED_ENGINES, EngineDefaults, "
+        "parse_engines\n"
+    )
     code += "from sim.margin.tail.margin_path import build_perpetuals\n"
     code += (
         "engines = parse_engines([*PUBLISHED_ENGINES, 'learned', 'garch_1000'], EngineDefaults())\n"
@@ -317,10 +325,13 @@ def test_threads_are_pinned_whatever_the_environment_says() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child begins at its parent's peak")
 def test_peak_memory_is_a_process_s_own() -> None:
     """A child of one that held 200 MB, which itself holds next to nothing."""
-    ask = "from experiments.results.provenance import measure_peak_memory; print(measure_peak_memory())"
+    ask = (
+        "from experiments.results.provenance import measure_peak_memory; "
+        "print(measure_peak_memory())"
+    )
     hold = "import subprocess, sys; held = b'x' * (200 << 20)"
-    told = python(f"{hold}; subprocess.run([sys.executable, '-c', {ask!r}]); {ask}")
-    child, parent = map(float, told.stdout.split())
+    expected = python(f"{hold}; subprocess.run([sys.executable, '-c', {ask!r}]); {ask}")
+    child, parent = map(float, expected.stdout.split())
     assert 5 < child < 100
     assert 200 < parent < 400
 

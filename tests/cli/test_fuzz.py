@@ -1,4 +1,4 @@
-"""Mutated configurations through the real command: each runs, or is refused in lines that a user can act on."""
+"""Mutated configurations in the real command: each runs, or is refused in lines with remedies."""
 
 import copy
 import os
@@ -20,13 +20,15 @@ from experiments.cli import app
 from sim.market import Market
 
 REMEDY = re.compile(
-    r"\b(add|bring|change|check|choose|convert|correct|did you mean|drop|give|keep|lengthen|let|list it|lower|make|"
+    r"\b(add|bring|change|check|choose|convert|correct|did you "
+    r"mean|drop|give|keep|lengthen|let|list it|lower|make|"
     r"name|put|quote|raise|remove|rename|rewrite|round|save|set|shorten|sort|swap|use|widen|write)\b"
 )
 LINE = re.compile(r"[^\s:]\S*( [\w-]+)?: \S.*|\S.*: unknown key\b.*")
-"""A line's form: what it is about, a colon, what is wrong. A key that nothing knows may hold anything."""
+"""Form of a line: subject, colon, problem. An unknown key may hold anything."""
 FOREIGN = re.compile(
-    r"Traceback|Input should|Value error|validation error|\btype=|<class|0x[0-9a-f]{6}|numpy|pydantic"
+    r"Traceback|Input should|Value error|validation "
+    r"error|\btype=|<class|0x[0-9a-f]{6}|numpy|pydantic"
 )
 STEPS = 3
 ROOT = Path(__file__).parents[2]
@@ -55,7 +57,7 @@ def call(mutant: Mutant) -> Result:
 
 
 def faults(done: Result, mutant: Mutant) -> list[str]:
-    """What is wrong with an answer."""
+    """Return the faults of an answer."""
     if done.exit_code == 0:
         return [f"runs, though {mutant.names} is wrong"] if mutant.names else []
     if done.exit_code != 2 or done.stdout:
@@ -90,7 +92,7 @@ def test_mutants_run_or_are_refused_in_so_many_words(numbers: range) -> None:
         found += [f"mutant {number}, {mutant.about}: {fault}" for fault in faults(done, mutant)]
     assert found == []
     assert len(numbers) / 10 <= ran < len(numbers), (
-        "a mutant that is refused at load says nothing about runs"
+        "a mutant that is refused at load is no evidence about runs"
     )
 
 
@@ -113,7 +115,7 @@ def test_the_installed_command_says_the_same(kind: Callable[..., Any]) -> None:
         if isinstance(made, Mutant)
         else Mutant(made.about, mutants.dumped(data), names=made.names)
     )
-    told = call(mutant)
+    expected = call(mutant)
     code = "from experiments.cli.app import main; main()"
     settings = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
     done = subprocess.run(
@@ -122,8 +124,8 @@ def test_the_installed_command_says_the_same(kind: Callable[..., Any]) -> None:
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", told.stderr)
-    assert faults(told, mutant) == []
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected.stderr)
+    assert faults(expected, mutant) == []
 
 
 SHAPES = [
@@ -349,11 +351,11 @@ def test_mutated_arguments_and_results_are_refused_in_lines(numbers: range) -> N
     for number in numbers:
         rng = np.random.default_rng([2028, number])
         planted()
-        told = [spoilt(rng) for _ in range(int(rng.integers(3)))]
+        expected = [spoilt(rng) for _ in range(int(rng.integers(3)))]
         words = [word.replace("@", mutants.pick(rng, SHAPES)) for word in mutants.pick(rng, FORMS)]
         done = CliRunner().invoke(app.app, words)
         refused += done.exit_code == 2
-        about = f"mutant {number}, {words!r:.200}, {told}"
+        about = f"mutant {number}, {words!r:.200}, {expected}"
         if done.exit_code not in (0, 1, 2) or not isinstance(done.exception, SystemExit | None):
             found.append(f"{about}: exit code {done.exit_code}, {done.exception!r}")
         if "Traceback" in done.output or len(done.stderr.splitlines()) > 40:

@@ -100,7 +100,7 @@ def test_a_plugin_is_never_imported_unless_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [["run", "mine.yaml"], ["configs"]])
-@pytest.mark.parametrize("text", [None, "import nothing_of_that_name", "from agents import nobody"])
+@pytest.mark.parametrize("text", [None, "import nothing_of_that_name", "from agents import absent"])
 def test_a_plugin_that_cannot_be_imported_is_told_in_a_line(
     folder: Path, command: list[str], text: str | None
 ) -> None:
@@ -134,7 +134,7 @@ def test_a_mesa_user_selects_and_collects() -> None:
 
 
 class Echo(IndividualPopulation):
-    """As many orders as the member's number, of sizes that tell whose they are."""
+    """As many orders as the member's number, of sizes that identify the member."""
 
     n_decision_draws = 1
     kind: str = "echo"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 NODES, NODES_PER_LINE, LINES_COUNTED = 300, 25, 4
-"""Ceilings of nodes in a function and on its mean line, the latter for bodies of at least so many lines."""
+"""Ceilings of nodes in a function and on its mean line; the latter from so many lines on."""
 
 
 class Density(NamedTuple):
@@ -20,7 +20,7 @@ class Density(NamedTuple):
 
     @property
     def is_too_dense(self) -> bool:
-        """True if the body exceeds a ceiling; kernels are long by design, and only their lines count."""
+        """True if the body exceeds a ceiling; of kernels, long by design, only the lines count."""
         long = self.nodes > NODES and not self.is_kernel
         return long or (self.lines >= LINES_COUNTED and self.nodes > NODES_PER_LINE * self.lines)
 

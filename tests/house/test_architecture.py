@@ -43,7 +43,7 @@ READERS = {
     "sim/margin/learned/trained.py",
     "sim/numerics/kernel_cache.py",
 }
-"""The only parts of sim that read files: configurations, trained models that they name, and sources to hash."""
+"""Modules of sim that read files: configurations, trained models in them, sources to hash."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -93,7 +93,7 @@ def arguments(function: Function) -> list[str]:
 
 
 def is_list(function: Function) -> bool:
-    """Whether arguments are the options of a command, or the columns of a record."""
+    """Return whether arguments are the options of a command, or the columns of a record."""
     decorators = [ast.unparse(each) for each in function.decorator_list]
     return any("app.command" in each for each in decorators) or (
         "classmethod" in decorators and function.name == "from_columns"
@@ -172,7 +172,7 @@ def test_sim_does_not_print_plot_time_or_read_files() -> None:
 
 
 def at_import(body: Iterable[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Imports that run when the module is imported: outside functions, and not for the type checker alone."""
+    """Imports that run with the module: outside functions, and not for the type checker alone."""
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
@@ -191,10 +191,10 @@ def at_import(body: Iterable[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]
 
 
 def import_graph(trees: dict[str, ast.Module]) -> "nx.DiGraph[str]":
-    """Who runs whom by importing it, among modules by full name; a package is its ``__init__``.
+    """Return the graph of imports among modules by full name; a package is its ``__init__``.
 
-    Importing a module runs the packages on the way to it, too, except those that the importer itself is in: these
-    are running already, and count only where something is imported from them directly.
+    The import of a module also runs the packages on the way to it, except those that hold the
+    importer: these are running already, and count only if an import names them directly.
     """
     graph: nx.DiGraph[str] = nx.DiGraph()
     for importer, tree in trees.items():
@@ -299,9 +299,11 @@ def test_budgets(capsys: pytest.CaptureFixture[str]) -> None:
     code, test = sum(modules.values()), sum(len(path.read_text().splitlines()) for path in TESTS)
     with capsys.disabled():
         sys.stdout.write(
-            f"\nbudgets: {len(modules)} modules, median {statistics.median(modules.values()):g} lines "
+            f"\nbudgets: {len(modules)} modules, median {statistics.median(modules.values()):g} "
+            "lines "
             f"(aim 150), longest {max(modules.values())}; {len(bodies)} functions, median body "
-            f"{statistics.median(bodies.values()):g} lines (aim 8), longest {max(bodies.values())}; "
+            f"{statistics.median(bodies.values()):g} lines (aim 8), longest "
+            f"{max(bodies.values())}; "
             f"{test / code:.2f} test lines per line\n"
         )
     long = [f"{name}: {n} lines" for name, n in modules.items() if n > MODULE]

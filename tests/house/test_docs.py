@@ -1,4 +1,4 @@
-"""The model's description says what the code does: rule numbers, modules, frames, kinds, links."""
+"""Pages of the model describe the code: rule numbers, modules, frames, kinds, links."""
 
 import importlib
 import inspect
@@ -137,7 +137,7 @@ def test_the_description_lists_every_rule_beside_its_page() -> None:
 
 @pytest.fixture(scope="module")
 def frames() -> dict[str, pd.DataFrame]:
-    """Of a market of seven people that replays two short days."""
+    """Frames of a market of seven members that replays two short days."""
     instrument = {"name": "X-PERP", "underlying": "X", "tick": 0.1, "lot": 0.1, "max_price": 1000}
     process = {"kind": "replay", "source": "x.csv", "day": 600}
     config = MarketConfig.model_validate(

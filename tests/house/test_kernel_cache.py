@@ -1,4 +1,4 @@
-"""Compiled kernels on disk: found again only for the same sources, kept only where no other user can write."""
+"""Compiled kernels on disk: used only for the same sources, kept where no other user can write."""
 
 import os
 import pickle
@@ -20,8 +20,10 @@ SPOT_OF_KIND_ONE = """
 import numpy as np
 from sim.margin import leg_values
 whole = np.array([1, 1])
-print(leg_values._compute_lot_values(np.ones(2), whole, np.ones(2), np.array([0, 0]), np.array([0, 1]))[1].tolist())
-print(sum(leg_values._compute_lot_values.stats.cache_hits.values()), leg_values._compute_lot_values._cache.cache_path)
+kernel = leg_values._compute_lot_values
+found = kernel(np.ones(2), whole, np.ones(2), np.array([0, 0]), np.array([0, 1]))
+print(found[1].tolist())
+print(sum(kernel.stats.cache_hits.values()), kernel._cache.cache_path)
 """
 
 

@@ -92,7 +92,10 @@ def test_a_users_own_module_is_named_as_the_culprit(installed: Path, tmp_path: P
 
 
 def test_documents_and_configurations_are_shipped(installed: Path) -> None:
-    code = "import configs, sim, pathlib; print(*(pathlib.Path(m.__file__).parent for m in (configs, sim)))"
+    code = (
+        "import configs, sim, pathlib; "
+        "print(*(pathlib.Path(m.__file__).parent for m in (configs, sim)))"
+    )
     configs, sim = call(str(installed / "python"), "-c", code, cwd=installed).stdout.split()
     assert (Path(configs) / "crash_2008.yaml").is_file()
     assert (Path(sim) / "README.md").is_file() == (ROOT / "sim" / "README.md").is_file()

@@ -41,7 +41,7 @@ def test_readme_is_short() -> None:
 
 
 def test_the_account_is_judged_as_shown() -> None:
-    """What is printed begins so."""
+    """The printed lines begin with those shown."""
     command, shown = re.findall(
         r"```console\n\$ deleverage (margin .*?)\n(.*?)```", README, flags=re.DOTALL
     )[0]
@@ -127,7 +127,10 @@ def test_pins_name_no_host_and_cover_what_is_declared() -> None:
 
 
 def test_hashed_pins_are_the_same_pins() -> None:
-    """Of every file that pip may fetch for them, the extra ``peers`` apart; and of what builds the project."""
+    """The hashes are those of all files that pip may fetch, the extra ``peers`` apart.
+
+    The packages that build the project are among them.
+    """
     pinned = set((ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines())
     text = (ROOT / ".ci" / "requirements-hashed.txt").read_text(encoding="utf-8")
     entries = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).replace(" \\\n", "").splitlines()

@@ -1,4 +1,4 @@
-"""Messages of wrong backtests, trainings and replays: each is raised, and the remedy that it names is tried."""
+"""Messages of wrong backtests, trainings and replays: each is raised, and its remedy is tried."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -69,7 +69,8 @@ ENGINES: list[tuple[str, EngineDefaults, str, str, EngineDefaults]] = [
     (
         "hs",
         EngineDefaults(window=5),
-        "engines: 'hs' looks back as far as --window, 5 days, must be at least 10: write hs_10, or give a --window of "
+        "engines: 'hs' looks back as far as --window, 5 days, must be at least 10: write hs_10, "
+        "or give a --window of "
         "at least 10",
         "hs",
         EngineDefaults(window=10),
@@ -77,7 +78,8 @@ ENGINES: list[tuple[str, EngineDefaults, str, str, EngineDefaults]] = [
     (
         "garcht",
         EngineDefaults(window=4),
-        "engines: 'garcht' looks back as far as --window, 4 days, must be at least 10: write garcht_10",
+        "engines: 'garcht' looks back as far as --window, 4 days, must be at least 10: write "
+        "garcht_10",
         "garcht_10",
         EngineDefaults(window=4),
     ),
@@ -98,12 +100,12 @@ ENGINES: list[tuple[str, EngineDefaults, str, str, EngineDefaults]] = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "scope", "told", "mended", "then"), ENGINES)
+@pytest.mark.parametrize(("wrong", "scope", "expected", "mended", "then"), ENGINES)
 def test_the_remedy_of_a_wrong_engine_works(
-    wrong: str, scope: EngineDefaults, told: str, mended: str, then: EngineDefaults
+    wrong: str, scope: EngineDefaults, expected: str, mended: str, then: EngineDefaults
 ) -> None:
     found = refusal(lambda: parse_engines([wrong] if wrong else [], scope))
-    assert found.startswith(told), found
+    assert found.startswith(expected), found
     assert not refusal(lambda: parse_engines([mended], then))
 
 
@@ -113,19 +115,22 @@ Call = tuple[str, int, int, tuple[float, ...] | None]
 JUDGED: list[tuple[Call, str, Call]] = [
     (
         ("hs_12", 20, 500, None),
-        "hs_12: 20 returns are too little history for its look-back of 500 and 2 to judge: give at least 502, or a "
+        "hs_12: 20 returns are too little history for its look-back of 500 and 2 to judge: give "
+        "at least 502, or a "
         "--window of at most 18",
         ("hs_12", 20, 18, None),
     ),
     (
         ("ewma_97", 20, 5, None),
-        "ewma_97: 20 returns are too little history for its look-back of 100 and 2 to judge: give at least 102, or an "
+        "ewma_97: 20 returns are too little history for its look-back of 100 and 2 to judge: "
+        "give at least 102, or an "
         "engine that looks back less",
         ("ewma_97", 102, 5, None),
     ),
     (
         ("ewma_97", 20, 5, None),
-        "ewma_97: 20 returns are too little history for its look-back of 100 and 2 to judge: give at least 102, or an "
+        "ewma_97: 20 returns are too little history for its look-back of 100 and 2 to judge: "
+        "give at least 102, or an "
         "engine that looks back less",
         ("hs_10", 20, 5, None),
     ),
@@ -138,9 +143,9 @@ JUDGED: list[tuple[Call, str, Call]] = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), JUDGED)
+@pytest.mark.parametrize(("wrong", "expected", "mended"), JUDGED)
 def test_the_remedy_of_a_backtest_that_cannot_be_works(
-    wrong: Call, told: str, mended: Call
+    wrong: Call, expected: str, mended: Call
 ) -> None:
     def judged(engine: str, rows: int, window: int, weights: tuple[float, ...] | None) -> object:
         return backtest_engines(
@@ -150,7 +155,7 @@ def test_the_remedy_of_a_backtest_that_cannot_be_works(
             weights=weights,
         )
 
-    assert refusal(lambda: judged(*wrong)) == told
+    assert refusal(lambda: judged(*wrong)) == expected
     assert not refusal(lambda: judged(*mended))
 
 
@@ -158,16 +163,22 @@ def test_columns_that_cancel_have_no_risk() -> None:
     two = series(20, 2)
     two.returns[:, 1] = -two.returns[:, 0]
     flat = parse_engines(["flat"], EngineDefaults(5))
-    told = "weights: the portfolio never moves, columns cancel or stand still; there is no risk to margin: change them"
-    assert refusal(lambda: backtest_engines(flat, two, window=5)) == told
+    expected = (
+        "weights: the portfolio never moves, columns cancel or stand still; there is no risk to "
+        "margin: change them"
+    )
+    assert refusal(lambda: backtest_engines(flat, two, window=5)) == expected
     assert not refusal(lambda: backtest_engines(flat, two, window=5, weights=(1, 2)))
 
 
 def test_differences_have_no_shares_of_a_price() -> None:
     spread, prices = series(20, unit=2.0), series(20)
     table = parse_engines(["engines/cross"], EngineDefaults(5))
-    told = "engines: 'engines/cross' has 'tiered', in shares of a price, which differences lack; leave it out, or give "
-    assert refusal(lambda: backtest_engines(table, spread, window=5)).startswith(told)
+    expected = (
+        "engines: 'engines/cross' has 'tiered', in shares of a price, which differences lack; "
+        "leave it out, or give "
+    )
+    assert refusal(lambda: backtest_engines(table, spread, window=5)).startswith(expected)
     assert not refusal(lambda: backtest_engines(table, prices, window=5))
     assert not refusal(
         lambda: backtest_engines(parse_engines(["hs_10"], EngineDefaults(5)), spread, window=5)
@@ -179,16 +190,25 @@ def test_training_needs_history() -> None:
     few = "returns are too few for any example, at least 101 are needed: give a longer series"
     assert refusal(lambda: train_model(series(5), rule)) == f"train: 5 {few}"
     assert refusal(lambda: train_model(series(100), rule)) == f"train: 100 {few}"
-    told = "train: 101 returns leave 1 days to learn from, at least 60 are needed to train and to judge: give a longer "
-    assert refusal(lambda: train_model(series(101), rule)) == f"{told}series"
+    expected = (
+        "train: 101 returns leave 1 days to learn from, at least 60 are needed to train and to "
+        "judge: give a longer "
+    )
+    assert refusal(lambda: train_model(series(101), rule)) == f"{expected}series"
     assert not refusal(lambda: train_model(series(160), rule))
 
 
 def test_training_for_a_long_horizon_needs_what_lies_before_it() -> None:
     """The models that judge know nothing of losses that are not over: the horizon counts too."""
     rule = LearnedRequirement(least=DAY * 30, horizon=DAY * 60, refit_interval=DAY * 60, n_trees=1)
-    told = "train: 249 returns leave 90 days to learn from, at least 91 are needed to train and to judge: give a longer "
-    assert refusal(lambda: train_model(series(249), rule)) == f"{told}series or a shorter --horizon"
+    expected = (
+        "train: 249 returns leave 90 days to learn from, at least 91 are needed to train and to "
+        "judge: give a longer "
+    )
+    assert (
+        refusal(lambda: train_model(series(249), rule))
+        == f"{expected}series or a shorter --horizon"
+    )
     assert not refusal(lambda: train_model(series(250), rule))
     assert not refusal(lambda: train_model(series(249), rule.model_copy(update={"horizon": DAY})))
 
@@ -204,7 +224,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told", "mended"),
+    ("wrong", "expected", "mended"),
     [
         (
             {"level": 0.99},
@@ -219,25 +239,26 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"every": 3_600.0}, "was trained for every 86400, not 3600: set every to 86400", {}),
         (
             {"every": 3_600.0, "level": 0.99},
-            "was trained for level 0.95, not 0.99, and every 86400, not 3600: set level to 0.95 and every to 86400",
+            "was trained for level 0.95, not 0.99, and every 86400, not 3600: set level to 0.95 "
+            "and every to 86400",
             {},
         ),
     ],
 )
 def test_a_model_for_something_else_names_what(
-    model: Path, wrong: dict[str, Any], told: str, mended: dict[str, Any]
+    model: Path, wrong: dict[str, Any], expected: str, mended: dict[str, Any]
 ) -> None:
     def bound(**changes: float) -> object:
         return LearnedRequirement(**{"model_file": str(model), "level": 0.95, **changes}).bind(
             build_perpetuals(1), unit=1
         )
 
-    assert refusal(lambda: bound(**wrong)) == f"requirement.model_file: {model}: {told}"
+    assert refusal(lambda: bound(**wrong)) == f"requirement.model_file: {model}: {expected}"
     assert not refusal(lambda: bound(**mended))
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ({"names": np.array(["mood"])}, "was trained on other features ("),
         (
@@ -248,16 +269,16 @@ def test_a_model_for_something_else_names_what(
     ],
 )
 def test_a_broken_model_is_named_and_another_one_is_read(
-    model: Path, tmp_path: Path, change: dict[str, Any], told: str
+    model: Path, tmp_path: Path, change: dict[str, Any], expected: str
 ) -> None:
     file = tmp_path / "other.npz"
     np.savez(file, **{**dict(np.load(model)), **change})
     found = refusal(lambda: read_trained_forest(str(file), (0.95, DAY, DAY)))
-    assert found.startswith(f"requirement.model_file: {file}: {told}"), found
+    assert found.startswith(f"requirement.model_file: {file}: {expected}"), found
     file.write_bytes(b"PK")
     found = refusal(lambda: read_trained_forest(str(file), (0.95, DAY, DAY)))
-    told = "cannot be read (File is not a zip file), name a file that deleverage train wrote"
-    assert found == f"requirement.model_file: {file}: {told}"
+    expected = "cannot be read (File is not a zip file), name a file that deleverage train wrote"
+    assert found == f"requirement.model_file: {file}: {expected}"
     assert not refusal(lambda: read_trained_forest(str(model), (0.95, DAY, DAY)))
 
 
@@ -284,12 +305,18 @@ def test_bars_of_several_files_must_fit() -> None:
         bars("2024-02-02"),
         bars("2024-01-02T10:00", length=3_600.0),
     )
-    told = "replay: bars differ in length (a 86400 s, b 3600 s); replays of one run need the same: convert one file"
-    assert refusal(lambda: select_common_bars({"a": day, "b": hour})) == told
-    told = "replay: no day is in all of a 2024-01-02 to 2024-01-05, b 2024-02-02 to 2024-02-05; replays need common days"
+    expected = (
+        "replay: bars differ in length (a 86400 s, b 3600 s); replays of one run need the same: "
+        "convert one file"
+    )
+    assert refusal(lambda: select_common_bars({"a": day, "b": hour})) == expected
+    expected = (
+        "replay: no day is in all of a 2024-01-02 to 2024-01-05, b 2024-02-02 to 2024-02-05; "
+        "replays need common days"
+    )
     assert (
         refusal(lambda: select_common_bars({"a": day, "b": later}))
-        == f"{told}: choose overlapping dates"
+        == f"{expected}: choose overlapping dates"
     )
     assert not refusal(lambda: select_common_bars({"a": day, "b": bars("2024-01-03")}))
     assert refusal(lambda: bars("2024-01-02", count=0)).startswith(
@@ -298,7 +325,7 @@ def test_bars_of_several_files_must_fit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("day", "dt", "told", "then"),
+    ("day", "dt", "expected", "then"),
     [
         (
             1_000.0,
@@ -317,17 +344,20 @@ def test_bars_of_several_files_must_fit() -> None:
     ],
 )
 def test_the_step_that_divides_a_day_is_named(
-    day: float, dt: float, told: str, then: float
+    day: float, dt: float, expected: str, then: float
 ) -> None:
     replay = Replay(source="mine.csv", day=day)
-    assert refusal(lambda: replay.steps_per_day(dt)) == told
+    assert refusal(lambda: replay.steps_per_day(dt)) == expected
     assert not refusal(lambda: replay.steps_per_day(then))
 
 
 def test_the_step_that_divides_a_bar_is_named() -> None:
     replay, hour = Replay(source="mine.csv"), bars("2024-01-02T10:00", length=3_600.0)
-    told = "dt: 7000 s does not divide the bars of 'mine.csv', which are of 3600 s: set dt to 3600 or a part of it"
-    assert refusal(lambda: replay.steps_per_bar(hour, 7_000.0)) == told
+    expected = (
+        "dt: 7000 s does not divide the bars of 'mine.csv', which are of 3600 s: set dt to 3600 "
+        "or a part of it"
+    )
+    assert refusal(lambda: replay.steps_per_bar(hour, 7_000.0)) == expected
     assert not refusal(lambda: replay.steps_per_bar(hour, 3_600.0))
     assert not refusal(lambda: replay.steps_per_bar(hour, 900.0))
 

@@ -1,4 +1,7 @@
-"""Messages about arguments of commands, files of other kinds and plug-ins: raised, the remedy applied, and accepted."""
+"""Messages about arguments of commands, files of other kinds and plug-ins.
+
+Each is raised, its remedy is applied, and the result is accepted.
+"""
 
 import re
 import shlex
@@ -87,7 +90,7 @@ def test_a_file_of_another_kind_names_a_command_that_takes_it(
 
 
 def accepted(stands_for: dict[str, str], words: list[str]) -> None:
-    """Whether a command reads the file that it is told to."""
+    """Check that a command reads the file that it names."""
     words = [stands_for.get(word, word) for word in words]
     if words[0] == "run":
         engine = words[words.index("--engine") + 1] if "--engine" in words else None
@@ -202,15 +205,15 @@ PLUGINS: list[tuple[str, str, str, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong", "told", "mended"), PLUGINS, ids=[row[1] for row in PLUGINS]
+    ("name", "wrong", "expected", "mended"), PLUGINS, ids=[row[1] for row in PLUGINS]
 )
 def test_plugins_that_fail_are_named_with_their_line(
-    name: str, wrong: str, told: str, mended: str
+    name: str, wrong: str, expected: str, mended: str
 ) -> None:
     Path(f"{name}.py").write_text(wrong, encoding="utf-8")
     done = call("studies", "--jobs", 1, "--plugin", name)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.startswith(told)
+    assert done.stderr.startswith(expected)
     assert re.search(rf"{name}\.py:\d+\), correct it\n$", done.stderr), (
         "the line of the user's own file"
     )
@@ -224,16 +227,19 @@ def test_plugins_are_named_as_modules() -> None:
         "--plugin own_none: cannot be imported (No module named 'own_none'), name a module"
     )
     Path("own_z.py").write_text("x = 1\n", encoding="utf-8")
-    told = "--plugin own_z.py: is the name of a file, name the module in it: --plugin own_z\n"
-    assert call("configs", "--plugin", "own_z.py").stderr == told
+    expected = "--plugin own_z.py: is the name of a file, name the module in it: --plugin own_z\n"
+    assert call("configs", "--plugin", "own_z.py").stderr == expected
     assert call("configs", "--plugin", "own_z").exit_code == 0
     assert (
         "'': is no name of a module, write one such as mine"
         in call("configs", "--plugin", "").stderr
     )
     Path("own_folder").mkdir()
-    told = "--plugin own_folder: is a folder without __init__.py, which registers nothing, write that file or name"
-    assert call("configs", "--plugin", "own_folder").stderr.startswith(told)
+    expected = (
+        "--plugin own_folder: is a folder without __init__.py, which registers nothing, write "
+        "that file or name"
+    )
+    assert call("configs", "--plugin", "own_folder").stderr.startswith(expected)
     Path("own_package").mkdir()
     Path("own_package/__init__.py").write_text("", encoding="utf-8")
     assert call("configs", "--plugin", "own_package").exit_code == 0
@@ -265,13 +271,13 @@ EXECUTORS = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "jobs", "told", "mended", "count"), EXECUTORS)
+@pytest.mark.parametrize(("wrong", "jobs", "expected", "mended", "count"), EXECUTORS)
 def test_remedies_of_executors_work(
-    wrong: str, jobs: int, told: str, mended: str, count: int
+    wrong: str, jobs: int, expected: str, mended: str, count: int
 ) -> None:
     with pytest.raises(ConfigError) as caught, open_pool(wrong, jobs):
         pass
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     with open_pool(mended, count) as pool:
         assert pool.n_slots == 1
 
@@ -292,11 +298,11 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("options", "told"), OPTIONS, ids=[row[1][:30] for row in OPTIONS])
-def test_options_of_a_sweep_that_no_run_could_keep(options: SweepOptions, told: str) -> None:
+@pytest.mark.parametrize(("options", "expected"), OPTIONS, ids=[row[1][:30] for row in OPTIONS])
+def test_options_of_a_sweep_that_no_run_could_keep(options: SweepOptions, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         run_sweep(load_study(TINY), out="x", options=options)
-    assert str(caught.value) == told
+    assert str(caught.value) == expected
     assert not Path("x").exists()
 
 
@@ -305,7 +311,8 @@ def test_runs_out_of_time_name_the_option_that_gives_them_more() -> None:
     done = call(*command, "--time-limit", 1e-6)
     assert done.exit_code == 1
     assert done.stderr == (
-        "8 runs out of time; x/runs.parquet holds the reasons, the same command tries again, with a longer --time-limit "
+        "8 runs out of time; x/runs.parquet holds the reasons, the same command tries again, "
+        "with a longer --time-limit "
         "if need be\n"
     )
     assert call(*command, "--time-limit", 600).exit_code == 0
@@ -314,7 +321,8 @@ def test_runs_out_of_time_name_the_option_that_gives_them_more() -> None:
 ARGUMENTS = [
     (
         f"--out={'x' * (MAX_NAME_BYTES + 1)}",
-        f"holds a name of {MAX_NAME_BYTES + 1} bytes, at most {MAX_NAME_BYTES} are possible, shorten it",
+        f"holds a name of {MAX_NAME_BYTES + 1} bytes, at most {MAX_NAME_BYTES} are possible, "
+        "shorten it",
     ),
     ("x/" * 2100, "has 4,200 bytes, a path has at most 4,095, shorten it"),
     ("a\0b", "holds a NUL byte, which no name or value can, remove it"),
@@ -322,10 +330,10 @@ ARGUMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told"), ARGUMENTS, ids=[row[1][:24] for row in ARGUMENTS])
-def test_arguments_that_no_command_can_use(wrong: str, told: str) -> None:
+@pytest.mark.parametrize(("wrong", "expected"), ARGUMENTS, ids=[row[1][:24] for row in ARGUMENTS])
+def test_arguments_that_no_command_can_use(wrong: str, expected: str) -> None:
     (line,) = find_unusable_arguments([wrong])
-    assert line.endswith(told)
+    assert line.endswith(expected)
     assert (
         find_unusable_arguments([wrong.encode("ascii", "ignore").decode().replace("\0", "")[:200]])
         == []
@@ -340,7 +348,10 @@ def test_files_are_read_as_what_they_are() -> None:
 
 
 ADJUSTED = "venues.0.engine.valuation={kind: delta_adjusted}"
-BIDDERS = "populations=[{kind: traders, count: 9, venue: exchange}, {kind: liquidators, count: 2, venue: exchange}]"
+BIDDERS = (
+    "populations=[{kind: traders, count: 9, venue: exchange}, {kind: liquidators, count: 2, "
+    "venue: exchange}]"
+)
 CAUTIONS = [
     (
         "small_crash",
@@ -364,13 +375,13 @@ CAUTIONS = [
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "told", "remedy"), CAUTIONS, ids=[row[2] for row in CAUTIONS]
+    ("name", "settings", "expected", "remedy"), CAUTIONS, ids=[row[2] for row in CAUTIONS]
 )
 def test_remedies_of_idle_settings_work(
-    name: str, settings: list[str], told: str, remedy: list[str]
+    name: str, settings: list[str], expected: str, remedy: list[str]
 ) -> None:
     (line,) = find_idle_settings(load_run(name, settings))
-    assert told in line
+    assert expected in line
     assert find_idle_settings(load_run(name, [*settings, *remedy])) == []
 
 

@@ -1,7 +1,8 @@
-"""Messages of wrong configurations, each raised, its remedy followed to the letter, and the result accepted.
+"""Messages of wrong configurations: each is raised, its remedy applied, and the result accepted.
 
-A row holds overrides of ``BASE`` that are refused, how the line about them begins (or what it contains), and the
-overrides after its remedy. A remedy that leads to another refusal is a fault of the message.
+A row holds overrides of ``BASE`` that are refused, the beginning or a part of the line about
+them, and the overrides after its remedy. A remedy that leads to another refusal is a fault of the
+message.
 """
 
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from breakage import BASE, parts, problems
 
 Row = tuple[str, str, str]
-"""Overrides that are refused, what is told of them, overrides that follow the remedy; `` ; `` between several."""
+"""Overrides that are refused, part of the message, overrides after the remedy (`` ; `` between)."""
 
 OVERRIDES: list[Row] = [
     ("seed", "seed: not an override, must read path=value, write for example seed=3", "seed=3"),
@@ -43,7 +44,7 @@ OVERRIDES: list[Row] = [
     ),
     (
         "venues.0.waterfall.0.kind=fund",
-        "no item '0', the list is empty, set it as a is_integer: venues.0.waterfall=[...]",
+        "no item '0', the list is empty, set it as a whole: venues.0.waterfall=[...]",
         "venues.0.waterfall=[{kind: fund}]",
     ),
     ("seed.x=3", "seed.x: seed is one value without parts, shorten the path", "seed=3"),
@@ -116,7 +117,8 @@ FILES_AND_KINDS: list[Row] = [
     ("venues.0.engine.include=spn", "spn: no such file", "venues.0.engine.include=engines/span"),
     (
         "populations={include: populations/bitmex_like} ; populations.*.instruments=[BTC-PERP]",
-        "only an item of a list can include a list, as its one file, write [{include: populations/bitmex_like}]",
+        "only an item of a list can include a list, as its one file, write [{include: "
+        "populations/bitmex_like}]",
         "populations=[{include: populations/bitmex_like}] ; populations.*.instruments=[BTC-PERP]",
     ),
     (
@@ -258,9 +260,12 @@ MONEY: list[Row] = [
         "underlyings.0.start=250000 ; venues.*.instruments.0.max_price=300000",
     ),
     (
-        "venues.0.instruments.0={name: C, underlying: btc, kind: option, tick: 0.5, lot: 0.02, max_price: 200000}",
-        "venues.0.instruments.0.kind: 'option', 'C' can be valued and margined but not traded yet: list perpetual",
-        "venues.0.instruments.0={name: BTC-PERP, underlying: btc, kind: spot, tick: 0.5, lot: 0.02, max_price: 200000}",
+        "venues.0.instruments.0={name: C, underlying: btc, kind: option, tick: 0.5, lot: 0.02, "
+        "max_price: 200000}",
+        "venues.0.instruments.0.kind: 'option', 'C' can be valued and margined but not traded "
+        "yet: list perpetual",
+        "venues.0.instruments.0={name: BTC-PERP, underlying: btc, kind: spot, tick: 0.5, lot: "
+        "0.02, max_price: 200000}",
     ),
     ("venues.0.instruments.0.expiry=60", "is of kind 'perpetual' and has none: remove it", ""),
     (
@@ -287,12 +292,15 @@ MONEY: list[Row] = [
     (
         "stresses=[{kind: depeg, asset: UST, at: 0, duration: 1, floor: 0.9}]",
         "stresses.0.asset: 'UST' is no asset of this market: declare it under assets",
-        "stresses=[{kind: depeg, asset: UST, at: 0, duration: 1, floor: 0.9}] ; assets=[{name: USD}, {name: UST}]",
+        "stresses=[{kind: depeg, asset: UST, at: 0, duration: 1, floor: 0.9}] ; assets=[{name: "
+        "USD}, {name: UST}]",
     ),
     (
-        "stresses=[{kind: depeg, asset: USD, at: 0, duration: 1, floor: 0.9}] ; assets=[{name: USD}, {name: UST}]",
+        "stresses=[{kind: depeg, asset: USD, at: 0, duration: 1, floor: 0.9}] ; assets=[{name: "
+        "USD}, {name: UST}]",
         "stresses.0.asset: 'USD' is the numeraire, whose price is 1: use UST",
-        "stresses=[{kind: depeg, asset: UST, at: 0, duration: 1, floor: 0.9}] ; assets=[{name: USD}, {name: UST}]",
+        "stresses=[{kind: depeg, asset: UST, at: 0, duration: 1, floor: 0.9}] ; assets=[{name: "
+        "USD}, {name: UST}]",
     ),
     (
         "rescues=[{owners: [99]}]",
@@ -316,7 +324,8 @@ GARCH, JUMPS = (
     "underlyings.0.process={kind: merton_jump, volatility: 1, %s}",
 )
 ONE_VENUE = (
-    "venues=[{name: exchange, instruments: [{name: P, underlying: btc, tick: 0.5, lot: 0.02, max_price: 9000}], "
+    "venues=[{name: exchange, instruments: [{name: P, underlying: btc, tick: 0.5, lot: 0.02, "
+    "max_price: 9000}], "
     "engine: {netting: {kind: cross}, requirement: {kind: tiered}}}] ; "
     "populations=[{kind: traders, count: 2, venue: exchange}] ; stresses=[]"
 )
@@ -353,7 +362,8 @@ PROCESSES: list[Row] = [
     ),
     (
         SP500 % (DAYS, 7),
-        "underlyings.0.process.day: 23400 s is not a whole number, at least 4, of steps of 7 s: set dt to 6",
+        "underlyings.0.process.day: 23400 s is not a whole number, at least 4, of steps of 7 s: "
+        "set dt to 6",
         SP500 % (DAYS, 6),
     ),
     (
@@ -363,7 +373,8 @@ PROCESSES: list[Row] = [
     ),
     (
         TWO % 46800,
-        "underlyings: steps a day differ (btc 390, eth 780), must be equal: set the same process.day",
+        "underlyings: steps a day differ (btc 390, eth 780), must be equal: set the same "
+        "process.day",
         TWO % 23400,
     ),
 ]
@@ -423,9 +434,12 @@ VENUES_AND_PEOPLE: list[Row] = [
     ),
     (
         "populations.2.instruments=[]",
-        "populations.2.spot_venue: outside lists no spot for ETH-PERP, list it there, or trade others",
-        "populations.2.instruments=[] ; venues.1.instruments=[{name: B, underlying: btc, kind: spot, tick: 0.5, "
-        "lot: 0.02, max_price: 200000}, {name: E, underlying: eth, kind: spot, tick: 0.1, lot: 0.1, max_price: 20000}]",
+        "populations.2.spot_venue: outside lists no spot for ETH-PERP, list it there, or trade "
+        "others",
+        "populations.2.instruments=[] ; venues.1.instruments=[{name: B, underlying: btc, kind: "
+        "spot, tick: 0.5, "
+        "lot: 0.02, max_price: 200000}, {name: E, underlying: eth, kind: spot, tick: 0.1, lot: "
+        "0.1, max_price: 20000}]",
     ),
     (
         "populations.1.name=traders",
@@ -449,12 +463,12 @@ VENUES_AND_PEOPLE: list[Row] = [
     ),
     (
         "populations.2.exit_threshold=20",
-        "exit_threshold: 20 must be below enter * (1 - variety) = 10.5",
+        "exit_threshold: 20 must be below entry_threshold * (1 - heterogeneity) = 10.5",
         "populations.2.exit_threshold=10",
     ),
     (
         "populations.2.heterogeneity=0.99",
-        "= 0.15, lower it or variety, or raise enter",
+        "= 0.15, lower it or heterogeneity, or raise entry_threshold",
         "populations.2.heterogeneity=0.1",
     ),
     (
@@ -468,9 +482,11 @@ VENUES_AND_PEOPLE: list[Row] = [
         "populations.0={kind: trend, count: 2, venue: exchange, fast_half_life: 4e4}",
     ),
     (
-        "populations.0={kind: carry, count: 2, venue: exchange, spot_venue: outside, exit_threshold: 1, instruments: [BTC-PERP]}",
-        "populations.0.exit_threshold: 1 must be below enter = 0.1",
-        "populations.0={kind: carry, count: 2, venue: exchange, spot_venue: outside, exit_threshold: 0, instruments: [BTC-PERP]}",
+        "populations.0={kind: carry, count: 2, venue: exchange, spot_venue: outside, "
+        "exit_threshold: 1, instruments: [BTC-PERP]}",
+        "populations.0.exit_threshold: 1 must be below entry_threshold = 0.1",
+        "populations.0={kind: carry, count: 2, venue: exchange, spot_venue: outside, "
+        "exit_threshold: 0, instruments: [BTC-PERP]}",
     ),
 ]
 
@@ -485,11 +501,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told", "mended"), ROWS, ids=[f"{row[0][:50]}-{row[1][:20]}" for row in ROWS]
+    ("wrong", "expected", "mended"), ROWS, ids=[f"{row[0][:50]}-{row[1][:20]}" for row in ROWS]
 )
 def test_a_configuration_is_accepted_once_its_message_is_heeded(
-    wrong: str, told: str, mended: str
+    wrong: str, expected: str, mended: str
 ) -> None:
     lines = problems(parts(wrong))
-    assert any(told in line for line in lines), lines
+    assert any(expected in line for line in lines), lines
     assert problems(parts(mended)) == []

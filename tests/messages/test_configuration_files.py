@@ -23,7 +23,8 @@ CAUTIONS: list[tuple[str, str, str]] = [
     (
         "populations=[{kind: liquidators, count: 2, venue: exchange}]",
         "populations.0: 'liquidators' bid for lots that an auction has on offer",
-        "populations=[{kind: liquidators, count: 2, venue: exchange}] ; venues.0.liquidation.kind=auction",
+        "populations=[{kind: liquidators, count: 2, venue: exchange}] ; "
+        "venues.0.liquidation.kind=auction",
     ),
     (
         "venues.0.engine.valuation={kind: delta_adjusted} ; venues.0.instruments.0.kind=spot",
@@ -42,10 +43,10 @@ CAUTIONS: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("idle", "told", "mended"), CAUTIONS)
-def test_a_warning_goes_once_it_is_heeded(idle: str, told: str, mended: str) -> None:
+@pytest.mark.parametrize(("idle", "expected", "mended"), CAUTIONS)
+def test_a_warning_goes_once_it_is_heeded(idle: str, expected: str, mended: str) -> None:
     (line,) = find_idle_settings(load_run("mine.yaml", parts(idle)))
-    assert told in line
+    assert expected in line
     assert find_idle_settings(load_run("mine.yaml", parts(mended))) == []
 
 
@@ -147,13 +148,13 @@ FILES: list[tuple[str | bytes, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), FILES, ids=[row[1][:40] for row in FILES])
+@pytest.mark.parametrize(("wrong", "expected", "mended"), FILES, ids=[row[1][:40] for row in FILES])
 def test_a_file_is_accepted_once_its_message_is_heeded(
-    wrong: str | bytes, told: str, mended: str
+    wrong: str | bytes, expected: str, mended: str
 ) -> None:
     Path("mine.yaml").write_bytes(wrong if isinstance(wrong, bytes) else wrong.encode())
     lines = problems([])
-    assert any(told in line for line in lines), lines
+    assert any(expected in line for line in lines), lines
     Path("mine.yaml").write_text(mended)
     assert problems([]) == []
 

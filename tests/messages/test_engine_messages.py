@@ -24,11 +24,11 @@ MARKET: Change = {
     "engines": ["mine"],
 }
 BUILT = "--engines mine: "
-"""How a line begins that an engine's file cannot tell by itself: its names are those of a market."""
+"""Beginning of a line about names of a market, which an engine's file alone does not have."""
 
 
 def judged(folder: Path, engine: Change) -> str:
-    """What ``margin`` would say of an engine of the portfolio's own; nothing of one that judges."""
+    """Return the message of ``margin`` about an engine of a portfolio, empty if accepted."""
     file = folder / "mine.yaml"
     file.write_text(yaml.safe_dump(MARKET | {"own": {"mine": engine}}, sort_keys=False))
     try:
@@ -56,28 +56,33 @@ TIERED: list[tuple[Change, str, Change]] = [
     ),
     (
         {"tiers": [tier(0, 0.5)]},
-        "own.mine.requirement.tiers: max_leverage 0.5 at floor 0 requires more than the position is worth: raise it to "
+        "own.mine.requirement.tiers: max_leverage 0.5 at floor 0 requires more than the position "
+        "is worth: raise it to "
         "1 or more",
         {"tiers": [tier(0, 1)]},
     ),
     (
         {"tiers": [tier(0, 10, maintenance=0.2)]},
-        "own.mine.requirement.tiers: maintenance 0.2 exceeds the initial rate 0.1 at floor 0, lower it",
+        "own.mine.requirement.tiers: maintenance 0.2 exceeds the initial rate 0.1 at floor 0, "
+        "lower it",
         {"tiers": [tier(0, 10, maintenance=0.1)]},
     ),
     (
         {"tiers": [tier(0, 10), tier(9, 8), tier(5, 6)]},
-        "own.mine.requirement.tiers: floor 5 does not exceed the one before, sort the tiers by floor",
+        "own.mine.requirement.tiers: floor 5 does not exceed the one before, sort the tiers by "
+        "floor",
         {"tiers": [tier(0, 10), tier(5, 6), tier(9, 6)]},
     ),
     (
         {"tiers": [tier(0, 10), tier(5, 20)]},
-        "own.mine.requirement.tiers: max_leverage 20 at floor 5 is more than the 10 before it: lower it",
+        "own.mine.requirement.tiers: max_leverage 20 at floor 5 is more than the 10 before it: "
+        "lower it",
         {"tiers": [tier(0, 10), tier(5, 10)]},
     ),
     (
         {"tiers": [tier(0, 10, maintenance=0.1), tier(5, 10, maintenance=0.05)]},
-        "own.mine.requirement.tiers: maintenance 0.05 at floor 5 is less than the 0.1 before it: raise it",
+        "own.mine.requirement.tiers: maintenance 0.05 at floor 5 is less than the 0.1 before it: "
+        "raise it",
         {"tiers": [tier(0, 10, maintenance=0.1), tier(5, 10, maintenance=0.1)]},
     ),
     (
@@ -89,8 +94,8 @@ TIERED: list[tuple[Change, str, Change]] = [
 
 REQUIREMENTS: list[tuple[Change, str, Change]] = [
     *(
-        ({"kind": "tiered"} | wrong, told, {"kind": "tiered"} | mended)
-        for wrong, told, mended in TIERED
+        ({"kind": "tiered"} | wrong, expected, {"kind": "tiered"} | mended)
+        for wrong, expected, mended in TIERED
     ),
     (
         {"kind": "scaled", "inner": {"kind": "tiered"}, "low": 3, "high": 2},
@@ -125,13 +130,19 @@ REQUIREMENTS: list[tuple[Change, str, Change]] = [
     (
         {"kind": "span", "credits": [{"underlyings": ["B", "A"], "rate": 0.5}]},
         BUILT
-        + "requirement.credits.underlyings: 'A' is not an underlying of this market, use one of B, E",
+        + (
+            "requirement.credits.underlyings: 'A' is not an underlying of this market, use one "
+            "of B, E"
+        ),
         {"kind": "span", "credits": [{"underlyings": ["B", "E"], "rate": 0.5}]},
     ),
     (
         {"kind": "span", "credits": [{"underlyings": ["B", "B"], "rate": 0.5}]},
         BUILT
-        + "requirement.credits.underlyings: 'B' twice, a spread needs two underlyings, name another",
+        + (
+            "requirement.credits.underlyings: 'B' twice, a spread needs two underlyings, name "
+            "another"
+        ),
         {"kind": "span", "credits": [{"underlyings": ["E", "B"], "rate": 0.5}]},
     ),
     (
@@ -202,7 +213,8 @@ REQUIREMENTS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"kind": "lognormal", "search": 1.6},
-        "own.mine.requirement.initial: 1.5 is not between search 1.6 and release 1.7, sort the three levels",
+        "own.mine.requirement.initial: 1.5 is not between search 1.6 and release 1.7, sort the "
+        "three levels",
         {"kind": "lognormal", "search": 1.5, "initial": 1.6},
     ),
     (
@@ -212,18 +224,21 @@ REQUIREMENTS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"kind": "tail", "model": {"kind": "covariance", "correlation": [[1, 0.5], [0.4, 1]]}},
-        "own.mine.requirement.model.correlation.0.1: 0.5 is not 0.4, the entry at 1.0, but the matrix must "
+        "own.mine.requirement.model.correlation.0.1: 0.5 is not 0.4, the entry at 1.0, but the "
+        "matrix must "
         "be symmetric: correct one",
         {"kind": "tail", "model": {"kind": "covariance", "correlation": [[1, 0.4], [0.4, 1]]}},
     ),
     (
         {"kind": "tail", "model": {"kind": "covariance", "correlation": [[2, 0.5], [0.5, 1]]}},
-        "own.mine.requirement.model.correlation.0.0: 2, must be 1, everything moves with itself: correct it",
+        "own.mine.requirement.model.correlation.0.0: 2, must be 1, everything moves with itself: "
+        "correct it",
         {"kind": "tail", "model": {"kind": "covariance", "correlation": [[1, 0.5], [0.5, 1]]}},
     ),
     (
         {"kind": "tail", "model": {"kind": "covariance", "correlation": [[1, 2], [2, 1]]}},
-        "own.mine.requirement.model.correlation: not positive semi-definite (smallest eigenvalue -1)",
+        "own.mine.requirement.model.correlation: not positive semi-definite (smallest eigenvalue "
+        "-1)",
         {"kind": "tail", "model": {"kind": "covariance", "correlation": [[1, 1], [1, 1]]}},
     ),
     (
@@ -263,13 +278,17 @@ VALUATIONS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"kind": "haircut", "initial": {"E": 0.1}},
-        "own.mine.valuation.initial.E: 0.1 is below the 1 of other, which is its share to maintenance_share: add maintenance.E",
+        "own.mine.valuation.initial.E: 0.1 is below the 1 of other, which is its share to keep: "
+        "add maintenance.E",
         {"kind": "haircut", "initial": {"E": 0.1}, "maintenance": {"E": 0.05}},
     ),
     (
         {"kind": "haircut", "maintenance": {"A": 0.2}},
         BUILT
-        + "valuation: 'A' is neither an asset nor an instrument of this venue, use one of E, P, S, X",
+        + (
+            "valuation: 'A' is neither an asset nor an instrument of this venue, use one of E, "
+            "P, S, X"
+        ),
         {"kind": "haircut", "maintenance": {"S": 0.2}},
     ),
     (
@@ -298,7 +317,8 @@ VALUATIONS: list[tuple[Change, str, Change]] = [
             "kind": "brackets",
             "brackets": {"E": [{"cap": 5, "counted_share": 0.8}, {"cap": 9, "counted_share": 0.9}]},
         },
-        "own.mine.valuation.brackets.E.1.counted: 0.9 is more than the 0.8 of the bracket before: lower it",
+        "own.mine.valuation.brackets.E.1.counted_share: 0.9 is more than the 0.8 of the bracket "
+        "before: lower it",
         {
             "kind": "brackets",
             "brackets": {"E": [{"cap": 5, "counted_share": 0.8}, {"cap": 9, "counted_share": 0.8}]},
@@ -306,7 +326,8 @@ VALUATIONS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"kind": "dynamic", "price_instruments": {"E": "E"}},
-        "own.mine.valuation.price_instruments.E: an asset cannot stand for itself, name an instrument",
+        "own.mine.valuation.price_instruments.E: an asset cannot stand for itself, name an "
+        "instrument",
         {"kind": "dynamic", "price_instruments": {"E": "X"}},
     ),
     (
@@ -322,7 +343,10 @@ VALUATIONS: list[tuple[Change, str, Change]] = [
     (
         {"kind": "delta_adjusted", "unhedged": {"Q": 0.5}},
         BUILT
-        + "valuation: 'Q' is neither an asset nor an instrument of this venue, use one of E, P, S, X",
+        + (
+            "valuation: 'Q' is neither an asset nor an instrument of this venue, use one of E, "
+            "P, S, X"
+        ),
         {"kind": "delta_adjusted", "unhedged": {"S": 0.5}},
     ),
 ]
@@ -346,13 +370,15 @@ OTHERS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"netting": "isolated"},
-        "own.mine.netting: 'isolated', must be a mapping (partition of instruments into pools that share margin (component)), write "
+        "own.mine.netting: 'isolated', must be a mapping (partition of instruments into pools "
+        "that share margin (component)), write "
         "{kind: isolated}",
         {"netting": {"kind": "isolated"}},
     ),
     (
         {"requirement": {"kind": "tail", "model": "garch"}},
-        "own.mine.requirement.model: 'garch', must be a mapping (model of returns (component)), write {kind: garch}",
+        "own.mine.requirement.model: 'garch', must be a mapping (model of returns (component)), "
+        "write {kind: garch}",
         {"requirement": {"kind": "tail", "model": {"kind": "garch"}}},
     ),
     (
@@ -370,18 +396,21 @@ OTHERS: list[tuple[Change, str, Change]] = [
 
 ALL = [
     *(
-        ({"requirement": wrong}, told, {"requirement": mended})
-        for wrong, told, mended in REQUIREMENTS
+        ({"requirement": wrong}, expected, {"requirement": mended})
+        for wrong, expected, mended in REQUIREMENTS
     ),
-    *(({"valuation": wrong}, told, {"valuation": mended}) for wrong, told, mended in VALUATIONS),
+    *(
+        ({"valuation": wrong}, expected, {"valuation": mended})
+        for wrong, expected, mended in VALUATIONS
+    ),
     *OTHERS,
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), ALL)
+@pytest.mark.parametrize(("wrong", "expected", "mended"), ALL)
 def test_the_remedy_of_a_wrong_engine_works(
-    tmp_path: Path, wrong: Change, told: str, mended: Change
+    tmp_path: Path, wrong: Change, expected: str, mended: Change
 ) -> None:
     found = judged(tmp_path, wrong)
-    assert found.startswith(told), found
+    assert found.startswith(expected), found
     assert not judged(tmp_path, mended)

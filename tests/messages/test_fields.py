@@ -1,6 +1,7 @@
-"""Every field of every component, given what its type or bound refuses: one line at its path, and a remedy that works.
+"""Every field of every component, with values that its type or bound refuses.
 
-The types and bounds are read off the components themselves, so that a new field is covered without a row of its own.
+Each is refused in one line at its path, with a remedy that works. The types and bounds are read
+off the components themselves, so that a new field is covered without a row of its own.
 """
 
 import json
@@ -43,7 +44,7 @@ BOUND = re.compile(
 
 
 def about(model: type[Component], name: str, value: Any) -> list[str]:
-    """What is told of a field of a component in which nothing else stands; the field's name begins each line."""
+    """Return the lines about the only field of a component; each begins with its name."""
     data = {name: value}
     try:
         model.model_validate_json(json.dumps(data), strict=True)
@@ -79,7 +80,7 @@ def test_a_value_of_another_type_gets_one_plain_line(model: type[Component]) -> 
 
 @pytest.mark.parametrize("model", CLASSES, ids=lambda model: model.__name__)
 def test_the_bound_that_a_line_names_is_the_one_that_holds(model: type[Component]) -> None:
-    """The bound itself is taken after ``at least`` and ``at most``, and refused after the other two words."""
+    """The bound itself is accepted after ``at least`` and ``at most``, and otherwise refused."""
     for name in model.model_fields:
         for value in (-1, -1.5, -(10.0**30), 10**30, 1e30, 0):
             for line in about(model, name, value):

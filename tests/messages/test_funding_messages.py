@@ -64,15 +64,15 @@ FILES: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), FILES)
+@pytest.mark.parametrize(("wrong", "expected", "mended"), FILES)
 def test_the_remedy_of_a_wrong_funding_file_works(
-    tmp_path: Path, wrong: str, told: str, mended: str
+    tmp_path: Path, wrong: str, expected: str, mended: str
 ) -> None:
     file = tmp_path / "rates.csv"
     file.write_text(wrong)
     with pytest.raises(DataError) as raised:
         read_funding_rates(str(file))
-    assert str(raised.value) == f"{file}: {told}"
+    assert str(raised.value) == f"{file}: {expected}"
     file.write_text(mended)
     assert read_funding_rates(str(file))[1]
 
@@ -92,17 +92,17 @@ RATES: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), RATES)
-def test_the_remedy_of_wrong_rates_works(wrong: str, told: str, mended: str) -> None:
+@pytest.mark.parametrize(("wrong", "expected", "mended"), RATES)
+def test_the_remedy_of_wrong_rates_works(wrong: str, expected: str, mended: str) -> None:
     with pytest.raises(ConfigError) as raised:
         load_run("small_crash", [f"venues.0.funding={{kind: recorded, rates: {wrong}}}"])
-    assert str(raised.value) == f"venues.0.funding.{told}"
+    assert str(raised.value) == f"venues.0.funding.{expected}"
     config = load_run("small_crash", [f"venues.0.funding={{kind: recorded, rates: {mended}}}"])
     assert RunConfig.model_validate_json(config.model_dump_json(), strict=True) == config
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told", "mended"),
+    ("wrong", "expected", "mended"),
     [
         (
             (),
@@ -117,15 +117,17 @@ def test_the_remedy_of_wrong_rates_works(wrong: str, told: str, mended: str) -> 
         ),
     ],
 )
-def test_the_remedy_of_rates_beside_the_run_works(wrong: object, told: str, mended: object) -> None:
+def test_the_remedy_of_rates_beside_the_run_works(
+    wrong: object, expected: str, mended: object
+) -> None:
     with pytest.raises(ConfigError) as raised:
         RecordedFunding.model_validate({"rates": wrong}).prepare_run(STILL, 600.0)
-    assert str(raised.value) == told
+    assert str(raised.value) == expected
     RecordedFunding.model_validate({"rates": mended}).prepare_run(STILL, 600.0)
 
 
 @pytest.mark.parametrize(
-    ("times", "told"),
+    ("times", "expected"),
     [
         (range(60, 601, 60), ""),
         (range(60, 541, 60), "end at 540 s, the run at 600 s"),
@@ -134,11 +136,13 @@ def test_the_remedy_of_rates_beside_the_run_works(wrong: object, told: str, mend
         (range(180, 421, 60), "begin at 180 s, the run at 0 s and end at 420 s, the run at 600 s"),
     ],
 )
-def test_rates_that_do_not_reach_the_whole_run_are_told(times: range, told: str) -> None:
+def test_rates_that_do_not_reach_the_whole_run_are_told(times: range, expected: str) -> None:
     rule = RecordedFunding(rates=tuple((float(time), 0.001) for time in times))
     found = rule.describe_unpaid_time(STILL, 600.0)
     assert found == (
-        f"rates {told}: nothing is paid in between, add the rates of that time" if told else ""
+        f"rates {expected}: nothing is paid in between, add the rates of that time"
+        if expected
+        else ""
     )
 
 
@@ -147,15 +151,15 @@ def test_a_funding_file_that_ends_before_its_run_is_told(tmp_path: Path) -> None
     file = tmp_path / "rates.csv"
     words = [f"venues.0.funding={{kind: recorded, source: {file}}}"]
     days = ("2008-09-15", "2008-09-16", "2008-09-17", "2008-09-18")
-    for several, told in ((days[:2], True), (days, False)):
+    for several, expected in ((days[:2], True), (days, False)):
         stamps = [f"{day} {hour:02d}:00" for day in several for hour in range(10, 17)]
         file.write_text("\n".join(["time,rate", *(f"{stamp},0.0001" for stamp in stamps)]))
         config = load_run("crash_2008", words, quick=True)
         lines = [
             line for line in find_idle_settings(config) if "nothing is paid in between" in line
         ]
-        assert bool(lines) is told, lines
-        if told:
+        assert bool(lines) is expected, lines
+        if expected:
             assert lines[0].startswith(
                 "venues.0.funding: rates end at 2008-09-16T16:00:00, the run at 2008-09-18T15:59"
             )

@@ -1,4 +1,4 @@
-"""Messages of measures and statistics to calls from Python: each is raised, and the remedy that it names is tried."""
+"""Messages of measures and statistics to calls from Python: raised, and the remedy tried."""
 
 from collections.abc import Callable
 
@@ -137,7 +137,8 @@ CALLS: list[tuple[Act, str, Act]] = [
     ),
     (
         lambda: measure_shock_losses(frames(names=("P", "Q")), "P", 1),
-        "'v' lists P, Q; take-overs can be measured at venues with one perpetual only: name the perpetual of such a venue",
+        "'v' lists P, Q; take-overs can be measured at venues with one perpetual only: name the "
+        "perpetual of such a venue",
         lambda: measure_shock_losses(RUN, "P", 1),
     ),
     (
@@ -162,7 +163,8 @@ CALLS: list[tuple[Act, str, Act]] = [
     ),
     (
         lambda: classify_breaches(5, 6),
-        "6 breaches of 5 days at p = 0.01: no such sample, there must be at least 1 day, 0 to that many breaches, and "
+        "6 breaches of 5 days at p = 0.01: no such sample, there must be at least 1 day, 0 to "
+        "that many breaches, and "
         "a p between 0 and 1: correct them",
         lambda: classify_breaches(5, 5),
     ),
@@ -178,7 +180,8 @@ CALLS: list[tuple[Act, str, Act]] = [
     ),
     (
         lambda: require_columns(RUN, {"steps": ["marke"]}, "warning"),
-        "steps: no column 'marke' (did you mean 'mark'?), warning needs it, make the run again with this version",
+        "steps: no column 'marke' (did you mean 'mark'?), warning needs it, make the run again "
+        "with this version",
         lambda: require_columns(RUN, {"steps": ["mark"]}, "warning"),
     ),
     (
@@ -190,7 +193,8 @@ CALLS: list[tuple[Act, str, Act]] = [
     ),
     (
         lambda: require_columns(frames((1, np.nan)), {"steps": ["mark"]}, "warning", gaps=False),
-        "steps: nan or infinite in 'mark', warning needs every number, make the run again with this version",
+        "steps: nan or infinite in 'mark', warning needs every number, make the run again with "
+        "this version",
         lambda: require_columns(RUN, {"steps": ["mark"]}, "warning", gaps=False),
     ),
     # statistics
@@ -201,13 +205,15 @@ CALLS: list[tuple[Act, str, Act]] = [
     ),
     (
         lambda: estimate_quantile(np.arange(50.0), 0.95),
-        "level: 0.95 of 50 replications, at most 0.8 leaves 10 beyond it, make 200 replications or ask "
+        "level: 0.95 of 50 replications, at most 0.8 leaves 10 beyond it, make 200 replications "
+        "or ask "
         "for a lower level",
         lambda: estimate_quantile(np.arange(50.0), 0.8),
     ),
     (
         lambda: estimate_quantile(np.arange(50.0), 0.95),
-        "level: 0.95 of 50 replications, at most 0.8 leaves 10 beyond it, make 200 replications or ask "
+        "level: 0.95 of 50 replications, at most 0.8 leaves 10 beyond it, make 200 replications "
+        "or ask "
         "for a lower level",
         lambda: estimate_quantile(np.arange(200.0), 0.95),
     ),
@@ -255,7 +261,8 @@ CALLS: list[tuple[Act, str, Act]] = [
     ),
     (
         lambda: estimate_sobol_indices(BOX, sobol_values(varied=False)),
-        "outcome: 0 at every point, indices need values that vary: widen the ranges, or choose another outcome",
+        "outcome: 0 at every point, indices need values that vary: widen the ranges, or choose "
+        "another outcome",
         lambda: estimate_sobol_indices(BOX, sobol_values(varied=True)),
     ),
     (
@@ -269,12 +276,12 @@ CALLS: list[tuple[Act, str, Act]] = [
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told", "mended"), CALLS, ids=[told[:50] for _, told, _ in CALLS]
+    ("wrong", "expected", "mended"), CALLS, ids=[expected[:50] for _, expected, _ in CALLS]
 )
-def test_the_remedy_of_a_wrong_call_works(wrong: Act, told: str, mended: Act) -> None:
+def test_the_remedy_of_a_wrong_call_works(wrong: Act, expected: str, mended: Act) -> None:
     with pytest.raises((DeleverageError, DataError, ValueError, KeyError)) as raised:
         wrong()
-    assert str(raised.value.args[0]).startswith(told), raised.value
+    assert str(raised.value.args[0]).startswith(expected), raised.value
     mended()
 
 

@@ -1,4 +1,4 @@
-"""Messages of wrong portfolios and shocks: each is raised, and the remedy that it names is tried."""
+"""Messages of wrong portfolios and shocks: each is raised, and its remedy is tried."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ Change = dict[str, Any]
 def judged(
     folder: Path, changes: Change, shocks: Change | None = None, words: str | None = None
 ) -> str:
-    """What the command would say of a portfolio; nothing of one that it judges. A key of value None is left out."""
+    """Return the message about a portfolio, empty if accepted; a key of value None is left out."""
     file = folder / "mine.yaml"
     content = {key: value for key, value in (BASE | changes).items() if value is not None}
     file.write_text(yaml.safe_dump(content, sort_keys=False))
@@ -39,9 +39,9 @@ def judged(
         ]
         if shocks is not None:
             (folder / "shocks.yaml").write_text(yaml.safe_dump(shocks, sort_keys=False))
-            told = load_kind("shocks", folder / "shocks.yaml", (), StressConfig)
+            expected = load_kind("shocks", folder / "shocks.yaml", (), StressConfig)
             for each in found:
-                stress_portfolio(each, told.shocks)
+                stress_portfolio(each, expected.shocks)
     except ConfigError as error:
         return str(error)
     return ""
@@ -80,7 +80,7 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     ({"marks": {"Q": 1}}, "marks.Q: 'Q' is not one of P, use one of them", {"marks": {"P": 1}}),
     (
         OPTION | {"volatilities": {"D": 0.5, "C": 0.5}},
-        "vols.D: 'D' is not one of P, C, use one of them",
+        "volatilities.D: 'D' is not one of P, C, use one of them",
         OPTION,
     ),
     (
@@ -95,7 +95,8 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"collateral": {"DOGE": 5}},
-        "collateral.DOGE: 'DOGE' is no asset, declare it: add {name: DOGE, price: its price} under assets, after 'USD'",
+        "collateral.DOGE: 'DOGE' is no asset, declare it: add {name: DOGE, price: its price} "
+        "under assets, after 'USD'",
         priced({"name": "DOGE", "price": 0.1}) | {"collateral": {"DOGE": 5}},
     ),
     (
@@ -127,30 +128,38 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     ),
     (
         priced({"name": "B"}),
-        "assets.1.price: not given, so that one 'B' would be worth 1, but the underlying 'B' is at 60000: add price",
+        "assets.1.price: not given, so that one 'B' would be worth 1, but the underlying 'B' is "
+        "at 60000: add price",
         priced(COIN),
     ),
     (
         priced({"name": "b"})
         | {"underlyings": [U | {"name": "B-USD"}], "instruments": [P | {"underlying": "B-USD"}]},
-        "assets.1.price: not given, so that one 'b' would be worth 1, but the underlying 'B-USD' is at 60000",
+        "assets.1.price: not given, so that one 'b' would be worth 1, but the underlying 'B-USD' "
+        "is at 60000",
         priced({"name": "b", "price": 60_000})
         | {"underlyings": [U | {"name": "B-USD"}], "instruments": [P | {"underlying": "B-USD"}]},
     ),
     (
         priced(COIN) | {"instruments": [P | {"settle": "B"}]},
-        "instruments.0.settle: 'B' is an underlying, so 'P' is coin-margined (inverse); only contracts that settle in "
+        "instruments.0.settle: 'B' is an underlying, so 'P' is coin-margined (inverse); only "
+        "contracts that settle in "
         "the currency of their price can be valued yet: settle in USD, or remove it",
         priced(COIN) | {"instruments": [P | {"settle": "USD"}]},
     ),
     (
         {"assets": [{"name": "B"}]},
-        "instruments.0.settle: 'B' is an underlying, so 'P' is coin-margined (inverse); only contracts that settle in "
+        "instruments.0.settle: 'B' is an underlying, so 'P' is coin-margined (inverse); only "
+        "contracts that settle in "
         "the currency of their price can be valued yet: add a currency to assets and settle in it",
         {"assets": [{"name": "B"}, USD], "instruments": [P | {"settle": "USD"}]},
     ),
     # options and expiries
-    (OPTION | {"volatilities": {"C": -0.5}}, "vols.C: -0.5, must be above 0, correct it", OPTION),
+    (
+        OPTION | {"volatilities": {"C": -0.5}},
+        "volatilities.C: -0.5, must be above 0, correct it",
+        OPTION,
+    ),
     (
         OPTION | {"marks": {"C": 0}},
         "marks.C: 0, must be above 0, correct it",
@@ -158,12 +167,14 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     ),
     (
         OPTION | {"seconds": 900},
-        "instruments.1.expiry: 900, 'C' has expired at 900 s (seconds), lower seconds, or remove 'C'",
+        "instruments.1.expiry: 900, 'C' has expired at 900 s (seconds), lower seconds, or remove "
+        "'C'",
         OPTION | {"seconds": 0},
     ),
     (
         OPTION | {"seconds": 900},
-        "instruments.1.expiry: 900, 'C' has expired at 900 s (seconds), lower seconds, or remove 'C' and what names it",
+        "instruments.1.expiry: 900, 'C' has expired at 900 s (seconds), lower seconds, or remove "
+        "'C' and what names it",
         {"seconds": 900},
     ),
     (
@@ -173,12 +184,12 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"instruments": [P, C]},
-        "instruments.1: no implied volatility of 'C', give vols or a smile of its expiry",
+        "instruments.1: no implied volatility of 'C', give volatilities or a smile of its expiry",
         {"instruments": [P, C], "smiles": [SVI]},
     ),
     (
         {"instruments": [P, C], "smiles": [SVI | {"expiry": 901}]},
-        "instruments.1: no implied volatility of 'C', give vols or a smile of its expiry",
+        "instruments.1: no implied volatility of 'C', give volatilities or a smile of its expiry",
         OPTION,
     ),
     (
@@ -204,31 +215,36 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     # grains
     (
         {"instruments": [P | {"tick": 0.01, "lot": 0.1}]},
-        "instruments.0.lot: tick x lot is 0.1 minor units, no whole number: set assets.0.decimals to 3, or set "
+        "instruments.0.lot: tick x lot is 0.1 minor units, no whole number: set "
+        "assets.0.decimals to 3, or set "
         "instruments.0.lot to 1",
         {"instruments": [P | {"tick": 0.01, "lot": 0.1}], "assets": [USD | {"decimals": 3}]},
     ),
     (
         {"instruments": [P | {"tick": 0.01, "lot": 0.1}]},
-        "instruments.0.lot: tick x lot is 0.1 minor units, no whole number: set assets.0.decimals to 3, or set "
+        "instruments.0.lot: tick x lot is 0.1 minor units, no whole number: set "
+        "assets.0.decimals to 3, or set "
         "instruments.0.lot to 1",
         {"instruments": [P | {"tick": 0.01, "lot": 1}]},
     ),
     (
         {"instruments": [P | {"max_lots": 10**10}]},
-        "instruments.0.max_lots: the largest position, 1e+10 lots at 1e+06, is worth 1e+16 minor units; it must stay "
+        "instruments.0.max_lots: the largest position, 1e+10 lots at 1e+06, is worth 1e+16 minor "
+        "units; it must stay "
         "below 2^53: lower max_lots to 9007199254, or max_price",
         {"instruments": [P | {"max_lots": 9007199254}]},
     ),
     (
         {"instruments": [P | {"max_lots": 10**10}]},
-        "instruments.0.max_lots: the largest position, 1e+10 lots at 1e+06, is worth 1e+16 minor units; it must stay "
+        "instruments.0.max_lots: the largest position, 1e+10 lots at 1e+06, is worth 1e+16 minor "
+        "units; it must stay "
         "below 2^53: lower max_lots to 9007199254, or max_price",
         {"instruments": [P | {"max_lots": 10**10, "max_price": 900_000}]},
     ),
     (
         {"underlyings": [U | {"price": 1e-9}]},
-        "instruments.0.tick: the price of 'B', 1e-09, is less than one tick of 'P', 1: lower the tick",
+        "instruments.0.tick: the price of 'B', 1e-09, is less than one tick of 'P', 1: lower the "
+        "tick",
         {
             "underlyings": [U | {"price": 1e-9}],
             "instruments": [P | {"tick": 1e-9, "lot": 1e7, "max_price": 1e-5}],
@@ -264,7 +280,8 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"positions": [LONG | {"quantity": 6e4}, LONG | {"quantity": 6e4}]},
-        "positions.1.quantity: 60000, with those before more than max_lots of 'P' allows, 100000: lower it",
+        "positions.1.quantity: 60000, with those before more than max_lots of 'P' allows, "
+        "100000: lower it",
         {
             "positions": [LONG | {"quantity": 6e4}] * 2,
             "instruments": [P | {"max_lots": 20_000_000}],
@@ -272,7 +289,8 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"positions": [LONG | {"entry": 2e6}]},
-        "positions.0.entry: 2e+06, above max_price of 'P', 1e+06: lower it, or raise instruments.0.max_price",
+        "positions.0.entry: 2e+06, above max_price of 'P', 1e+06: lower it, or raise "
+        "instruments.0.max_price",
         {"positions": [LONG | {"entry": 2e6}], "instruments": [P | {"max_price": 2e6}]},
     ),
     (
@@ -283,7 +301,8 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     # modes and engines
     (
         TWO | {"mode": "hedge", "engines": ["hyperliquid"]},
-        "--engines hyperliquid: no hedge mode there, so P cannot be long and short at once: set mode to one_way, "
+        "--engines hyperliquid: no hedge mode there, so P cannot be long and short at once: set "
+        "mode to one_way, "
         "remove mode, or leave the engine out",
         TWO | {"mode": "one_way", "engines": ["hyperliquid"]},
     ),
@@ -330,19 +349,20 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"underlyings": []},
-        "underlyings: a list of 0, must be a list of at least 1 (underlyings and their prices), add items",
+        "underlyings: a list of 0, must be a list of at least 1 (underlyings and their prices), "
+        "add items",
         {},
     ),
     ({"positions": 3}, "positions: 3, must be a list", {}),
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), PORTFOLIOS)
+@pytest.mark.parametrize(("wrong", "expected", "mended"), PORTFOLIOS)
 def test_the_remedy_of_a_wrong_portfolio_works(
-    tmp_path: Path, wrong: Change, told: str, mended: Change
+    tmp_path: Path, wrong: Change, expected: str, mended: Change
 ) -> None:
     found = judged(tmp_path, wrong)
-    assert found.startswith(told), found
+    assert found.startswith(expected), found
     assert not judged(tmp_path, mended)
 
 
@@ -363,17 +383,17 @@ STORIES: list[tuple[Change, str, Change]] = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), STORIES)
+@pytest.mark.parametrize(("wrong", "expected", "mended"), STORIES)
 def test_the_remedy_of_wrong_shocks_works(
-    tmp_path: Path, wrong: Change, told: str, mended: Change
+    tmp_path: Path, wrong: Change, expected: str, mended: Change
 ) -> None:
     found = judged(tmp_path, {}, {"shocks": [{"name": "a"} | wrong]})
-    assert found.startswith(told), found
+    assert found.startswith(expected), found
     assert not judged(tmp_path, {}, {"shocks": [{"name": "a"} | mended]})
 
 
 @pytest.mark.parametrize(
-    ("words", "told", "mended"),
+    ("words", "expected", "mended"),
     [
         (" , ", "--engines: ' , ' names none, give one or more of binance, ", "binance"),
         ("", "--engines: '' names none, give one or more of ", "all"),
@@ -383,20 +403,20 @@ def test_the_remedy_of_wrong_shocks_works(
     ],
 )
 def test_the_remedy_of_a_wrong_engine_name_works(
-    tmp_path: Path, words: str, told: str, mended: str
+    tmp_path: Path, words: str, expected: str, mended: str
 ) -> None:
     found = judged(tmp_path, {}, words=words)
-    assert found.startswith(told), found
+    assert found.startswith(expected), found
     assert not judged(tmp_path, {}, words=mended)
 
 
 def test_an_engine_file_of_another_kind_is_named(tmp_path: Path) -> None:
     (tmp_path / "shocks.yaml").write_text("shocks: [{name: a}]")
     shocks = tmp_path / "shocks.yaml"
-    told = (
+    expected = (
         f"{shocks}: holds shocks of an account, use deleverage margin PORTFOLIO --stress {shocks}"
     )
-    assert told in judged(tmp_path, {}, words=str(shocks))
+    assert expected in judged(tmp_path, {}, words=str(shocks))
 
 
 def test_the_limit_in_the_message_is_the_limit() -> None:

@@ -72,7 +72,8 @@ BOTH: list[tuple[str, str, str]] = [
     ),
     (
         lines("date,close", tuple(f"{each},5" for each in CLOSES)),
-        "row 0: 3 fields, where the header has 2 names: name every column, or write decimals with a point if the "
+        "row 0: 3 fields, where the header has 2 names: name every column, or write decimals "
+        "with a point if the "
         "commas are decimal",
         lines("date,close", tuple(f"{each}.5" for each in CLOSES)),
     ),
@@ -85,7 +86,8 @@ BOTH: list[tuple[str, str, str]] = [
     (with_cell("99\n", '99"\n"', PLAIN), "cannot be read (", PLAIN),
     (
         "\n".join(f"{line},1,2,3,4,5" for line in BARS.split("\n")[1:]),
-        "no header, and 10 columns (2024-01-02, 100, 101, 99) are not one of 2, 5, 6, 7, 8, 9, 12 that begin with a "
+        "no header, and 10 columns (2024-01-02, 100, 101, 99) are not one of 2, 5, 6, 7, 8, 9, "
+        "12 that begin with a "
         "time: add a first line of names, such as date,close",
         "\n".join(["date,open,high,low,close,volume,vwap,trades,count,turnover"])
         + "\n"
@@ -93,7 +95,8 @@ BOTH: list[tuple[str, str, str]] = [
     ),
     (
         lines("", CLOSES, tuple(c - 1 for c in CLOSES), tuple(c + 1 for c in CLOSES), CLOSES)[1:],
-        "row 0: no header, so columns are taken for timestamp, open, high, low, close; the high is no high in 8 rows: "
+        "row 0: no header, so columns are taken for timestamp, open, high, low, close; the high "
+        "is no high in 8 rows: "
         "add a first line with the names in the file's order",
         lines(
             "date,open,low,high,close",
@@ -116,7 +119,8 @@ BOTH: list[tuple[str, str, str]] = [
     ),
     (
         lines("date,close", CLOSES, days=tuple(f"01/{day[8:]}/2024" for day in DAYS)),
-        "row 0: '01/02/2024' is not a date such as 2008-09-15: write year, month, day in this order",
+        "row 0: '01/02/2024' is not a date such as 2008-09-15: write year, month, day in this "
+        "order",
         PLAIN,
     ),
     (
@@ -125,7 +129,8 @@ BOTH: list[tuple[str, str, str]] = [
             CLOSES,
             days=(DAYS[0] + "T00:00+01:00", DAYS[1] + "T00:00-05:00", *DAYS[2:]),
         ),
-        "time zones of several places: write all times in UTC, such as 2008-09-15 or 2008-09-15 13:30",
+        "time zones of several places: write all times in UTC, such as 2008-09-15 or 2008-09-15 "
+        "13:30",
         PLAIN,
     ),
     (
@@ -134,17 +139,17 @@ BOTH: list[tuple[str, str, str]] = [
         with_column("symbol", ("A",) * 8, PLAIN),
     ),
 ]
-"""Of every command that reads prices; ``{is}`` stands for the verb that only a backtest's message has."""
+"""Messages of every command that reads prices; ``{is}`` is a verb that only backtests write."""
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), BOTH)
+@pytest.mark.parametrize(("wrong", "expected", "mended"), BOTH)
 @pytest.mark.parametrize("read", [read_bars, read_return_series])
 def test_the_remedy_of_a_wrong_file_works(
-    tmp_path: Path, read: Callable[[str], object], wrong: str, told: str, mended: str
+    tmp_path: Path, read: Callable[[str], object], wrong: str, expected: str, mended: str
 ) -> None:
     found = answer(lambda: read(written(tmp_path, wrong)))
     assert found.startswith(f"{tmp_path / 'mine.csv'}: "), found
-    assert told.replace("{is} ", "is " if read is read_return_series else "") in found, found
+    assert expected.replace("{is} ", "is " if read is read_return_series else "") in found, found
     assert not answer(lambda: read(written(tmp_path, mended)))
 
 
@@ -212,7 +217,8 @@ REPLAYS: list[tuple[str, str, str]] = [
     ),
     (
         with_cell("2024-01-04", "2024-01-03"),
-        "row 2: 2024-01-03 repeats the row before; days must increase: drop the repeat, or write times of day with "
+        "row 2: 2024-01-03 repeats the row before; days must increase: drop the repeat, or write "
+        "times of day with "
         "the dates if bars are shorter than a day",
         with_cell("2024-01-04,99\n", ""),
     ),
@@ -224,10 +230,14 @@ REPLAYS: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), REPLAYS)
-def test_the_remedy_of_wrong_bars_works(tmp_path: Path, wrong: str, told: str, mended: str) -> None:
+@pytest.mark.parametrize(("wrong", "expected", "mended"), REPLAYS)
+def test_the_remedy_of_wrong_bars_works(
+    tmp_path: Path, wrong: str, expected: str, mended: str
+) -> None:
     found = answer(lambda: read_bars(written(tmp_path, wrong)))
-    assert found.startswith(f"{tmp_path / 'mine.csv'}: {told}") or found.endswith(told), found
+    assert found.startswith(f"{tmp_path / 'mine.csv'}: {expected}") or found.endswith(expected), (
+        found
+    )
     assert not answer(lambda: read_bars(written(tmp_path, mended)))
 
 
@@ -255,7 +265,8 @@ SERIES: list[tuple[str, Options, str, str, Options]] = [
     (
         with_cell("2024-01-04", "2024-01-03"),
         {},
-        "row 2: 2024-01-03 does not come after 2024-01-03; times must ascend: drop the repeat, or write times of day "
+        "row 2: 2024-01-03 does not come after 2024-01-03; times must ascend: drop the repeat, "
+        "or write times of day "
         "with the dates if bars are shorter than a day",
         with_cell("2024-01-04,99\n", ""),
         {},
@@ -277,14 +288,16 @@ SERIES: list[tuple[str, Options, str, str, Options]] = [
     (
         with_column("mood", CLOSES),
         {},
-        "'mood': not known beside open, high, low, close; drop it, or give --assets close to use the close alone",
+        "'mood': not known beside open, high, low, close; drop it, or give --assets close to use "
+        "the close alone",
         with_column("mood", CLOSES),
         {"assets": ["close"]},
     ),
     (
         with_column("mood", CLOSES),
         {},
-        "'mood': not known beside open, high, low, close; drop it, or give --assets close to use the close alone",
+        "'mood': not known beside open, high, low, close; drop it, or give --assets close to use "
+        "the close alone",
         BARS,
         {},
     ),
@@ -334,7 +347,8 @@ SERIES: list[tuple[str, Options, str, str, Options]] = [
     (
         lines("date,spread", SPREAD),
         {},
-        "row 1: spread is -0.5, 2 such in all; log returns need prices, which must stay above 0: correct them, or give "
+        "row 1: spread is -0.5, 2 such in all; log returns need prices, which must stay above 0: "
+        "correct them, or give "
         "--returns differences (a spread) or --returns given (log returns)",
         lines("date,spread", SPREAD),
         {"returns": "differences"},
@@ -349,7 +363,8 @@ SERIES: list[tuple[str, Options, str, str, Options]] = [
     (
         lines("date,a,b", CLOSES, (0.01, -0.02, 0.03, -0.01, 0.02, -0.03, 0.01, -0.02)),
         {},
-        "a prices, b returns; all columns must be prices (above 0) or all log returns: convert some, or give "
+        "a prices, b returns; all columns must be prices (above 0) or all log returns: convert "
+        "some, or give "
         "--assets a",
         lines("date,a,b", CLOSES, (0.01, -0.02, 0.03, -0.01, 0.02, -0.03, 0.01, -0.02)),
         {"assets": ["a"]},
@@ -371,7 +386,8 @@ SERIES: list[tuple[str, Options, str, str, Options]] = [
     (
         lines("date,a", (1, -2, 30, -40, 20, 10, -10, -3)),
         {"returns": "given"},
-        "a: a log return of 30 at return 2; returns must be logs, not percent, and prices free of slips: divide "
+        "a: a log return of 30 at return 2; returns must be logs, not percent, and prices free "
+        "of slips: divide "
         "percent by 100",
         lines("date,a", (0.01, -0.02, 0.30, -0.40, 0.20, 0.10, -0.10, -0.03)),
         {"returns": "given"},
@@ -379,18 +395,18 @@ SERIES: list[tuple[str, Options, str, str, Options]] = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "options", "told", "mended", "then"), SERIES)
+@pytest.mark.parametrize(("wrong", "options", "expected", "mended", "then"), SERIES)
 def test_the_remedy_of_a_wrong_series_works(
     tmp_path: Path,
     wrong: str,
     options: dict[str, Returns],
-    told: str,
+    expected: str,
     mended: str,
     then: dict[str, Returns],
 ) -> None:
     found = answer(lambda: read_return_series(written(tmp_path, wrong), **options))
     assert found.startswith(f"{tmp_path / 'mine.csv'}: "), found
-    assert told in found, found
+    assert expected in found, found
     assert not answer(lambda: read_return_series(written(tmp_path, mended), **then))
 
 
@@ -401,5 +417,7 @@ def test_a_column_is_named_as_a_shell_takes_it(tmp_path: Path) -> None:
     for old, new in zip(("open", "high", "low", "close", "spread"), names, strict=True):
         bars = bars.replace(old, new, 1)
     assert read_return_series(written(tmp_path, bars)).names == ("<CLOSE>",)
-    told = answer(lambda: read_return_series(written(tmp_path, with_column("mood", CLOSES, bars))))
-    assert told.endswith("drop it, or give --assets '<CLOSE>' to use the close alone"), told
+    expected = answer(
+        lambda: read_return_series(written(tmp_path, with_column("mood", CLOSES, bars)))
+    )
+    assert expected.endswith("drop it, or give --assets '<CLOSE>' to use the close alone"), expected

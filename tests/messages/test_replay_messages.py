@@ -1,4 +1,4 @@
-"""Messages and notes of replays and of runs on own data: each is raised, and the remedy that it names is tried."""
+"""Messages and notes of replays and of runs on own data: each is raised, its remedy tried."""
 
 import shlex
 from collections.abc import Sequence
@@ -32,29 +32,30 @@ def csv(
 
 
 def notes(file: str, *changes: str) -> list[str]:
-    """What a run on a file would be told, its other settings those of a day of trading."""
+    """Return the notes on a run on a file, its other settings those of a day of trading."""
     words = [f"underlyings.0={{name: btc, process: {{kind: replay, source: {file}}}}}", *changes]
     return describe_replays(load_run("small_crash", words).underlyings)
 
 
 def remedy(line: str) -> list[str]:
-    """The settings that a note says to set."""
+    """The settings that a note proposes."""
     return shlex.split(line.partition(": set ")[2].partition(" for a market")[0])
 
 
 def test_a_market_that_never_closes_is_set_as_the_note_says(tmp_path: Path) -> None:
     days = [f"2024-01-{day:02d}" for day in range(1, 9)]
     file = csv(tmp_path, days, CLOSES)
-    (told,) = notes(file)
-    assert told == (
-        f"{file}: has bars on Saturdays, and {PROCESS}.day is 23400 s: set {PROCESS}.day=86400 {PROCESS}.opens=0 for a "
+    (expected,) = notes(file)
+    assert expected == (
+        f"{file}: has bars on Saturdays, and {PROCESS}.day is 23400 s: set {PROCESS}.day=86400 "
+        f"{PROCESS}.opens=0 for a "
         "market that never closes"
     )
-    assert notes(file, *remedy(told)) == []
+    assert notes(file, *remedy(expected)) == []
 
 
 @pytest.mark.parametrize(
-    ("stamps", "told"),
+    ("stamps", "expected"),
     [
         (
             [f"2024-01-02 {hour:02d}:00" for hour in range(4)],
@@ -67,11 +68,11 @@ def test_a_market_that_never_closes_is_set_as_the_note_says(tmp_path: Path) -> N
     ],
 )
 def test_a_year_that_a_file_does_not_show_is_set_as_the_note_says(
-    tmp_path: Path, stamps: list[str], told: str
+    tmp_path: Path, stamps: list[str], expected: str
 ) -> None:
     file = csv(tmp_path, stamps, CLOSES * 3)
     (found,) = notes(file)
-    assert found.startswith(f"{file}: {told}"), found
+    assert found.startswith(f"{file}: {expected}"), found
     assert notes(file, *remedy(found)) == []
 
 
@@ -79,12 +80,12 @@ def test_a_split_is_adjusted_as_the_note_says(tmp_path: Path) -> None:
     """By an adjusted close, and by earlier rows that are divided."""
     closes = [500, 505, 495, 102, 103, 101, 104, 105]
     adjusted = [100, 101, 99, 102, 103, 101, 104, 105]
-    (told,) = notes(csv(tmp_path, DAYS, closes))
+    (expected,) = notes(csv(tmp_path, DAYS, closes))
     assert (
-        "row 3 (2024-01-05): close 495 to 102 looks like a split of 5 for 1, and is read as a move: adjust"
-        in told
-    )
-    assert told.endswith("adjust earlier rows, or add a column Adj Close")
+        "row 3 (2024-01-05): close 495 to 102 looks like a split of 5 for 1, and is read as a "
+        "move: adjust"
+    ) in expected
+    assert expected.endswith("adjust earlier rows, or add a column Adj Close")
     assert notes(csv(tmp_path, DAYS, adjusted)) == []
     found = notes(csv(tmp_path, DAYS, closes, adjusted))
     assert any(line.endswith("a split: the adjusted move is used") for line in found), found
@@ -92,9 +93,10 @@ def test_a_split_is_adjusted_as_the_note_says(tmp_path: Path) -> None:
 
 def test_a_gap_is_filled_as_the_note_says(tmp_path: Path) -> None:
     days = [*DAYS[:4], "2024-01-22", "2024-01-23", "2024-01-24", "2024-01-25"]
-    (told,) = notes(csv(tmp_path, days, CLOSES))
-    assert told.endswith(
-        "1 gap, 2024-01-05 to 2024-01-22 (17 days); each passes as one night: fill it or cut the file if that is wrong"
+    (expected,) = notes(csv(tmp_path, days, CLOSES))
+    assert expected.endswith(
+        "1 gap, 2024-01-05 to 2024-01-22 (17 days); each passes as one night: fill it or cut the "
+        "file if that is wrong"
     )
     assert notes(csv(tmp_path, DAYS, CLOSES)) == []
     assert notes(csv(tmp_path, days[4:], CLOSES[4:])) == []
@@ -109,16 +111,16 @@ def test_the_vix_has_days_of_its_own() -> None:
     )
     with pytest.raises(DataError) as raised:
         read_replays(load_run("small_crash", [late]).underlyings)
-    told = str(raised.value)
-    assert told.startswith("btc: arch:vix has 2014-01-03 to "), told
-    assert told.endswith(
+    expected = str(raised.value)
+    assert expected.startswith("btc: arch:vix has 2014-01-03 to "), expected
+    assert expected.endswith(
         "spx runs 2010-01-04 to 2018-12-28: set its start and end within those days"
-    ), told
+    ), expected
     assert set(read_replays(load_run("small_crash", [within]).underlyings)) == {"spx", "btc"}
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told", "mended"),
+    ("wrong", "expected", "mended"),
     [
         (
             "engines/span",
@@ -132,11 +134,11 @@ def test_the_vix_has_days_of_its_own() -> None:
         ),
     ],
 )
-def test_own_prices_need_a_run(tmp_path: Path, wrong: str, told: str, mended: str) -> None:
+def test_own_prices_need_a_run(tmp_path: Path, wrong: str, expected: str, mended: str) -> None:
     file = csv(tmp_path, DAYS, CLOSES)
     with pytest.raises(ConfigError) as raised:
         own_data_overrides(wrong, file)
-    assert str(raised.value).startswith(told), raised.value
+    assert str(raised.value).startswith(expected), raised.value
     assert load_run(mended, own_data_overrides(mended, file))
 
 
@@ -145,6 +147,7 @@ def test_days_outside_a_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as raised:
         notes(file, f"{PROCESS}.start=2024-02-01")
     assert str(raised.value) == (
-        f"{file}: no day from 2024-02-01 to the last; it has 2024-01-02 to 2024-01-11: change start or end"
+        f"{file}: no day from 2024-02-01 to the last; it has 2024-01-02 to 2024-01-11: change "
+        "start or end"
     )
     assert notes(file, f"{PROCESS}.start=2024-01-05") == []

@@ -1,4 +1,4 @@
-"""Every message about a damaged or wrong result folder: raised, its remedy applied word for word, and accepted."""
+"""Messages about damaged or wrong result folders: raised, the remedy applied word for word."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def copies(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def again(folder: str, made: Path) -> None:
-    """Make a result again where a message says so: a run by the copy of what it was, a sweep by its command."""
+    """Make a result again, as a message proposes: a run from its copy, a sweep by its command."""
     if folder == "run":
         shutil.rmtree("run")
         shutil.copytree(made / "run", "run")
@@ -199,17 +199,17 @@ DAMAGE: list[tuple[str, bytes | None, Sequence[object], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "command", "told"), DAMAGE, ids=[row[3][:70] for row in DAMAGE]
+    ("file", "content", "command", "expected"), DAMAGE, ids=[row[3][:70] for row in DAMAGE]
 )
 def test_remedies_of_damage_work(
-    file: str, content: bytes | None, command: Sequence[object], told: str, made: Path
+    file: str, content: bytes | None, command: Sequence[object], expected: str, made: Path
 ) -> None:
     Path(file).unlink()
     if content is not None:
         Path(file).write_bytes(content)
     done = call(*command)
     assert done.exit_code == 2
-    parts = told.split("*")
+    parts = expected.split("*")
     assert any(all(part in line for part in parts) for line in done.stderr.splitlines()), (
         done.stderr
     )
@@ -254,17 +254,17 @@ def test_folders_that_are_no_results_name_those_that_are() -> None:
         )
     for command in ("tables", "explain", "tails"):
         assert (
-            "run/figures: is a part of a result, name the is_integer: run"
+            "run/figures: is a part of a result, name the whole: run"
             in call(command, "run/figures").stderr
         )
         assert (
-            "tiny/runs: is a part of a result, name the is_integer: tiny"
+            "tiny/runs: is a part of a result, name the whole: tiny"
             in call(command, "tiny/runs").stderr
         )
-    told = (
+    expected = (
         f"tiny: is a study, explain describes one of its runs, name one such as tiny/runs/{one()}\n"
     )
-    assert call("explain", "tiny").stderr == told
+    assert call("explain", "tiny").stderr == expected
     calm = ("explain", f"tiny/runs/{one()}")
     none = "--cascade: 1, nothing was closed out in this run, hence there is none, leave it out"
     assert call(*calm, "--cascade", 1).stderr.splitlines()[-1] == none
@@ -283,7 +283,8 @@ def test_the_module_of_a_study_is_named() -> None:
     assert call("tables", "tiny", "--study", "tiny.yaml", *OUT).exit_code == 0
     other = call("tables", "tiny", "--study", "compression", *OUT)
     assert other.stderr == (
-        "--study compression: is the study 'compression', the results are of 'tiny', name the file of that: "
+        "--study compression: is the study 'compression', the results are of 'tiny', name the "
+        "file of that: "
         "--study tiny.yaml\n"
     )
     assert "run is no result of a study, leave it out" in call("tables", "run", *OWN, *OUT).stderr
@@ -308,10 +309,10 @@ QUESTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), QUESTIONS)
-def test_remedies_of_questions_work(wrong: list[str], told: str, mended: list[str]) -> None:
+@pytest.mark.parametrize(("wrong", "expected", "mended"), QUESTIONS)
+def test_remedies_of_questions_work(wrong: list[str], expected: str, mended: list[str]) -> None:
     done = call("tables", "tiny", *OWN, *OUT, *wrong)
-    assert (done.exit_code, done.stderr) == (2, f"{told}\n")
+    assert (done.exit_code, done.stderr) == (2, f"{expected}\n")
     assert call("tables", "tiny", *OWN, *OUT, *mended).exit_code == 0
 
 
@@ -345,12 +346,12 @@ def test_remedies_of_explain_work() -> None:
         ).exit_code
         == 0
     )
-    for name, told in (
+    for name, expected in (
         ("", "--engine: '', names no engine"),
         ("spam", "(did you mean 'span'?)"),
         ("engines/spam", "'span'?"),
     ):
-        assert told in call(*quick, 1, "--engine", name).stderr
+        assert expected in call(*quick, 1, "--engine", name).stderr
     Path("mine.yaml").write_text("include: small_crash\n", encoding="utf-8")
     assert (
         call(*quick, 1, "--engine", "mine.yaml").stderr
@@ -451,13 +452,15 @@ PLACES: list[tuple[Callable[[], object], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("prepare", "place", "told"), PLACES, ids=[row[2][:60] for row in PLACES])
-def test_remedies_of_places_work(prepare: Callable[[], object], place: str, told: str) -> None:
+@pytest.mark.parametrize(
+    ("prepare", "place", "expected"), PLACES, ids=[row[2][:60] for row in PLACES]
+)
+def test_remedies_of_places_work(prepare: Callable[[], object], place: str, expected: str) -> None:
     prepare()
     command = ("sweep", TINY, "--executor", "serial", "--quiet", "--known", "tiny", "--out")
     done = call(*command, place)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert expected in done.stderr
     assert "finished runs" not in done.stderr
     assert call(*command, "another").exit_code == 0
 
@@ -468,8 +471,11 @@ def test_a_folder_of_other_things_is_never_to_be_overwritten() -> None:
     quick = ("run", "small_crash", "duration=60", "--quiet", "--out")
     for more in ([], ["--overwrite"]):
         done = call(*quick, "own", *more)
-        told = "own: holds other things than a result (no manifest.json), it will not be replaced, name another folder"
-        assert (done.exit_code, done.stderr) == (2, f"{told} with --out\n")
+        expected = (
+            "own: holds other things than a result (no manifest.json), it will not be replaced, "
+            "name another folder"
+        )
+        assert (done.exit_code, done.stderr) == (2, f"{expected} with --out\n")
     assert "add --overwrite or name another folder with --out" in call(*quick, "run").stderr
 
 
@@ -478,7 +484,8 @@ def test_a_schema_never_waits_for_the_reader_of_a_pipe() -> None:
     done = call("schema", "--out", "pipe")
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == (
-        "pipe: is a pipe, which waits for a reader, name a file with --out, or leave it out and use > in the shell\n"
+        "pipe: is a pipe, which waits for a reader, name a file with --out, or leave it out and "
+        "use > in the shell\n"
     )
     assert call("schema", "--out", "schema.json").exit_code == 0
     assert json.loads(call("schema").stdout) == json.loads(

@@ -1,4 +1,4 @@
-"""Every message about a study's file and module: raised, its remedy applied word for word, and accepted."""
+"""Messages about a study's file and module: raised, the remedy applied word for word."""
 
 import shutil
 from pathlib import Path
@@ -90,7 +90,8 @@ ROWS: list[tuple[Changes, str, Changes]] = [
     ),
     (
         axis(values=[[1, 2]]),
-        "axes.0.values.0: a list of 2, must be a number, a word, true or false, or a mapping of label and set",
+        "axes.0.values.0: a list of 2, must be a number, a word, true or false, or a mapping of "
+        "label and set",
         axis(values=[2]),
     ),
     (axis(values=[None]), "axes.0.values.0: nothing, must be a number, a word", value()),
@@ -155,24 +156,28 @@ ROWS: list[tuple[Changes, str, Changes]] = [
     ),
     (
         {"axes": [axis(values=[2, 3])["axes"][0], MOVE], "design": {"kind": "list"}},
-        "design: 'list', needs as many values on every axis, but cap has 2, move has 1, add some or write design: "
+        "design: 'list', needs as many values on every axis, but cap has 2, move has 1, add some "
+        "or write design: "
         "{kind: grid}",
         {"axes": [axis(values=[2, 3])["axes"][0], MOVE], "design": {"kind": "grid"}},
     ),
     (
         {"design": SOBOL},
-        "design: 'sobol', takes its points from spans, but no axis has one, give one a span or write design: "
+        "design: 'sobol', takes its points from spans, but no axis has one, give one a span or "
+        "write design: "
         "{kind: grid}",
         {"design": {"kind": "grid"}},
     ),
     (
         sampled({"low": 2, "high": 5}, design={"kind": "grid"}),
-        "design: 'grid', takes no points from the span of cap, write design: {kind: sobol, points: 16}",
+        "design: 'grid', takes no points from the span of cap, write design: {kind: sobol, "
+        "points: 16}",
         sampled({"low": 2, "high": 5}, design={"kind": "sobol", "points": 16}),
     ),
     (
         {"design": {"kind": "gird"}},
-        "design.kind: 'gird' is not one of grid, list, latin_hypercube, sobol (did you mean 'grid'?)",
+        "design.kind: 'gird' is not one of grid, list, latin_hypercube, sobol (did you mean "
+        "'grid'?)",
         {"design": {"kind": "grid"}},
     ),
     (
@@ -217,7 +222,8 @@ ROWS: list[tuple[Changes, str, Changes]] = [
     ({"seconds": -1}, "seconds: -1, must be at least 0", {"seconds": 0}),
     (
         {"overrides": {"seed": 3}},
-        "overrides: 'seed', a sweep sets it by itself in every replication, remove it; the study's seeds:",
+        "overrides: 'seed', a sweep sets it by itself in every replication, remove it; the "
+        "study's seeds:",
         {"seed": 3},
     ),
     (
@@ -264,7 +270,8 @@ ROWS: list[tuple[Changes, str, Changes]] = [
     ),
     (
         {"axes": [CAP, {**CAP, "name": "other"}]},
-        f"axes.cap: '{LEVERAGE}', has no effect: the axis other sets '{LEVERAGE}' afterwards, remove",
+        f"axes.cap: '{LEVERAGE}', has no effect: the axis other sets '{LEVERAGE}' afterwards, "
+        "remove",
         axis(),
     ),
     (
@@ -278,14 +285,14 @@ ROWS: list[tuple[Changes, str, Changes]] = [
         axis(paths={"populations.*.leverage": 1}),
     ),
 ]
-"""Wrong changes of the tiny study -> how the message begins or what it holds; the changes after its remedy."""
+"""Wrong changes of the tiny study, a part of the message, and the changes after its remedy."""
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), ROWS, ids=[row[1][:60] for row in ROWS])
-def test_remedies_of_study_files_work(wrong: Changes, told: str, mended: Changes) -> None:
+@pytest.mark.parametrize(("wrong", "expected", "mended"), ROWS, ids=[row[1][:60] for row in ROWS])
+def test_remedies_of_study_files_work(wrong: Changes, expected: str, mended: Changes) -> None:
     with pytest.raises(ConfigError) as caught:
         planned(wrong)
-    assert any(told in line for line in caught.value.problems), caught.value.problems
+    assert any(expected in line for line in caught.value.problems), caught.value.problems
     assert len(caught.value.problems) <= 2
     planned(mended)
 
@@ -300,13 +307,13 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), NAMES)
-def test_remedies_of_study_names_work(wrong: str, told: str, mended: str) -> None:
+@pytest.mark.parametrize(("wrong", "expected", "mended"), NAMES)
+def test_remedies_of_study_names_work(wrong: str, expected: str, mended: str) -> None:
     planned({})
     shutil.copy("mine.yaml", "alone.yaml")
     with pytest.raises(ConfigError) as caught:
         load_study(wrong)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     load_study(mended)
 
 
@@ -317,11 +324,11 @@ def test_packaged_studies_may_be_named_by_their_paths() -> None:
 
 
 def test_an_engine_that_the_study_varies_is_left_out() -> None:
-    for engine, told in (
+    for engine, expected in (
         ("span", "'span', the study sets venues.0.engine itself"),
         ("", "'', names no engine"),
     ):
-        with pytest.raises(ConfigError, match=f"--engine: {told}"):
+        with pytest.raises(ConfigError, match=f"--engine: {expected}"):
             load_study("compression", engine=engine)
     load_study("compression")
     planned({"overrides": {}, **axis(values=[30], paths={"dt": 1})}, engine="span")
@@ -418,13 +425,13 @@ def used() -> None:
     request_refinement(study, lambda: runs)
 
 
-@pytest.mark.parametrize(("old", "new", "told"), FAULTS, ids=[row[2][:50] for row in FAULTS])
-def test_faults_of_modules_are_lines_that_name_them(old: str, new: str, told: str) -> None:
+@pytest.mark.parametrize(("old", "new", "expected"), FAULTS, ids=[row[2][:50] for row in FAULTS])
+def test_faults_of_modules_are_lines_that_name_them(old: str, new: str, expected: str) -> None:
     assert old in MODULE
     Path("mine.py").write_text(MODULE.replace(old, new, 1), encoding="utf-8")
     with pytest.raises((ConfigError, StudyError)) as caught:
         used()
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert "mine.py" in str(caught.value)
     Path("mine.py").write_text(MODULE, encoding="utf-8")
     used()
@@ -449,10 +456,12 @@ WANTED: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), WANTED, ids=[row[1][:40] for row in WANTED])
-def test_tasks_that_a_module_asks_for(wrong: Changes, told: str, mended: Changes) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "expected", "mended"), WANTED, ids=[row[1][:40] for row in WANTED]
+)
+def test_tasks_that_a_module_asks_for(wrong: Changes, expected: str, mended: Changes) -> None:
     planner = JobPlanner(load_study(TINY))
     with pytest.raises(ConfigError) as caught:
         planner.plan_more_jobs([SettingRequest(wrong)])
-    assert str(caught.value) == told
+    assert str(caught.value) == expected
     assert len(planner.plan_more_jobs([SettingRequest(mended)])) == 1

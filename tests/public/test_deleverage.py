@@ -46,12 +46,14 @@ def test_all_names_are_found_and_nothing_is_imported_before() -> None:
 
 def test_margins_are_those_of_the_command() -> None:
     done = CliRunner().invoke(app.app, ["margin", "portfolios/two_coins", "--json"])
-    told = json.loads(done.stdout)["engines"]
-    found = deleverage.margins("portfolios/two_coins", ACCOUNTS, engines=list(told), cash=20_000.0)
-    assert list(found.loc["hedger"].index) == list(told)
+    expected = json.loads(done.stdout)["engines"]
+    found = deleverage.margins(
+        "portfolios/two_coins", ACCOUNTS, engines=list(expected), cash=20_000.0
+    )
+    assert list(found.loc["hedger"].index) == list(expected)
     for engine, row in found.loc["hedger"].iterrows():
         for column in ("equity", "initial", "maintenance", "ratio", "status"):
-            assert row[column] == told[engine][column], (engine, column)
+            assert row[column] == expected[engine][column], (engine, column)
     assert found.loc[("long", "cross"), "initial"] == 30_000 * 0.025  # the first tier's 40 times
 
 

@@ -12,7 +12,7 @@ EXAMPLES = sorted(FOLDER.glob("*.py"))
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_prints_what_stands_beside_it(path: Path, tmp_path: Path) -> None:
-    """After an intended change: python experiments/examples/NAME.py > experiments/examples/NAME.out."""
+    """After an intended change: python experiments/examples/NAME.py > .../NAME.out."""
     done = subprocess.run([sys.executable, path], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == path.with_suffix(".out").read_text(encoding="utf-8")

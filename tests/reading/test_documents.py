@@ -1,4 +1,4 @@
-"""Documents that would end or fill a parser are refused in a line by every command that reads them."""
+"""Documents that would end or fill a parser are refused in a line by every command."""
 
 import json
 import os
@@ -262,7 +262,7 @@ def test_changes_of_a_swapped_engine_hold_in_whatever_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "expected"),
     [
         ("venues.0.engine=spam", "venues.0.engine: 'spam' is not one of "),
         ("venues.0.engine=spam", "(did you mean 'span'?)"),
@@ -281,10 +281,10 @@ def test_changes_of_a_swapped_engine_hold_in_whatever_order() -> None:
         ("venues.0.engine=", "venues.0.engine: nothing, must be a mapping"),
     ],
 )
-def test_wrong_engines_are_refused_with_near_names(override: str, told: str) -> None:
+def test_wrong_engines_are_refused_with_near_names(override: str, expected: str) -> None:
     done = CliRunner().invoke(app.app, ["run", "small_crash", override])
     assert (done.exit_code, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert expected in done.stderr
 
 
 def test_texts_that_are_no_components_stay_texts() -> None:

@@ -63,7 +63,7 @@ class Market(Component):
     rest: float | None = Field(None, gt=0, description="pause (s)")
     band: Ordered = Field(Ordered(), description="band")
     venues: list[Venue] = Field(description="venues", min_length=1)
-    populations: list[build_union({"crowd": Crowd})] = Field([], description="people")  # type: ignore[valid-type,misc]
+    populations: list[build_union({"crowd": Crowd})] = Field([], description="crowds")  # type: ignore[valid-type,misc]
 
 
 BASE = """
@@ -212,7 +212,8 @@ def test_problems_of_included_content_are_told_where_it_stands(tmp_path: Path) -
     write(tmp_path / "tight.yaml", "kind: compressed\ncompression: 2\ncompresion: 1")
     text = "steps: 1\nvenues: [{name: a, requirement: {include: tight.yaml}}]"
     assert problems(write(tmp_path / "top.yaml", text)) == [
-        "venues.0.requirement.compression: 2, must be less than 1 (share by which margins are cut (1)), lower it",
+        "venues.0.requirement.compression: 2, must be less than 1 (share by which margins are "
+        "cut (1)), lower it",
         "venues.0.requirement.compresion: unknown key (did you mean 'compression'?)",
     ]
 
@@ -228,10 +229,14 @@ def test_cycles_through_a_mapping_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_all_that_cannot_be_included_is_told_at_once(shipped: Path, tmp_path: Path) -> None:
     broken = write(tmp_path / "broken.yaml", "a: [1\nb: 2")
-    text = "include: [crash_208, broken.yaml]\nvenues: [{include: engines/tin.yaml}, {requirement: {include: qqq}}]"
+    text = (
+        "include: [crash_208, broken.yaml]\nvenues: [{include: engines/tin.yaml}, {requirement: "
+        "{include: qqq}}]"
+    )
     top = write(tmp_path / "top.yaml", text)
     assert problems(top, "steps=nonsense") == [
-        f"{top}: include: crash_208: no such file or packaged configuration (did you mean 'crash_2008'?), "
+        f"{top}: include: crash_208: no such file or packaged configuration (did you mean "
+        "'crash_2008'?), "
         "packaged are: crash_2008, engines/tiny",
         f"{broken}:2:2: not YAML, did not find expected ',' or ']', correct this line",
         f"{top}: venues.0.include: engines/tin.yaml: no such file or packaged configuration "
@@ -302,14 +307,17 @@ populations:
         "side: 'lon' is not one of long, short (did you mean 'long'?)",
         "rest: nan, must be a finite number (pause (s)), write a number",
         "venues.0.name: 7, must be text (name), put it in quotes",
-        "venues.0.requirement.kind: 'tierd' is not one of tiered, compressed (did you mean 'tiered'?)",
+        "venues.0.requirement.kind: 'tierd' is not one of tiered, compressed (did you mean "
+        "'tiered'?)",
         "venues.1.name: missing, must be given (name), add it",
-        "venues.1.requirement.compression: 1.5, must be less than 1 (share by which margins are cut (1)), lower it",
+        "venues.1.requirement.compression: 1.5, must be less than 1 (share by which margins are "
+        "cut (1)), lower it",
         "venues.2.requirement.rates: unknown key, known are kind, compression, remove it",
         "venues.3.requirement.kind: missing, must be one of tiered, compressed, add it",
         "venues.4.requirement.rates.0: 'a', must be a number, write one without quotes",
         "venues.4.requirement.rates.1: inf, must be a finite number, write a number",
-        "venues.5.requirement.rates: a list of 0, must be a list of at least 1 (maintenance rates (1)), add items",
+        "venues.5.requirement.rates: a list of 0, must be a list of at least 1 (maintenance "
+        "rates (1)), add items",
         "venues.5.fees: 3, must be a mapping (fees), write 'key: value' lines below it",
         "populations.0.count: missing, must be given (members (1)), add it",
         "populations.0.cuont: unknown key (did you mean 'count'?)",

@@ -1,4 +1,4 @@
-"""Populations with sources: lists that a run includes, and what was published of them (AGT-6, targets A13)."""
+"""Populations with sources: lists that runs include, and published figures (AGT-6, targets A13)."""
 
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def run_of(folder: Path, name: str, *overrides: str, more: str = "") -> RunConfi
 
 
 def weighted(folder: Path, name: str) -> tuple[F8, F8]:
-    """Leverage that members wish at the reference leverage, and the open interest that makes; of types with a taste."""
+    """Return the target leverage and the open interest of members with a lognormal leverage."""
     columns = {
         "venue": [0, 1],
         "underlying": [0, 0],
@@ -131,12 +131,12 @@ class TestStars:
         with pytest.raises(ConfigError) as caught:
             run_of(tmp_path, "hyperliquid_like", f"{path}=1")
         assert len(caught.value.problems) == 1
-        told = (
+        expected = (
             "ends in *, which stands for items of a list"
             if path.endswith("*")
             else "no item there has a part"
         )
-        assert caught.value.problems[0].startswith(f"{path}: {told}")
+        assert caught.value.problems[0].startswith(f"{path}: {expected}")
 
 
 class TestLists:

@@ -151,8 +151,10 @@ def test_an_old_key_is_refused_with_the_new_one_which_is_read(
     new = RENAMED_KEYS[old]
     assert old not in place.model.model_fields
     where = f"{place.path}.{old}" if place.path else old
-    told = [line for line in _list_problems(place, old, tmp_path) if line.startswith(f"{where}:")]
-    assert told == [f"{where}: was renamed, write {new}"]
+    expected = [
+        line for line in _list_problems(place, old, tmp_path) if line.startswith(f"{where}:")
+    ]
+    assert expected == [f"{where}: was renamed, write {new}"]
     again = _list_problems(place, new, tmp_path)
     assert not [line for line in again if "unknown key" in line or "was renamed" in line]
 

@@ -1,4 +1,4 @@
-"""The JSON Schema that ships with the configurations is the code's, and every configuration names it."""
+"""The packaged JSON Schema is that of the code, and every configuration names it."""
 
 import json
 from pathlib import Path
