@@ -1,9 +1,9 @@
 """BOOK-2: makers with slow quotes are picked off, and by how much; printed by ``-m slow -rP``.
 
 Pairs of runs of the baseline, four hours with a fifth of the noise, that differ in one field:
-makers send a ladder every step, before takers do, or every ten minutes. The loss is the oracle's move
-against a quote that traded since it was sent. At the mark there is none, because the mark follows
-the trades, and these are at stale quotes.
+makers send a ladder every step, before takers do, or every ten minutes. The loss is the oracle's
+move against a quote that traded since it was sent. At the mark there is none, because the mark
+follows the trades, and these are at stale quotes.
 """
 
 from functools import partial
