@@ -43,7 +43,7 @@ def outlook(
     to_sell: I8 | None = None,
     to_buy: I8 | None = None,
 ) -> Observation:
-    """What agents see; perpetuals stand at ``basis`` over the index, and books may be empty."""
+    """Return a view for agents: perpetuals at ``basis`` over the index; books may be empty."""
     offers = {"to_sell": to_sell, "to_buy": to_buy}
     given = {name: lots for name, lots in offers.items() if lots is not None}
     state = {"index": index, "liquidity": liquidity, "leverage": leverage}

@@ -1,4 +1,4 @@
-"""A small market to break, and what is told of it once it is broken."""
+"""A small market to break, and the problems reported once it is broken."""
 
 import warnings
 from collections.abc import Sequence
@@ -24,7 +24,13 @@ venues:
   engine: {netting: {kind: cross}, requirement: {kind: tiered}}
 - name: outside
   instruments:
-  - {name: BTC-SPOT, underlying: btc, kind: spot, tick: 0.5, lot: 0.02, max_price: 200000, max_lots: 2_000_000}
+  - name: BTC-SPOT
+    underlying: btc
+    kind: spot
+    tick: 0.5
+    lot: 0.02
+    max_price: 200000
+    max_lots: 2_000_000
   engine: {netting: {kind: cross}, requirement: {kind: tiered}}
 populations:
 - {kind: traders, count: 5, venue: exchange}
@@ -37,7 +43,7 @@ populations:
 def problems(
     overrides: Sequence[str], name: str = "mine.yaml", *, quick: bool = False
 ) -> list[str]:
-    """What is wrong with a market once it is loaded and built."""
+    """Return the problems of a market that is loaded and built."""
     try:
         config = load_run(name, overrides, quick=quick)
         with warnings.catch_warnings():  # margin that learns may say that a run is short

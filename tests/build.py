@@ -69,10 +69,12 @@ def exposure(
     asks: ArrayLike = 0,
     **columns: ArrayLike,
 ) -> Exposure:
-    """Accounts by hand: positions (A, K) or (A,) lots, marks (K,) ticks, balances (A, C) or (A,) minor units.
+    """Build accounts by hand.
 
-    ``entry`` (A, K) is the value paid, signed like the position; by default the positions were entered at the mark.
-    ``bids`` and ``asks`` are resting lots. Further columns go to ``market``.
+    Positions are (A, K) or (A,) lots, marks (K,) ticks, balances (A, C) or (A,) minor units.
+
+    ``entry`` (A, K) is the value paid, signed like the position; the default is entry at the mark.
+    `bids` and `asks` are resting lots. Further columns go to ``market``.
     """
     view = market(mark, **columns)  # type: ignore[arg-type]
     lots = np.asarray(position, dtype=np.int64).reshape(-1, len(view.mark))
@@ -101,7 +103,7 @@ def distress(
     acted: ArrayLike = MISSING,
     broke: ArrayLike = MISSING,
 ) -> DistressHistory:
-    """Since when accounts have been liquidatable and bankrupt, and when they were last acted on, in ticks."""
+    """Return ticks since accounts are liquidatable and bankrupt, and of their last close-outs."""
     columns = (since, acted, broke)
     return DistressHistory(
         *(np.broadcast_to(np.asarray(v, dtype=np.int64), accounts).copy() for v in columns)

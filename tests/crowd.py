@@ -1,4 +1,4 @@
-"""A few people for an exchange that is packaged; those packaged with it may be calibrated anew."""
+"""A few populations for a packaged exchange, independent of the calibration of packaged ones."""
 
 TRADERS = {
     "kind": "traders",

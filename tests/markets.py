@@ -1,4 +1,4 @@
-"""Small markets to break: configurations by hand or drawn, people who do what a test says, a watch on all postings."""
+"""Small markets to break: configurations by hand or drawn, scripted members, a watch on laws."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,7 +44,7 @@ from sim.types import (
 from sim.venue import Venue
 
 Order = tuple[int, int, int, int, int, int] | tuple[int, int, int, int, int, int, int]
-"""Member, instrument, signed lots, limit, kind, slot, and where one is chosen the leverage in hundredths."""
+"""Member, instrument, signed lots, limit, kind, slot, and optionally leverage in hundredths."""
 
 
 class Script(Population):
@@ -83,7 +83,7 @@ def script(
 
 
 class Hostile(Population):
-    """Members who send all kinds of order, any size, at any price, into few slots, again and again."""
+    """Members who send orders of all kinds, sizes and prices into few slots, again and again."""
 
     n_trait_draws: ClassVar[int] = 0
     n_decision_draws: ClassVar[int] = 24
@@ -123,7 +123,7 @@ class Hostile(Population):
 
 
 class Payer(Population):
-    """Members who ask for payments of all kinds, affordable or not, and hold what they are given."""
+    """Members who request payments of all kinds, affordable or not, and keep what they get."""
 
     n_decision_draws: ClassVar[int] = 2
 
@@ -226,7 +226,7 @@ def move(step: int, size: float, **more: Any) -> dict[str, Any]:
 def build(
     rules: MarketConfig, people: Sequence[Population | dict[str, Any]], seed: int = 1
 ) -> Market:
-    """A market with people, given whole or as their configuration."""
+    """Build a market with populations, given whole or as their configuration."""
     whole = [p if isinstance(p, Population) else POPULATIONS[p["kind"]](**p) for p in people]
     return Market(rules, populate(whole), seed=seed)
 
@@ -273,7 +273,7 @@ MANAGED = {
 
 @st.composite
 def worlds(draw: Any) -> tuple[MarketConfig, list[Population | dict[str, Any]], int]:
-    """Rules, people and a seed: three perpetuals, violent moves, thin books, all layers in any order."""
+    """Draw rules, populations and a seed: violent moves, thin books, all layers in any order."""
     settle = draw(st.sampled_from(["", "ALT"]))
     fees = draw(st.sampled_from([(0.0, 0.0), (0.0001, 0.0005), (-0.0001, 0.0005), (0.002, 0.0)]))
     perps, netting = (
@@ -324,18 +324,56 @@ def worlds(draw: Any) -> tuple[MarketConfig, list[Population | dict[str, Any]], 
     )
     people: list[Population | dict[str, Any]] = [
         Hostile(count=draw(st.integers(4, 20)), venue="x", wealth=500.0),
-        {"kind": "makers", "count": 2, "venue": "x", "wealth": draw(st.sampled_from([2_000.0, 50_000.0]))},
-        {"kind": "traders", "count": 20, "venue": "x", "wealth": 1000.0, "initial_entry_share": 0.8, "warm_up": 300.0,
-         "leverage": 15.0, "elasticity": 1.0},
-        {"kind": "arbitrageurs", "count": 2, "venue": "x", "spot_venue": "outside", "wealth": 20_000.0,
-         "instruments": ("BTC-PERP",)},
+        {
+            "kind": "makers",
+            "count": 2,
+            "venue": "x",
+            "wealth": draw(st.sampled_from([2_000.0, 50_000.0])),
+        },
+        {
+            "kind": "traders",
+            "count": 20,
+            "venue": "x",
+            "wealth": 1000.0,
+            "initial_entry_share": 0.8,
+            "warm_up": 300.0,
+            "leverage": 15.0,
+            "elasticity": 1.0,
+        },
+        {
+            "kind": "arbitrageurs",
+            "count": 2,
+            "venue": "x",
+            "spot_venue": "outside",
+            "wealth": 20_000.0,
+            "instruments": ("BTC-PERP",),
+        },
         {"kind": "zero_intelligence", "count": 10, "venue": "x", "wealth": 2_000.0},
-        {"kind": "liquidators", "count": 3, "venue": "x", "wealth": draw(st.sampled_from([100.0, 20_000.0]))},
+        {
+            "kind": "liquidators",
+            "count": 3,
+            "venue": "x",
+            "wealth": draw(st.sampled_from([100.0, 20_000.0])),
+        },
         Payer(count=6, venue="x", wealth=2_000.0),
-        {"kind": "trend", "count": 10, "venue": "x", "wealth": 1000.0, "initial_entry_share": 0.9, "warm_up": 120.0,
-         "threshold": 0.0, "leverage": 15.0, "elasticity": 1.0, "capital": MANAGED},
-        {"kind": "insurance_fund", "venue": "x", "wealth": draw(st.sampled_from([10.0, 1_000.0, 100_000.0]))},
-    ]  # fmt: skip
+        {
+            "kind": "trend",
+            "count": 10,
+            "venue": "x",
+            "wealth": 1000.0,
+            "initial_entry_share": 0.9,
+            "warm_up": 120.0,
+            "threshold": 0.0,
+            "leverage": 15.0,
+            "elasticity": 1.0,
+            "capital": MANAGED,
+        },
+        {
+            "kind": "insurance_fund",
+            "venue": "x",
+            "wealth": draw(st.sampled_from([10.0, 1_000.0, 100_000.0])),
+        },
+    ]
     return rules, people, draw(st.integers(0, 2**32 - 1))
 
 
@@ -369,7 +407,7 @@ liquidation.run_close_out_round = _watched_round
 
 
 class Watch:
-    """Sees every posting, close-out, verdict and admitted order of a market, and holds laws that pass between them."""
+    """Records postings, close-outs, verdicts and orders of a market, and checks laws on each."""
 
     def __init__(self, market: Market) -> None:
         self.market = market
@@ -410,7 +448,7 @@ class Watch:
         self.postings.append(Posted(self.market.tick, event, posting, before))
 
     def _paid_out(self) -> None:
-        """AGT-7: who takes cash out of an account leaves what admission asks, who takes it out of a wallet no debt."""
+        """Withdrawals leave initial margin in an account, and no debt in a wallet (AGT-7)."""
         posted = self.postings[-1]
         if posted.event != DEPOSIT or not isinstance(posted.posting, Transfers):
             return
@@ -444,7 +482,7 @@ class Watch:
         self.limits = dict(zip(closing[:, CAUSE].tolist(), closing[:, PRICE].tolist(), strict=True))
 
     def _closed_out(self, done: LiquidationRound) -> None:
-        """At its limits a solvent account that is closed whole keeps nil or more (LIQ-2)."""
+        """A solvent account closed whole at its limits keeps at least zero (LIQ-2)."""
         where, executed = self.market.venues[done.venue], done.executed
         fills = [
             p.posting
@@ -474,7 +512,7 @@ class Watch:
                 assert book.equity()[0] >= -1, "closed at its limits, and yet bankrupt"
 
     def _late(self, owners: I8) -> F8:
-        """What orders that rest since earlier steps lost against today's mark: their reserve went by another."""
+        """Return losses of orders from earlier steps against today's mark, a stale reserve."""
         market, lost = self.market, np.zeros(self.market.state.n_owners)
         for fills in [
             p.posting for p in self.postings if p.tick == self.market.tick and p.event == VOLUNTARY
@@ -497,7 +535,7 @@ class Watch:
                     self.solid[state.pool.number, owner] = float(state.assessment.excess[owner])
 
     def _admitted(self, market: Market) -> None:
-        """MAR-1 as a law: whoever sends orders that may open, and holds more, covers initial at the mark it saw."""
+        """Owners with orders that may open cover initial margin at the mark they saw (MAR-1)."""
         for venue in market.venues:
             for state in venue.pool_states.values():
                 part = state.pool.instruments
@@ -529,7 +567,7 @@ class Watch:
             yield
 
     def wallets_are_out_of_reach(self) -> None:
-        """ISO-1: liquidation, losses and funding take nothing from wallets that lie apart, but the fund's (LIQ-3)."""
+        """Liquidation, losses and funding spare all wallets but the fund's (ISO-1, LIQ-3)."""
         market = self.market
         taken = [p.posting for p in self.postings if p.event in (CLOSE_OUT, LOSS, FUNDING)]
         for where in (

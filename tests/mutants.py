@@ -32,7 +32,7 @@ SMALL = {"traders": 12, "makers": 2, "arbitrageurs": 2}
 
 
 class Mutant(NamedTuple):
-    """What is handed to ``deleverage run mine.yaml``."""
+    """A broken configuration as given to ``deleverage run mine.yaml``."""
 
     about: str  # what was done to it
     text: bytes  # of mine.yaml
@@ -102,7 +102,7 @@ def mutant(number: int) -> Mutant:
 
 
 class Change(NamedTuple):
-    """What was done to data in place, beside which arguments; see ``Mutant``."""
+    """A change made to data in place, with its arguments; see ``Mutant``."""
 
     about: str
     names: str = ""
@@ -128,7 +128,7 @@ def misspelt(rng: Rng, data: Node) -> Change:
     node[wrong] = node.pop(word)
     named = (
         path[:-1] if word == "kind" else (*path[:-1], wrong)
-    )  # where kind tells classes apart, it is what is missed
+    )  # where kind selects the class, the message names the missing kind
     return Change(f"{dotted(path)} called {wrong!r}", dotted(named))
 
 
@@ -189,11 +189,12 @@ def dropped(rng: Rng, data: Node) -> Change:
 
 
 def misnamed(rng: Rng, data: Node) -> Change:
-    """References to nobody."""
+    """Replace a reference by a name that does not exist."""
     keys = ("underlying", "settle", "venue", "spot_venue", "asset", "kind", "source")
     path = pick(rng, [path for path in places(data) if path[-1] in keys and at(data, path)])
-    at(data, path[:-1])[path[-1]] = "nobody"
-    return Change(f"{dotted(path)} = nobody", dotted(path) if path[-1] != "source" else "nobody")
+    at(data, path[:-1])[path[-1]] = "unlisted"
+    named = dotted(path) if path[-1] != "source" else "unlisted"
+    return Change(f"{dotted(path)} = unlisted", named)
 
 
 def added(rng: Rng, data: Node) -> Change:
@@ -224,7 +225,7 @@ def added(rng: Rng, data: Node) -> Change:
 
 
 def other_kind(rng: Rng, data: Node) -> Change:
-    """Another variant, with the fields of the old one that it knows and hostile ones where it needs more."""
+    """Replace a variant, keep the fields it shares with the old one, make required ones hostile."""
     path = pick(
         rng,
         [
@@ -416,7 +417,7 @@ def sort(value: Any) -> str:
 
 
 def harmless(number: int) -> Mutant:
-    """The mutant of that number among those that must run: some figures of a base a little larger or smaller."""
+    """Return the mutant of that number among those that must run: slightly changed figures."""
     rng = np.random.default_rng([2027, number])
     data = copy.deepcopy(pick(rng, bases()))
     whole = ("tick", "lot", "max_price", "max_lots", "day", "opens", "dt", "seed")
@@ -466,7 +467,7 @@ def at(node: Node, path: Path) -> Node:
 
 
 def closed(data: Node, path: Path) -> bool:
-    """Whether a mapping takes known keys only."""
+    """Return true if a mapping accepts known keys only."""
     expected = find_type(RunConfig, data, path)
     return isinstance(expected, type) and issubclass(expected, Component)
 

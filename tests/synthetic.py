@@ -14,7 +14,7 @@ from sim.recording.liquidation_profile import MARK_MOVES
 def frames(
     steps: int = 400, *, replay: bool = True, losses: bool = True
 ) -> dict[str, pd.DataFrame]:
-    """Steps, venues, close-outs, losses and accounts of a market that falls by 15% two thirds of the way."""
+    """Make steps, venues, close-outs, losses and accounts of a market that falls by 15%."""
     draws, step = np.random.default_rng(1), np.arange(1, steps + 1)
     middle, span = steps * 2 / 3, steps / 50
     index = 1200 * np.exp(
@@ -82,7 +82,7 @@ def frames(
 
 
 def _state(table: pd.DataFrame, near: np.ndarray) -> dict[str, Any]:
-    """What is held and how liquid the book is."""
+    """Make positions and the liquidity of the book."""
     gross = np.rint(table["mark"] * 1e6).astype(np.int64)
     book = {
         "oracle": table["index"],
@@ -94,7 +94,7 @@ def _state(table: pd.DataFrame, near: np.ndarray) -> dict[str, Any]:
 
 
 def _venues(table: pd.DataFrame) -> pd.DataFrame:
-    """What the venue's accounts hold, from the opening on; no calls are made."""
+    """Make the balances of the venue's accounts, from the opening on, without calls."""
     gross = table["gross"]
     held = {
         "equity": gross // 4,
@@ -121,7 +121,7 @@ READINGS = 10
 
 
 def _profile(table: pd.DataFrame) -> pd.DataFrame:
-    """At every tenth step: a millionth of notional at risk per percent either way, R = .7 for each."""
+    """Make every tenth step: a millionth of notional at risk per percent either way, R = 0.7."""
     read = table.loc[table["step"] % READINGS == 0, ["step", "venue", "instrument"]]
     moves = pd.DataFrame({"move": MARK_MOVES})
     size = 100 * moves["move"].abs()
@@ -148,7 +148,7 @@ def _accounts(moment: str, step: int) -> pd.DataFrame:
 
 
 class FakeMarket:
-    """Steps that do nothing, or what ``at`` says: step -> "fail" or "interrupt"."""
+    """Market whose steps do nothing but what ``at`` requests: step -> "fail" or "interrupt"."""
 
     at: dict[int, str] = {}  # noqa: RUF012
     seeds: list[int] = []  # noqa: RUF012

@@ -1,9 +1,10 @@
-"""A market of which the branching ratio is known: an even density of liquidation prices that never thins out.
+"""A market with a known branching ratio: an even density of liquidation prices without an end.
 
-As in `papers.cascade`, the same depth is bid at every tick and the mark is the book's price. Here liquidation prices
-are drawn independently and evenly over a long way down, so that whoever is closed out finds as many below as those
-before: a Poisson number of children, of mean R. A seller eats the book down by a Poisson number of small shocks in
-every step. A step's rounds are event time: between them nothing but close-outs moves anything.
+As in `papers.cascade`, the same depth is bid at every tick and the mark is the book's price.
+Liquidation prices are drawn independently and evenly over a long way down, so a closed-out account
+finds as many below as earlier ones did: a Poisson number of children, of mean R. A seller eats the
+book down by a Poisson number of small shocks in every step. A step's rounds are event time: between
+them only close-outs move the price.
 """
 
 from typing import NamedTuple
@@ -35,7 +36,7 @@ class Chain(NamedTuple):
 
     @property
     def lots(self) -> int:
-        """Of each account: it takes its sale R accounts' distance down."""
+        """Lots of each account: its sale moves the price down by the distance of R accounts."""
         lots = self.ratio * DEPTH * REACH / self.accounts
         assert lots == round(lots), f"{lots} lots"
         return round(lots)
@@ -52,7 +53,7 @@ class Chain(NamedTuple):
 
 
 class Cast:
-    """What the three populations share: fixed wealth."""
+    """Common behaviour of the three populations: fixed wealth."""
 
     n_trait_draws, n_decision_draws, n_cash_flow_draws, has_commitment, latency, fund_venue = (
         0,
@@ -71,7 +72,7 @@ class Cast:
 
 
 class Makers(Cast):
-    """One offers what the accounts want at the first price; all bid the same at every tick below. Never again."""
+    """One offers the lots of the accounts at the first price; all bid once at every tick below."""
 
     def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         if outlook.tick != OPEN:

@@ -1,4 +1,4 @@
-"""Calm markets as the packaged configurations have them, run over many seeds in processes, and what they come to."""
+"""Calm markets of the packaged configurations, run over many seeds in processes, and figures."""
 
 import multiprocessing
 from collections.abc import Callable, Sequence
@@ -69,7 +69,7 @@ def figures(frames: Frames) -> dict[str, float]:
 
 
 def over_seeds(figures: Callable[[int], dict[str, float]], seeds: Sequence[int]) -> pd.DataFrame:
-    """Figures by seed, two processes at a time; they begin afresh, so that no state is inherited."""
+    """Compute figures by seed in two fresh processes, so that no state is inherited."""
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pd.DataFrame(list(pool.map(figures, seeds)), index=list(seeds))
 
@@ -80,10 +80,11 @@ def calm(name: str, overrides: Sequence[str], seeds: Sequence[int]) -> pd.DataFr
 
 
 def levered(seed: int) -> dict[str, float]:
-    """Figures of two days of ``bitmex``, and leverage as its venue told it (BitMEX Leverage Statistics, April 2019).
+    """Figures of two days of ``bitmex``, leverage as in BitMEX Leverage Statistics, April 2019.
 
-    Effective leverage is a position's value at the mark over what is left of it at the price of bankruptcy, rounded,
-    over all accounts that hold one; mean and 80th percentile are weighted by contracts, here of hourly snapshots.
+    Effective leverage is a position's value at the mark over its remaining value at the bankruptcy
+    price, rounded, over all open accounts. Mean and 80th percentile are weighted by contracts, here
+    in hourly snapshots.
     """
     market = market_of("bitmex", seed, ["duration=172_800"])
     held = []
@@ -98,7 +99,7 @@ def levered(seed: int) -> dict[str, float]:
 
 
 def _effective(market: Market) -> tuple[float, float]:
-    """Mean and 80th percentile of effective leverage over the contracts held at a venue's only instrument."""
+    """Return mean and 80th percentile of effective leverage, weighted by contracts."""
     view, members = (
         market.venues[0].view,
         market.state.account_view(slice(0, market.state.external_owner)),

@@ -1,9 +1,10 @@
-"""A market in which the cascade condition holds exactly (targets A5): one static linear book, one grid of accounts.
+"""A market in which the cascade condition holds exactly (targets A5): a static linear book.
 
-A maker offers, once, all that the accounts want at the first price and bids ``depth`` lots on every tick below it.
-In the first step each account buys the same number of lots with the wealth that puts its liquidation price on its place
-of an even grid. No offer is left then, so that the mark of kind ``book`` is the last trade: the price to which the
-book has been eaten. In the second step one seller, who does not care, eats the book down by the shock.
+A maker offers once, at the first price, all lots of the accounts, and bids ``depth`` lots on every
+tick below. In the first step each account buys the same lots with the wealth that puts its
+liquidation price on its place of an even grid. No offer is left then, so that the mark of kind
+``book`` is the last trade: the price to which the book has been eaten. In the second step one
+seller, with no regard to price, eats the book down by the shock.
 """
 
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Setup(NamedTuple):
 
     @property
     def depth(self) -> int:
-        """Lots bid at each tick, such that an account holds a whole number of lots if R is a multiple of 1/20."""
+        """Lots bid at each tick: accounts hold whole lots if R is a multiple of 1/20."""
         return max(20 * self.accounts // REACH, 20)
 
     @property
@@ -52,7 +53,7 @@ class Setup(NamedTuple):
 
 @dataclass
 class Cast:
-    """What the three populations share: fixed wealth, and no draws."""
+    """Common behaviour of the three populations: fixed wealth and no draws."""
 
     setup: Setup
     name: str = ""
@@ -69,7 +70,7 @@ class Cast:
 
 
 class Maker(Cast):
-    """Offers at the first price what the accounts want; bids the same depth at every tick below. Never again."""
+    """Offers the lots of the accounts at the first price; bids one depth at every tick below."""
 
     def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         if outlook.tick != OPEN:
@@ -90,7 +91,7 @@ class Maker(Cast):
 
 
 class Grid(Cast):
-    """Accounts of equal lots whose liquidation prices are the middles of equal parts of the reach."""
+    """Accounts of equal lots; liquidation prices are the middles of equal parts of the reach."""
 
     def start(self, setting: MarketSpec, draws: F8) -> I8:
         fall = REACH * (np.arange(self.count) + 0.5) / self.count
@@ -145,7 +146,7 @@ def config(setup: Setup) -> MarketConfig:
 
 
 def opened(setup: Setup) -> Market:
-    """The market after its first step: everybody holds a position, the mark is the first price."""
+    """Return the market after its first step: all positions open, the mark at the first price."""
     cast = [
         Maker(setup, "maker"),
         Grid(setup, "grid", setup.accounts, latency=1),
@@ -169,8 +170,8 @@ Turn = Literal["most distressed", "any", "least distressed"]
 def recursion(setup: Setup, turn: Turn = "most distressed") -> float:
     """The same drop over the shock by the rules alone, in floats, without market, ledger or book.
 
-    Round after round, whoever's liquidation price lies above the mark sells in turn, down to the bankruptcy price at
-    most. An account that is bankrupt already is asked once.
+    Round after round, accounts with a liquidation price above the mark sell in turn, down to the
+    bankruptcy price at most. A bankrupt account is closed out once.
 
     Args:
         setup: the cascade; ``max_rounds`` bounds it.

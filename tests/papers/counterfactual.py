@@ -1,7 +1,8 @@
-"""Attribution beside the counterfactual: owners of cascades in a market that is known, and in crashes (LIQ-9).
+"""Attribution and counterfactual: owners of cascades in a known market and in crashes (LIQ-9).
 
-``python -m papers.counterfactual WEALTH SEED...`` (in ``tests``) tells how far they agree where each maker has so much
-capital, over all owners, over those of cascades in which everybody found bids, and over the others.
+``python -m papers.counterfactual WEALTH SEED...`` (in ``tests``) prints how far they agree for that
+capital of each maker: over all owners, over those of cascades in which all close-outs found bids,
+and over the others.
 """
 
 import sys
@@ -27,7 +28,7 @@ LARGEST, LEAST = 5, 5
 
 
 def known(count: int, worlds: int) -> pd.DataFrame:
-    """Cascades of 8 to 40 accounts of equal size where bids never end and R is .7 (targets A5)."""
+    """Simulate cascades of 8 to 40 equal accounts with endless bids and R of 0.7 (targets A5)."""
     chain = Chain(0.7, accounts=500)
     market = played(chain)
     frames = market.recorder.frames()
@@ -80,7 +81,7 @@ def crashes(
 
 
 def met(table: pd.DataFrame) -> pd.Series:
-    """Of which owners everybody in the cascade found bids for all that had to be closed."""
+    """Return true for owners of cascades in which all close-outs found bids."""
     return table["unmet"] < ROUNDING_DUST
 
 

@@ -1,8 +1,9 @@
-"""A small crash: the exchange of configs/crash_2008.yaml, fewer people, and a fall of 10% in half an hour.
+"""A small crash: the exchange of configs/crash_2008.yaml and a fall of 10% in half an hour.
 
-What differs from that configuration: 600 traders wish a median leverage of 15, for which BitMEX's 22 to 30 is the mark
-(targets A13); six makers with little capital of their own carry up to 15 times of it, and the fund is small in
-proportion. Spot outside is as deep as 3% of open interest within 1%.
+Differences from that configuration: 600 traders wish a median leverage of 15, where BitMEX's 22 to
+30 is the reference (targets A13); six makers with little capital of their own carry up to 15 times
+of it, and the fund is small in proportion. Spot outside is as deep as 3% of open interest within
+1%.
 """
 
 from collections.abc import Mapping
@@ -80,7 +81,7 @@ FUND = {"kind": "insurance_fund", "venue": "exchange", "wealth": 30_000}
 
 
 def plain(*, depth: float | None = 1_000_000, steps: int = STEPS, **changes: Any) -> dict[str, Any]:
-    """The crash as a file would say it, people apart, with some top-level settings changed.
+    """Return the crash as in a file, without populations, with some top-level settings changed.
 
     Args:
         depth: net notional that moves spot by 1%; none = spot never notices.
@@ -131,7 +132,7 @@ def run(market: Market) -> Market:
 
 
 def measures(market: Market) -> dict[str, float]:
-    """What a cascade did: mark and basis (of the first perpetual) in %, notionals and money in millions."""
+    """Measure a cascade: mark and basis (first perpetual) in %, notionals and money in millions."""
     frames, million = market.recorder.frames(), 10.0**8
     steps = frames["steps"]
     listed, first = (

@@ -41,7 +41,7 @@ def worked(setup: Setup, quantity: int, seed: int) -> Market:
 
 
 def impacts(setup: Setup, sizes: Sequence[int], seed: int) -> dict[str, float]:
-    """Impact of each size, log units, and the share of it that was filled under ``filled_`` and the size."""
+    """Return the impact of each size, log units, and the filled share (key ``filled_`` + size)."""
     twin = worked(setup, 0, seed).recorder.frames()
     found = {}
     for size in sizes:

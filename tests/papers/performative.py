@@ -1,10 +1,11 @@
-"""Does a margin model cover once its own margins move the market? The same people and draws, three ways.
+"""Coverage of margin models whose margins move the market: the same members and draws, three ways.
 
-One day and a half of ``bitmex`` with 600 modest traders, and a spot market that $1m of net buying moves by 1%, so that
-what margins force people to do reaches the index that margins are computed from. Each engine asks for the 99% quantile
-of half an hour's loss. It is judged on the mark: where it binds; where it only watches a market under a static margin
-of 1%, BitMEX's; and on the index that nobody moved. ``PYTHONPATH=tests python -m papers.performative 1 2 3`` prints
-what seeds 1, 2 and 3 say together; a seed takes three quarters of a minute.
+One day and a half of ``bitmex`` with 600 modest traders, and a spot market that $1m of net buying
+moves by 1%, so that forced trades reach the index from which margins are computed. Each engine
+requires the 99% quantile of half an hour's loss. It is judged on the mark: where it binds; where it
+only watches a market under a static margin of 1%, BitMEX's; and on an index without trades.
+``PYTHONPATH=tests python -m papers.performative 1 2 3`` prints the summary of seeds 1, 2 and 3; a
+seed takes three quarters of a minute.
 """
 
 import sys
@@ -60,11 +61,11 @@ STATIC: dict[str, Any] = {"kind": "tiered", "tiers": [{"floor": 0, "max_leverage
 
 
 class Cover(NamedTuple):
-    """How often a margin did not suffice, over all starts and both sides, and by how much in the mean."""
+    """Breach rate of a margin, over all starts and both sides, and the mean excess."""
 
     breached: float
     beyond: float  # mean loss in excess of it, share of notional
-    needed: float  # what it would have had to be multiplied by to be breached as often as it says
+    needed: float  # multiplier with which the margin would reach its nominal breach rate
 
 
 class Ran(NamedTuple):
@@ -131,7 +132,7 @@ def cover(price: F8, margin: F8) -> Cover:
 
 
 def shadow(engine: dict[str, Any], levels: F8) -> F8:
-    """What an engine would ask on some levels of the oracle (T + 1,), (T, 2)."""
+    """Return the margin that an engine would require on levels of the oracle (T + 1,), (T, 2)."""
     rule = TypeAdapter(AnyRequirement).validate_python(engine)
     return compute_rate_path(rule, np.diff(np.log(levels))[:, None], dt=DT)[1:, :, 0]
 
@@ -184,10 +185,10 @@ def means(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
 
 
 def differences(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """Paired over seeds: places compared within an engine, and outcomes of engines with those of the static margin.
+    """Paired over seeds: places compared within an engine, and engines with the static margin.
 
-    Columns: engine, what, n, mean, low and high (95%), p; ``seeds``, of such pairs, that would find a mean such as
-    this one in four of five attempts.
+    Columns: engine, what, n, mean, low and high (95%), p; ``seeds``, the number of such pairs that
+    would find a mean such as this one in four of five attempts.
     """
     runs, found = pd.DataFrame(rows), []
     for engine in ENGINES:
@@ -210,7 +211,7 @@ def differences(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _seeds(apart: F8) -> float:
-    """By the normal approximation: 5% two-sided, power .8."""
+    """Return the number of pairs by the normal approximation: 5% two-sided, power 0.8."""
     return (
         float(((1.96 + 0.84) * apart.std(ddof=1) / apart.mean()) ** 2) if apart.mean() else np.inf
     )

@@ -1,4 +1,4 @@
-"""What makers gain in a market like the baseline, and how much of it the index took since they quoted (BOOK-2)."""
+"""Makers' gain in a market like the baseline, and the index's share since they quoted (BOOK-2)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -35,7 +35,7 @@ class Deals(NamedTuple):
 
 
 class Tape:
-    """Stands between a market and its books and notes who traded, and when the resting side had last quoted."""
+    """Records trades between a market and its books, and the last quote of each resting side."""
 
     def __init__(self, market: Market) -> None:
         self._market, self._trade = market, market.order_books.trade
@@ -62,17 +62,18 @@ class Tape:
 
 
 def owners(market: Market, kind: type[Trader]) -> B1:
-    """Whether each owner is of a kind."""
+    """Return a mask of the owners of a kind."""
     found = np.zeros(market.state.n_owners, dtype=np.bool_)
     found[[member.owner for member in market.agents.select(agent_type=kind)]] = True
     return found
 
 
 def figures(overrides: Sequence[str], seed: int) -> dict[str, float]:
-    """Basis points of makers' volume: what they gained at the oracle, asked for, and lost to the oracle's moves.
+    """Basis points of makers' volume: gain at the oracle, quoted spread, moves of the oracle.
 
-    A quote that traded gained lots * (oracle - price). That is what it asked for when it was placed, lots * (oracle
-    then - price), and what the oracle did since, lots * (oracle - oracle then): below nil, it was picked off.
+    A quote that traded gained lots * (oracle - price). That is the spread it quoted when placed,
+    lots * (oracle then - price), and the later move of the oracle, lots * (oracle - oracle then):
+    below zero, the quote was picked off.
     """
     config = load_run(
         "baseline", [f"duration={3600 * HOURS}", "populations.0.count=300", *overrides]
@@ -97,7 +98,7 @@ def split(deals: Deals, oracle: F8, arbitrageurs: B1) -> dict[str, float]:
     moved = deals.lots * (now - then)
     return {
         "gain": BP * float(deals.lots @ (now - deals.price) / volume),
-        "asked": BP * float(deals.lots @ (then - deals.price) / volume),
+        "quoted": BP * float(deals.lots @ (then - deals.price) / volume),
         "moved": BP * float(moved.sum() / volume),
         "to_arbitrageurs": BP * float(moved[arbitrageurs[deals.taker]].sum() / volume),
         "their_volume": float((np.abs(deals.lots) * now)[arbitrageurs[deals.taker]].sum() / volume),

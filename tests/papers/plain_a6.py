@@ -1,9 +1,10 @@
 """The published table once more, in plain pandas by its conventions alone; imports nothing of ours.
 
-Log returns of the adjusted close. EWMA: v_t = d v_{t-1} + (1 - d) r_{t-1}^2, from the mean square of the first 100
-returns. Quantiles interpolate linearly. Filtered simulation: the 99% loss quantile of r / sigma over the 500 days
-before, times sigma of the day. Stressed weight: .75 M + .25 x its running maximum. Floor: max(M, mean of M over the
-last 2,500 days, at least 500). Buffer: 1.25 M while M is at most P90 over the same window, else max(M, 1.25 P90). Days
+Log returns of the adjusted close. EWMA: v_t = d v_{t-1} + (1 - d) r_{t-1}^2, from the mean square
+of the first 100 returns. Quantiles interpolate linearly. Filtered simulation: the 99% loss quantile
+of r / sigma over the 500 days before, times sigma of the day. Stressed weight: 0.75 M + 0.25 x its
+running maximum. Floor: max(M, mean of M over the last 2,500 days, at least 500). Buffer: 1.25 M
+while M is at most P90 over the same window, else max(M, 1.25 P90). Days
 count from 500 on, or from where a row is first defined; flat is the full sample's quantile.
 """
 

@@ -1,7 +1,8 @@
 """LIQ-6: what attribution owes to the order in which a round's close-outs are matched.
 
-The same crashes with close-outs in the policy's order (most distressed first) and in drawn order. Causes are shares of
-the harm done to the accounts acted on; the table is printed: ``pytest -m slow -rP``.
+The same crashes with close-outs in the policy's order (most distressed first) and in drawn order.
+Causes are shares of the harm done to the accounts acted on; the table is printed:
+``pytest -m slow -rP``.
 """
 
 import numpy as np

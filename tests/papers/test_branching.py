@@ -1,4 +1,4 @@
-"""Three ways to the branching ratio, in a market where the truth is known (LIQ-7, LIQ-8); figures: ``pytest -rP``."""
+"""Three estimates of a known branching ratio (LIQ-7, LIQ-8); figures: ``pytest -rP``."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ Found = tuple[float, float]
 
 
 def estimates(chain: Chain) -> dict[str, Found]:
-    """The ratio from who pushed whom, from counts of close-outs alone, and from the book before anything happened."""
+    """Estimate the ratio from causes, from counts of close-outs, and from the book beforehand."""
     frames = played(chain).recorder.frames()
     linked, slots = estimate_branching(build_contagion(frames)), tabulate_rounds(frames, "venue")
     counted = fit_hawkes(slots["count"].to_numpy(), slots["outside"].to_numpy())

@@ -1,11 +1,13 @@
-"""The calm market is healthy: every row of the calm table, beside the same figure of the index without the market.
+"""The calm market is healthy: each row of the calm table, beside the same figure of the index.
 
-Median over ten seeds of three days each of ``baseline``, under its own index and under ``gbm``, after a warm-up. Only
-what the market adds is evidence: a figure that the mark has because x has it is printed beside x's. The tables are
-printed by ``pytest tests/papers/test_calm.py -m slow -rP``. A row that misses is a strict xfail, with its figure.
+Median over ten seeds of three days each of ``baseline``, under its own index and under ``gbm``,
+after a warm-up. Only what the market adds is evidence: a figure that the mark has because x has it
+is printed beside x's. The tables are printed by ``pytest tests/papers/test_calm.py -m slow -rP``. A
+row that misses is a strict xfail, with its figure.
 
-*At least x's* is a statement about means, and is judged as one: it is missed where the market is shown to be below its
-x, that is where the 95% interval of the mean paired difference, market less x of the same seed, lies below nil.
+*At least x's* is a statement about means, and is judged as one: it is missed where the market is
+significantly below its x, that is where the 95% interval of the mean paired difference, market less
+x of the same seed, lies below zero.
 """
 
 from collections.abc import Callable
@@ -25,7 +27,7 @@ SEEDS = range(10)
 
 
 class Row(NamedTuple):
-    """A row of the table: a figure, that of x where there is one, and what is asked."""
+    """A row of the table: a figure, that of x where there is one, and the required range."""
 
     figure: str
     same_of_x: str
@@ -37,7 +39,7 @@ def between(low: float, high: float) -> Callable[[pd.Series, pd.Series], bool]:
     return lambda market, _: bool(low <= market.median() <= high)
 
 
-def nil(market: pd.Series, _: pd.Series) -> bool:
+def is_zero(market: pd.Series, _: pd.Series) -> bool:
     return bool((market == 0).all())
 
 
@@ -66,8 +68,8 @@ ROWS = {
     "ACF of sizes, lag 1": Row("acf_size_1", "x_acf_size_1", "at least x's", at_least),
     "ACF of sizes, lag 50": Row("acf_size_50", "x_acf_size_50", "at least x's", at_least),
     "closed out a day / open interest": Row("closed_out", "", "below 0.05", between(0, 0.05)),
-    "deleveraged, lots": Row("deleveraged", "", "nil", nil),
-    "beyond the fund, cents": Row("beyond_fund", "", "nil", nil),
+    "deleveraged, lots": Row("deleveraged", "", "zero", is_zero),
+    "beyond the fund, cents": Row("beyond_fund", "", "zero", is_zero),
     "largest basis": Row("basis", "", "below 0.01", between(0, 0.01)),
     "median spread": Row("spread", "", "1 to 10 bp", between(0.0001, 0.001)),
     "depth at 10 times the distance": Row(
@@ -132,7 +134,7 @@ def test_the_calm_market_is_healthy(process: str, name: str) -> None:
 
 
 def memories(blur: float, lag: int) -> tuple[pd.Series, pd.Series]:
-    """ACF of sizes of returns that remember, by seed, under noise of this many deviations in each price; and of x."""
+    """Return ACFs of return sizes with memory, by seed, under noise in each price; and of x."""
     rng = np.random.default_rng(5)
     log_variance = lfilter([0.2], [1.0, -0.98], rng.normal(size=(len(SEEDS), 4140)))
     returns = np.exp(log_variance / 2) * rng.normal(size=log_variance.shape)
@@ -147,7 +149,7 @@ def memories(blur: float, lag: int) -> tuple[pd.Series, pd.Series]:
 
 @pytest.mark.parametrize("lag", [1, 50])
 def test_at_least_is_a_rule_that_a_market_which_forgets_would_miss(lag: int) -> None:
-    """Prices that bounce by as much as they move hide what x remembers; the other way round nothing is missed."""
+    """Prices that bounce as much as they move hide the memory of x; the reverse misses nothing."""
     for blur, kept in ((1.0, False), (0.01, True)):
         market, x = memories(blur, lag)
         found = apart(market, x)
@@ -158,16 +160,20 @@ def test_at_least_is_a_rule_that_a_market_which_forgets_would_miss(lag: int) -> 
 
 @pytest.mark.slow
 def test_the_traders_of_bitmex_lose_what_its_traders_lost() -> None:
-    """BitMEX closed out 3.51% of longs and 1.89% of shorts outstanding a day (Cheng, Deng, Wang & Yu 2021).
+    """BitMEX closed out 3.51% of longs and 1.89% of shorts outstanding a day.
 
-    The share of bold traders without a stop was fitted to the mean of the two (``populations/bitmex_like``), so the row
-    holds the fit, and is no evidence. Leverage as it is held is printed beside what BitMEX told.
+    Source: Cheng, Deng, Wang & Yu 2021.
+
+    The share of bold traders without a stop was fitted to the mean of the two
+    (``populations/bitmex_like``), so the row holds the fit, and is no evidence. Leverage held is
+    printed beside BitMEX's figures.
     """
     found = calm.over_seeds(calm.levered, SEEDS)
     print(table(found, "bitmex"))
     for name in ("longs_out", "shorts_out", "held_mean", "held_80"):
         print(
-            f"{name:34}{found[name].median():10.4g} [{found[name].min():.4g}, {found[name].max():.4g}]"
+            f"{name:34}{found[name].median():10.4g} "
+            f"[{found[name].min():.4g}, {found[name].max():.4g}]"
         )
     of_a_side = (found["longs_out"] + found["shorts_out"]) / 2
     assert 0.015 <= of_a_side.median() <= 0.05

@@ -1,7 +1,8 @@
 """The cascade condition through the real book and liquidator (targets A5).
 
-R = lots liquidated per tick of fall / lots bid per tick. A shock s grows to s / (1 - R) while maintenance lets
-every close-out reach the book, and less where bankruptcy prices bind. Figures are printed: ``pytest -rP``.
+R = lots liquidated per tick of fall / lots bid per tick. A shock s grows to s / (1 - R) while
+maintenance lets every close-out reach the book, and less where bankruptcy prices bind. Figures are
+printed: ``pytest -rP``.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ AMPLE = 0.05
 
 THIN = (0.0, 0.005, 0.01, 0.02)
 PUBLISHED = (1.0, 2.95, 4.96, 9.73)
-"""Drop over shock at R = .9 and THIN maintenance (targets A5, which leaves open who sells first within a round)."""
+"""Drop over shock at R = 0.9 and THIN maintenance (targets A5, which leaves the order open)."""
 
 
 def test_everybody_holds_a_position_and_nobody_is_liquidatable_before_the_shock() -> None:
@@ -70,7 +71,7 @@ def check_thin_maintenance(accounts: int) -> None:
     assert measured[0] == 1
     assert (np.diff(measured) > 0).all()
     assert measured == pytest.approx(exact, rel=0.02)
-    # The venue serves the most distressed first, which fails least: an upper bound of what any order gives.
+    # The venue serves the most distressed first, which fails least: an upper bound for any order.
     assert measured == pytest.approx(PUBLISHED, rel=0.1)
     assert all(
         low <= known <= high * 1.01

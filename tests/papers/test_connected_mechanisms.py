@@ -1,8 +1,9 @@
-"""Whatever makes a cascade must be connected to it: switched off, each of three mechanisms visibly changes a crash.
+"""Causes of a cascade must be connected to it: each of three mechanisms, if off, changes a crash.
 
-Reassessment within a step (``max_rounds: 1`` has none), arbitrageurs that move spot (``depth: null``), and makers whose
-quotes follow their capital (``is_capital_limited: false``). Twenty seeds, paired by seed; intervals are t-intervals of the
-differences at 95% for all measures of a mechanism together (Bonferroni). The table is printed: ``pytest -m slow -rP``.
+Reassessment within a step (``max_rounds: 1`` has none), arbitrageurs that move spot
+(``depth: null``), and makers whose quotes follow their capital (``is_capital_limited: false``).
+Twenty seeds, paired by seed; intervals are t-intervals of the differences at 95% for all measures
+of a mechanism together (Bonferroni). The table is printed: ``pytest -m slow -rP``.
 """
 
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ MEASURES = ["amplification", "lowest mark", "worst basis", "closed out", "deleve
 
 
 def cascade(seed: int, rules: Mapping[str, Any], makers: Mapping[str, Any]) -> dict[str, float]:
-    """Measures of one run; its amplification is against the run whose close-outs are suppressed (model.md)."""
+    """Measure one run; its amplification is relative to a run without close-outs (model.md)."""
     measured = crash.measures(crash.run(crash.market(seed, crash.config(**rules), makers)))
     calm = crash.config(**{**rules, "suppress_closeouts": True})
     twin = crash.measures(crash.run(crash.market(seed, calm, makers)))
@@ -58,10 +59,12 @@ def test_there_is_a_cascade_to_change(cascades: pd.DataFrame) -> None:
 def test_every_mechanism_is_connected(cascades: pd.DataFrame) -> None:
     base, undecided = cascades.loc["none"], []
     print(
-        f"{len(SEEDS)} seeds; mark and basis in %, notional and money in millions; * = interval without 0"
+        f"{len(SEEDS)} seeds; mark and basis in %, notional and money in millions; "
+        "* = interval without 0"
     )
     print(
-        f"{'switched off':22}{'measure':15}{'with it':>9}{'without':>9}{'difference, 95% of all together':>35}"
+        f"{'switched off':22}{'measure':15}{'with it':>9}{'without':>9}"
+        f"{'difference, 95% of all together':>35}"
     )
     for name in list(MECHANISMS)[1:]:
         without, connected = cascades.loc[name], False
@@ -72,7 +75,8 @@ def test_every_mechanism_is_connected(cascades: pd.DataFrame) -> None:
             connected |= clear
             means = f"{base[measure].mean():9.3f}{without[measure].mean():9.3f}"
             print(
-                f"{name:22}{measure:15}{means}{f'{low:+.3f} to {high:+.3f}':>33}{'*' if clear else ' ':>2}"
+                f"{name:22}{measure:15}{means}"
+                f"{f'{low:+.3f} to {high:+.3f}':>33}{'*' if clear else ' ':>2}"
             )
         undecided += [] if connected else [name]
     assert not undecided

@@ -1,8 +1,9 @@
-"""Attribution beside the counterfactual, in size, for everybody with a hundredth of a cascade; ``pytest -m slow -rP``.
+"""Attribution and counterfactual, in size, for owners with a hundredth of a cascade.
 
-Four markets. In the known one bids never end, and a removal spares R ÷ (1 - R) accounts in the mean. In the others the
-index falls by 10% and makers have more or less capital: the less they have, the more often bids end before sellers do,
-and whoever is spared leaves them to the next.
+Four markets, printed by ``pytest -m slow -rP``. In the known one bids never end, and a removal
+spares R ÷ (1 - R) accounts in the mean. In the others the index falls by 10% and makers have more
+or less capital: the less they have, the more often bids end before sellers do, and spared accounts
+leave them to the next.
 """
 
 import pandas as pd
@@ -45,7 +46,7 @@ def test_where_makers_are_deep_signs_agree_and_sizes_go_together() -> None:
         found = measure_agreement(table, measure)
         assert found.same_sign_share >= 0.9
         assert found.decided_same_sign_share == 1
-        assert found.n_decided > len(table) / 3, "twins tell enough to be agreed with"
+        assert found.n_decided > len(table) / 3, "enough twins decide the sign"
     assert measure_agreement(table, CLOSE_OUTS).same_sign_share >= 0.75
     assert min(measure_agreement(table, measure).correlation for measure in MEASURES) > 0.7
     assert min(measure_agreement(table, measure).correlation for measure in BY_LOTS) > 0.8
@@ -64,7 +65,7 @@ def test_where_cascades_end_signs_agree_and_most_where_all_found_bids() -> None:
         each = measure_agreement(table, measure)
         assert each.same_sign_share >= 0.9
         assert each.decided_same_sign_share == 1
-        assert each.n_decided > len(table) / 3, "twins tell enough to be agreed with"
+        assert each.n_decided > len(table) / 3, "enough twins decide the sign"
     assert measure_agreement(table, CLOSE_OUTS).same_sign_share >= 0.75
     assert min(measure_agreement(table, measure).correlation for measure in MEASURES) > 0.7
     assert min(measure_agreement(table, measure).correlation for measure in BY_LOTS) > 0.8

@@ -1,11 +1,12 @@
-"""Impact of an order worked over 60 steps, against its size: reported, and concave where latent liquidity decides.
+"""Impact of an order worked over 60 steps, against its size; concave with latent liquidity.
 
-In the baseline makers quote about the oracle with more capital than an order uses up. Impact is then what their
-inventory and the basis they learn make of it, and nothing asks for an exponent below one. Toth et al. (2011) reason
-from another market: those who quote hold little, nearly all liquidity is latent, and the price has eaten what was
-nearest to it. ``LATENT`` is that market: makers of $100,000 each who hold no more than that, and slow traders with
-thousands of times as much. The exponent is asked to be below one there, and only there. ``THIN`` is the same market
-without them. Every size has the same twin. Printed by ``-m slow -rP``.
+In the baseline makers quote about the oracle with more capital than an order uses up. Impact then
+comes from their inventory and the basis they learn, and no exponent below one is expected. Toth et
+al. (2011) reason from another market: makers hold little, nearly all liquidity is latent, and the
+price has eaten what was nearest to it. ``LATENT`` is that market: makers of $100,000 each who hold
+no more than that, and slow traders with thousands of times as much. The exponent is required to be
+below one there, and only there. ``THIN`` is the same market without them. Every size has the same
+twin. Printed by ``-m slow -rP``.
 """
 
 from functools import partial

@@ -42,7 +42,7 @@ def test_two_printed_rows() -> None:
 
 @pytest.mark.slow
 def test_the_whole_table(capsys: pytest.CaptureFixture[str]) -> None:
-    """Printed rows, and the orderings that are robust: who swings most, who covers, what tools cost."""
+    """Printed rows, and robust orderings: largest swings, coverage, cost of tools."""
     series = read_return_series("arch:sp500")
     table = backtest_engines(parse_engines(PUBLISHED_ENGINES, EngineDefaults()), series, window=500)
     alike(table, series.returns[:, 0])

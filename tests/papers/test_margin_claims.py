@@ -1,4 +1,4 @@
-"""What is claimed of risk-based margin, measured: coverage on GARCH data, tools that steady, no look at the future."""
+"""Claims on risk-based margin, measured: coverage on GARCH data, steadying tools, no look-ahead."""
 
 from functools import cache
 from pathlib import Path
@@ -37,7 +37,7 @@ NO_DAYS = np.empty(0, dtype="datetime64[D]")
 
 @cache
 def garch(rows: int, seed: int) -> F8:
-    """GARCH(1,1) with t innovations of 5 degrees: 1% a day, persistence .98."""
+    """Simulate GARCH(1,1) with t innovations of 5 degrees: 1% a day, persistence 0.98."""
     rng = np.random.default_rng(seed)
     noise, variance = rng.standard_t(5, rows) * np.sqrt(3 / 5), 1e-4
     returns = np.empty(rows)
@@ -68,7 +68,7 @@ def test_fhs_covers_garch_data_where_a_normal_ewma_does_not() -> None:
 
 
 def simulated() -> ReturnSeries:
-    """With a crisis after the look-back: where margin never passes its own 90%, a buffer is never used."""
+    """A crisis after the look-back: a buffer is used only if margin passes its own 90%."""
     return ReturnSeries(("garch",), NO_DAYS, garch(1800, seed=1)[:, None])
 
 
@@ -108,7 +108,7 @@ PRESETS = [name for name in list_packaged() if name.startswith("engines/")]
 
 
 def no_look_ahead(rule: RequirementComponent) -> None:
-    """Rows from t on scrambled and made larger: no margin in force up to t moves; later ones of what learns do."""
+    """Scrambling and raising rows from t on moves no margin in force up to t."""
     rows = 0.004 * np.random.default_rng(1).standard_t(4, (430, 1))
     later = rows.copy()
     later[400:] = -5 * np.random.default_rng(2).permutation(later[400:])
@@ -131,7 +131,7 @@ def test_the_detector_sees_presets_that_learn() -> None:
 
 
 class Peeking(TieredRequirement):
-    """Asks three times the next move, which it reads from beneath what it is shown."""
+    """Requires three times the next move, read from the memory under its input."""
 
     def bind(self, contracts: Contracts, unit: int) -> "PeekingMargin":  # type: ignore[override]
         return PeekingMargin()
@@ -166,7 +166,7 @@ def rare(market_rows: int = 200) -> F8:
 
 
 def test_value_at_risk_is_not_subadditive() -> None:
-    """98%: each alone loses as good as nothing, together 10% of one: shortfall sees both, VaR only the sum."""
+    """At 98% each alone loses nearly nothing, both together 10%: ES sees both, VaR only the sum."""
     sample, books = SampleForecast(rare()), np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     one, other, both = sample.compute_tail_loss(books, TailSpec("var", 0.98, "linear"))
     assert one + other < 1e-3 < 0.09 < both
@@ -176,7 +176,7 @@ def test_value_at_risk_is_not_subadditive() -> None:
 
 
 def test_learned_margin_is_not_subadditive() -> None:
-    """It asks no less than a share of its inner requirement, and is no more coherent than that is."""
+    """It requires at least a share of its inner requirement, and is no more coherent."""
     inner = TailRisk.model_validate(
         {"level": 0.98, "every": 60, "model": {"kind": "historical", "window": 12_000}, "floor": 0}
     )
@@ -206,7 +206,7 @@ def test_the_vix_is_refused_by_name_where_it_has_no_days(tmp_path: Path) -> None
 
 
 def test_margin_follows_an_index_of_implied_volatility() -> None:
-    """One over 8, times the index of now over its reference, between half and three times: in a market, each step."""
+    """An eighth times the index over its reference, within 0.5 and 3 times, in each step."""
     rule = {"kind": "scaled", "index": "dvol", "reference": 0.4, "low": 0.5, "high": 3}
     rule["inner"] = {"kind": "tiered", "tiers": [{"floor": 0, "max_leverage": 8}]}
     plain = crash.plain(steps=6, stresses=[])

@@ -1,4 +1,4 @@
-"""The performative check: what margins do to the market that they are set for (sim/margin/README.md has its seeds)."""
+"""The performative check: effects of margins on their own market (seeds: sim/margin/README.md)."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,12 @@ from papers.performative import ENGINES, LEVEL, WHERE, compare, differences, mea
 
 @pytest.mark.slow
 def test_models_in_markets_that_they_move(capsys: pytest.CaptureFixture[str]) -> None:
-    """One seed decides nothing about the difference; what the predictive model lacks shows in each."""
+    """One seed decides nothing about the difference; the model's shortfall shows in each."""
     rows = {row["engine"]: row for row in compare(1)}
     with capsys.disabled():
         for name, row in rows.items():
-            print(
-                f"\n{name}: { ({key: round(value, 4) for key, value in row.items() if key != 'engine'}) }",
-                end="",
-            )
+            rounded = {key: round(value, 4) for key, value in row.items() if key != "engine"}
+            print(f"\n{name}: {rounded}", end="")
     assert set(rows) == {*ENGINES, "static"}
     for name in ENGINES:
         for where in WHERE:
@@ -29,7 +27,7 @@ def test_models_in_markets_that_they_move(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_seeds_that_would_decide() -> None:
-    """Differences of 1 with a deviation of 2 take some 30 pairs; of none that ever differ, nothing is said."""
+    """Differences of 1 with a deviation of 2 take some 30 pairs; equal ones give no number."""
     names = [*ENGINES, "static"]
     rows = [
         {

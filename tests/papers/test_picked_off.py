@@ -1,8 +1,9 @@
 """BOOK-2: makers with slow quotes are picked off, and by how much; printed by ``-m slow -rP``.
 
-Pairs of runs of the baseline, four hours with a fifth of the noise, that differ in one field: makers send a ladder
-every step, before takers do, or every ten minutes. The loss is what the oracle moved against a quote that traded since
-it was sent. At the mark there is none to be seen, because the mark follows the trades, and these are at stale quotes.
+Pairs of runs of the baseline, four hours with a fifth of the noise, that differ in one field:
+makers send a ladder every step, before takers do, or every ten minutes. The loss is the oracle's
+move against a quote that traded since it was sent. At the mark there is none, because the mark
+follows the trades, and these are at stale quotes.
 """
 
 from functools import partial
@@ -36,13 +37,13 @@ def pairs() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 @pytest.mark.slow
 def test_slow_quotes_are_picked_off(pairs: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    """The index takes from slow quotes, mostly through arbitrageurs, who trade more with makers than with fresh ones.
+    """Slow quotes lose to the index, mostly through arbitrageurs, who trade more with makers.
 
-    What is left of the gain is reported: arbitrageurs take what stands far from the oracle, so that slow quotes which
-    trade had asked for more.
+    The remaining gain is reported: arbitrageurs take what stands far from the oracle, so slow
+        quotes that trade had a larger spread.
     """
     fresh, slow = pairs
-    assert (fresh["moved"] == 0).all(), "whoever quotes first in every step is never late"
+    assert (fresh["moved"] == 0).all(), "quotes sent first in every step are never late"
     lost, to_arbitrageurs = (
         estimate_mean(slow[name].to_numpy()) for name in ("moved", "to_arbitrageurs")
     )

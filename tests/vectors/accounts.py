@@ -58,7 +58,7 @@ class Account:
             Decimal(1).scaleb(-max(_places(leg.quantity), _places(leg.part)))
             for leg in legs.values()
         ]
-        # a tick such that a tick of a lot is one minor unit: the mark need not be a whole number of them
+        # a tick of a lot is one minor unit: the mark need not be a whole number of ticks
         self.tick = np.array([float(Decimal(1).scaleb(-self.decimals) / each) for each in lot])
         contracts, lots = (
             _contracts(tuple(legs), self.tick, np.array([float(each) for each in lot])),
@@ -94,14 +94,14 @@ class Account:
         return None if math.isnan(ticks) else float(ticks * self.tick[leg])
 
     def liquidation_price(self) -> float | None:
-        """The mark of the first leg that leaves no excess: down for a long, up for a short; back if it is past it."""
+        """Return the mark of the first leg at zero excess: down for a long, up for a short."""
         below, above = find_liquidation_prices(self.engine.assess, self.book, 0)
         down = (self.book.position[0, 0] > 0) == (float(self.risk.excess[0]) >= 0)
         return self.price(below if down else above)
 
 
 def bracket(rate: float, amount: float = 0.0) -> list[dict[str, float]]:
-    """A ladder whose top tier has this maintenance rate and cumulative amount: all that a case tells of it."""
+    """Return a ladder whose top tier has the maintenance rate and cumulative amount of a case."""
     leverage = (1 - 1e-9) / max(
         rate, 1e-9
     )  # initial a trifle above maintenance, whatever rounding does

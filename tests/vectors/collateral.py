@@ -13,7 +13,7 @@ CENTS = 100_000_000
 
 
 def haircut(inputs: Case) -> Case:
-    """Accounts that hold so many units of a token worth a dollar: what the engine's valuation lets count."""
+    """Accounts with some units of a token worth a dollar, and the engine's collateral value."""
     ladder = zip(inputs["tier_cap_units"], inputs["discount"], strict=True)
     rule: Any = {"brackets": {"X": [{"cap": cap, "counted_share": share} for cap, share in ladder]}}
     valuation = BracketValuation.model_validate(rule)

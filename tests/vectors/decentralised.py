@@ -22,7 +22,7 @@ PPM = 1_000_000
 
 
 def dydx_v4(inputs: Case) -> Case:
-    """Dispatch by what is asked: rates, a requirement, or prices of an account."""
+    """Dispatch by the requested result: rates, a requirement, or prices of an account."""
     if "imf_ppm" in inputs:
         rule = OpenInterestRequirement(
             initial=inputs["imf_ppm"] / PPM, fraction=inputs["maintenance_fraction_ppm"] / PPM
@@ -93,7 +93,7 @@ def insurance(inputs: Case) -> Case:
 
 
 def vega(inputs: Case) -> Case:
-    """Levels are whole units where a case gives their factors; the spec's own examples are not rounded."""
+    """Levels are whole units where a case gives factors; the spec's examples are not rounded."""
     whole = "search_scale" in inputs
     rule: dict[str, Any] = {
         "kind": "lognormal",

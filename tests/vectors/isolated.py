@@ -1,4 +1,4 @@
-"""Isolated and cross margin by brackets: where the engine's own excess is nil (margin.md §1, §2)."""
+"""Isolated and cross margin by brackets: zeros of the engine's excess (margin.md §1, §2)."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def gate_okx(inputs: Case) -> Case:
 
 
 def phemex(inputs: Case) -> Case:
-    """Position balance is what the engine asks to open; the account holds just that."""
+    """Position balance is the engine's initial margin, and all that the account holds."""
     entry = inputs["open_value"] / inputs["size"]
     leg = Leg(SIGN[inputs.get("side", "long")] * inputs["size"], entry, leverage=inputs["leverage"])
     engine = with_fee(bracket(inputs["mm_rate"], inputs.get("mm_amount", 0.0)), inputs["taker"])

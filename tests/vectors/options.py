@@ -28,7 +28,7 @@ def black76(inputs: Case) -> Case:
 
 
 def black_scholes(inputs: Case) -> Case:
-    """Values of both sides and the Greeks of one, on a spot price that pays nothing (margin.md §16)."""
+    """Values of both sides and the Greeks of one, on spot without dividends (margin.md §16)."""
     spot, strike, years, rate, vol = (inputs[name] for name in ("S", "K", "T", "r", "sigma"))
     forward = spot * math.exp(rate * years)
     found = {

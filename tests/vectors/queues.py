@@ -22,7 +22,7 @@ def binance(inputs: Case) -> Case:
 
 
 def bitmex(inputs: Case) -> Case:
-    """Who is called for a liquidated position, in which order, and the lights of the queue."""
+    """Counterparties of a liquidated position, in their order, and the lights of the queue."""
     side = "longs" if "longs" in inputs else "shorts"
     queue: list[Any] = inputs[side]
     wanted = inputs["liquidated_short_size" if side == "longs" else "liquidated_long_size"]

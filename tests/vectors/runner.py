@@ -1,4 +1,4 @@
-"""How cases are read and compared; nothing here knows a formula."""
+"""Reading and comparison of cases; no formula is known here."""
 
 import json
 import math
@@ -36,7 +36,7 @@ def resolve(value: Any, blocks: dict[str, Any]) -> Any:
 
 
 def without_misprints(expected: Case) -> Case:
-    """What is compared: a case that gives ``X_correct`` beside ``X_printed`` says that its source misprints X."""
+    """Drop ``X_printed`` where a case gives ``X_correct`` beside it: the source misprints X."""
     wrong = {key for key in expected if key.endswith("_printed") and _corrected(key) in expected}
     return {key: value for key, value in expected.items() if key not in wrong}
 
@@ -46,7 +46,7 @@ def _corrected(key: str) -> str:
 
 
 def without_dust(expected: Any) -> Any:
-    """Numbers that are no more than the rounding of the case's largest are nil: some sources print theirs."""
+    """Set numbers below the rounding of the case's largest to zero: some sources print theirs."""
     return _dusted(expected, 1e-15 * max(_sizes(expected), default=0.0))
 
 
@@ -70,7 +70,7 @@ def _dusted(value: Any, dust: float) -> Any:
 
 
 def differences(got: Any, expected: Any, tolerance: Case | None, where: str) -> list[str]:
-    """What lies outside the tolerance, one line each; a relative one is absolute where nil is expected."""
+    """Return one line per value outside its tolerance; a relative one is absolute at zero."""
     if isinstance(expected, dict):
         lacking = [f"{where}.{key}: not computed" for key in expected if key not in got]
         keys = [key for key in expected if key in got]
@@ -94,7 +94,7 @@ def differences(got: Any, expected: Any, tolerance: Case | None, where: str) -> 
 
 
 def agrees(got: Any, expected: Any, tolerance: Case | None) -> bool:
-    """Whether one value lies within tolerance; text, truth and cases without tolerance must be equal."""
+    """Return true if a value is within tolerance; without one, text and truth must be equal."""
     exact = tolerance is None or isinstance(expected, (str, bool)) or expected is None
     if exact:
         return bool(got == expected)

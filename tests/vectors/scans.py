@@ -1,4 +1,4 @@
-"""Portfolio margin by scenarios: each case becomes contracts, a market and a book, and is put to the engine."""
+"""Portfolio margin by scenarios: a case becomes contracts, a market and a book for the engine."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -18,7 +18,7 @@ from sim.types import Exposure, MarketView
 
 GRAIN, DECIMALS = 1e-8, 8
 UNIT = 10**DECIMALS
-"""Lots and minor units fine enough to hold what cases state; one tick is one unit of quote currency."""
+"""Lots and minor units fine enough for the cases; one tick is one unit of quote currency."""
 
 DAY = 86_400.0
 
@@ -31,7 +31,7 @@ def whole(amount: float, grain: float = GRAIN) -> int:
 def market(
     listed: Sequence[Case], oracle: float, assets: Sequence[str] = (), **columns: Any
 ) -> MarketView:
-    """A venue's view of instruments on one underlying; marks, volatilities and the like are columns."""
+    """Return a venue's view of instruments on one underlying, with columns of prices and risk."""
     common = {"underlying": "U", "tick": 1, "lot": GRAIN, "max_price": 10**9}
     components = [(0, Instrument.model_validate({**common, **each})) for each in listed]
     known = [Asset(name=name, decimals=DECIMALS) for name in ("cash", *assets)]
@@ -216,11 +216,11 @@ def pmrm_rule(params: Case) -> Case:
 
 
 TIMES = 100
-"""An account that holds so many times what a case states, for some state more decimals than lots can have."""
+"""Multiple of a case held by an account, as some state more decimals than lots can have."""
 
 
 def pmrm_account(inputs: Case) -> Exposure:
-    """The book of a case in its market, ``TIMES`` as large, options marked at their model's value."""
+    """Return the book of a case, ``TIMES`` as large, with options marked at their model value."""
     feeds = {feed["sec"]: feed for feed in inputs["feeds"]}
     soon = 1.0  # seconds on the clock: what has expired did so at the beginning
     listed: list[Case] = [{"name": "perpetual"}]
@@ -242,7 +242,7 @@ def pmrm_account(inputs: Case) -> Exposure:
         mark.append(0.0)
         vol.append(option["vol"])
         forward.append(feed["fwd"])
-        rate.append(max(feed["rate"], 0.0))  # the venue marks options at rates of nil at least
+        rate.append(max(feed["rate"], 0.0))  # the venue marks options at rates of at least zero
         sure.append(min(feed["fwd_conf"], feed["rate_conf"], feed["vol_conf"]))
     held = [inputs["perps"], *(option["qty"] for option in inputs["options"])]
     pledged = inputs["collaterals"]
@@ -266,10 +266,10 @@ def pmrm_account(inputs: Case) -> Exposure:
 
 
 def derive_pmrm2(inputs: Case) -> Case:
-    """What PMRM_2 leaves of equity, and on the way (margin.md §5).
+    """Return the equity left by PMRM_2, and steps on the way (margin.md §5).
 
-    Of the published portfolios number 67 is switched off upstream as invalid: it moves the price in a tilt of the
-    smile, which is refused here, too.
+    Portfolio 67 of the published ones is disabled upstream as invalid: it moves the price in a tilt
+    of the smile, which is refused here, too.
     """
     if "regular_max" in inputs:
         tails = TailScenarios(moves=inputs["shocks"], dampening=inputs["k"])
@@ -296,7 +296,7 @@ def derive_pmrm2(inputs: Case) -> Case:
     contracts, equity, unit = account.market.contracts, float(account.equity()[0]), TIMES * UNIT
     factors = {"initial": rule["initial"], "maintenance": rule["maintenance"]}
     left = {}
-    # a market refuses an initial factor below that of maintenance; the contract does not: one at a time, then
+    # a market refuses an initial factor below that of maintenance, the contract does not
     for name, part, factor in (("IM", 0, "initial"), ("MM", 1, "maintenance")):
         both = {"initial": max(factors.values()), "maintenance": min(factors.values())} | {
             factor: factors[factor]

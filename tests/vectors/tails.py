@@ -1,6 +1,6 @@
 """Coverage tests, closed forms of VaR and ES, EWMA and GARCH (margin.md §6, §13).
 
-A list in place of a number expects a list; what a case leaves out and follows from the rest is filled in.
+A list in place of a number expects a list; inputs that follow from others are filled in.
 """
 
 import math
@@ -80,7 +80,7 @@ def christoffersen_cci(inputs: Case) -> Case:
 
 
 def christoffersen_cc(inputs: Case) -> Case:
-    """Coverage and independence; days and failures, where they are not given, are those of the counts."""
+    """Coverage and independence; missing days and failures are those of the counts."""
     counts = _counts(inputs)
     days, failures = (
         inputs.get("T", sum(counts)),
@@ -110,7 +110,7 @@ def basel(inputs: Case) -> Case:
 
 
 def _digits(p: float) -> str:
-    """01 of .01, 10 of .1, 025 of .025."""
+    """Return the digits of a level: 01 of 0.01, 10 of 0.1, 025 of 0.025."""
     return f"{p:.2f}"[2:] if math.isclose(p, round(p, 2)) else f"{p:.10f}"[2:].rstrip("0")
 
 
@@ -136,7 +136,7 @@ def es_backtest_z2(inputs: Case) -> Case:
 
 
 def var_es_closed_form(inputs: Case) -> Case:
-    """Normal and Student-t, per standard deviation unless one is given; lognormal; and Vega's risk factors."""
+    """Normal and Student-t per standard deviation, lognormal, and Vega's risk factors."""
     if "tau_years" in inputs:
         sigma = np.array(inputs["sigma"], dtype=float)
         long, short = lognormal.compute_risk_factors(
@@ -162,7 +162,7 @@ def var_es_closed_form(inputs: Case) -> Case:
 
 
 def parametric_var(inputs: Case) -> Case:
-    """One position, or several with their correlation; z, where it is not given, is the normal quantile of a level."""
+    """One position or several with their correlation; z defaults to the quantile of a level."""
     values = np.atleast_1d(np.array(inputs.get("values", inputs.get("value")), dtype=float))
     deviations = np.atleast_1d(np.array(inputs.get("vols", inputs.get("daily_vol")), dtype=float))
     rho = np.asarray(inputs.get("rho", 0.0), dtype=float)
@@ -181,7 +181,7 @@ def parametric_var(inputs: Case) -> Case:
 
 
 def _moves(inputs: Case) -> list[float]:
-    """Returns, oldest first: as they are given, or between prices; none where only parameters are asked about."""
+    """Return returns, oldest first, given or between prices; none for parameters alone."""
     if "ret" in inputs or "returns" in inputs:
         return np.atleast_1d(inputs.get("ret", inputs.get("returns"))).tolist()
     return [inputs["price"] / inputs["price_prev"] - 1] if "price" in inputs else []

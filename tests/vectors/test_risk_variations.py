@@ -43,7 +43,7 @@ KUPIEC = {
     0.075: ((11, 28), (27, 51), (59, 92)),
     0.1: ((16, 36), (38, 65), (81, 120)),
 }
-"""Regions of 255, 510 and 1,000 days as his table (1995) is recalled; it prints the first without a lower bound."""
+"""Regions of 255, 510 and 1,000 days of his table (1995); the first has no lower bound in print."""
 
 
 @pytest.mark.parametrize("p", KUPIEC)
@@ -64,7 +64,7 @@ def test_regions_are_where_likelihoods_are_alike(days: int, p: float, conf: floa
 
 
 def test_lists_are_answered_by_lists_and_what_is_left_out_follows() -> None:
-    """Each entry as if it stood alone; a level in place of its quantile, a law by its degrees, several returns."""
+    """Each entry as if alone; a level for its quantile, a law by its degrees, several returns."""
     for engine, inputs, name, several in (
         (tails.kupiec_pof, {"T": 250, "p": 0.01}, "failures", [0, 3, 250]),
         (tails.kupiec_tuff, {"p": 0.01}, "first_failure", [1, 100, 58]),

@@ -1,6 +1,6 @@
-"""Random cases of every signature of the margin vectors, against the venues' formulas written down a second time.
+"""Random cases of every signature of the margin vectors, against a second copy of the formulas.
 
-The formulas are those of the published pages, in plain numbers; the runner goes through the market's own engines.
+The formulas are those of the published pages, in plain numbers; the runner uses the real engines.
 """
 
 import math
@@ -437,7 +437,7 @@ def binance_queue(rng: Rng) -> Drawn:
 
 
 def bitmex_queue(rng: Rng) -> Drawn:
-    """One after another, best score first, until enough is found; a light per fifth that the last lot stands in."""
+    """One account after another, best score first, until enough; a light per fifth of the queue."""
     side, other = ("longs", "short") if rng.random() < 0.5 else ("shorts", "long")
     queue = [
         {"acct": str(n), "qty": int(rng.integers(1, 90)), "score": n % 7 - 3}
@@ -503,7 +503,7 @@ def dydx_index(rng: Rng) -> Drawn:
         3_600 * int(rng.integers(1, 9)),
         int(rng.integers(1, 10**6)),
     )
-    # parts per million of quote quantums per base quantum: price x 10^(exponent + resolution + 6) each
+    # parts per million of quote quantums per base quantum: price x 10^(exponent + resolution + 6)
     case = {
         "rate8h_ppm": rate,
         "dt_s": seconds,

@@ -1,8 +1,9 @@
-"""Worked numbers of venues and textbooks, one case each; ``DELEVERAGE_VECTORS`` names another folder of them.
+"""Worked numbers of venues and textbooks; ``DELEVERAGE_VECTORS`` names another folder of them.
 
-An engine is a function of a case's inputs that returns every key the case expects. Text ``params:NAME`` anywhere in
-the inputs stands for the inputs of the entry with that id, which is no case of its own. Engines stand in one module
-per family beside this one, each with its ``ENGINES``; a new family is named in ``FAMILIES``.
+An engine is a function of a case's inputs that returns every key the case expects. Text
+``params:NAME`` anywhere in the inputs stands for the inputs of the entry with that id, which is no
+case of its own. Engines are in one module per family beside this one, each with its ``ENGINES``; a
+new family is named in ``FAMILIES``.
 """
 
 import math
@@ -37,8 +38,8 @@ NOT_YET = {
 }
 """Engines of the shared collection that nothing here computes yet; any other unknown engine fails.
 
-Scheduling and networks have no code in the market. The one case of loss socialisation says how much of a pool is used
-up without the deposits that decide it.
+Scheduling and networks have no code in the market. The one case of loss socialisation gives the
+used share of a pool without the deposits that decide it.
 """
 
 
@@ -125,7 +126,7 @@ def test_references_to_parameter_blocks_are_resolved() -> None:
 
 
 def test_a_misprint_is_passed_over_only_beside_its_correction() -> None:
-    """Vega's 0019-MCAL-211 prints 85,690 for 15,900 x 100 + 15,900 x .1."""
+    """Vega's 0019-MCAL-211 prints 85,690 for 15,900 x 100 + 15,900 x 0.1."""
     assert pytest.approx(1_591_590) == 15_900 * 100 + 15_900 * 0.1
     assert without_misprints({"a_printed": 85_690, "a_correct": 1_591_590}) == {
         "a_correct": 1_591_590
