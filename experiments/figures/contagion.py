@@ -9,22 +9,24 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from experiments.figures.style import (
     COLOURS,
     LINE_STYLES,
-    PAGE_WIDTH,
     Frame,
     Frames,
     add_axis_positions,
+    add_legend_entry,
+    add_note,
     choose_scale,
     draw_legend_above,
-    draw_none_label,
+    draw_line,
     draw_time_axis,
     find_most_liquidated,
     save_figure,
+    save_nothing,
+    stack_panels,
     use_style,
 )
 from sim.metrics.contagion import ContagionLinks, build_contagion
@@ -42,8 +44,8 @@ DRAWN_FALLS = (-0.005, -0.01, -0.02, -0.05)
 MAX_READINGS = 240
 """More would not be told apart across a page."""
 
-DENSITY_RANGE = 1e3
-"""Densities that far below the largest are as pale as nothing."""
+DENSITY_RANGE = (0.1, 30.0)
+"""Ends of the colour scale, the same for every run (% of open interest per 1% of price)."""
 
 LOG_AXIS_FROM = 4
 """R from which on its axis is logarithmic beyond 1."""
@@ -73,30 +75,32 @@ def draw_profile(frames: Frames, folder: Path, *, unit: int, currency: str) -> P
     instrument = str(prices["instrument"].iloc[0])
     ratios = tabulate_feedback(frames, instrument)
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 4.8), layout="constrained")
-        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
-        _draw_density(top, prices, tabulate_density(frames, instrument), (unit, currency))
-        _draw_ratios(bottom, prices, ratios)
-        draw_time_axis(bottom, prices)
-        figure.align_ylabels([top, bottom])
+        drawn = ratios[[move for move in DRAWN_FALLS if move in ratios]].replace(np.inf, np.nan)
+        has_ratios = drawn.notna().any(axis=None)
+        figure, panels = stack_panels(*((4.8, (2.2, 1)) if has_ratios else (3.3, (1,))))
+        _draw_density(panels[0], prices, tabulate_density(frames, instrument))
+        if has_ratios:
+            _draw_ratios(panels[1], prices, drawn)
+        else:
+            add_note(figure, "No panel, because there was no reading: R(Δ).")
+        draw_time_axis(panels[-1], prices)
+        figure.align_ylabels(panels)
         return save_figure(
             figure, folder / "profile", _tabulate_profile(frames, prices, ratios, unit)
         )
 
 
-def _draw_density(axes: Axes, prices: Frame, found: Frame, money: tuple[int, str]) -> None:
+def _draw_density(axes: Axes, prices: Frame, found: Frame) -> None:
     """Notional per percent of price, at the price that would liquidate it, until the next reading."""
-    unit, currency = money
     axes.set_ylabel(f"{prices['instrument'].iloc[0]}\n(quote currency)")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-    seaborn.despine(ax=axes)
     readings = np.unique(found["step"])
     shown = found[
         found["step"].isin(readings[:: -(-len(readings) // MAX_READINGS) or 1])
         & (found["at_risk"] > 0)
     ]
     if len(shown):
-        at = prices.set_index("step")[["at", "mark"]]
+        at = prices.set_index("step")[["at", "mark", "gross"]]
         kept = np.unique(shown["step"])
         until = pd.Series(
             np.append(at["at"].reindex(kept).to_numpy()[1:], at["at"].iloc[-1]), index=kept
@@ -110,48 +114,49 @@ def _draw_density(axes: Axes, prices: Frame, found: Frame, money: tuple[int, str
         corners = np.stack([left, low, left, high, right, high, right, low], axis=1).reshape(
             -1, 4, 2
         )
-        thick = (
-            shown["at_risk"].to_numpy() / unit / (100 * (shown["high"] - shown["low"]).to_numpy())
-        )
-        per, prefix = choose_scale(float(thick.max()))
+        width = 100 * (shown["high"] - shown["low"]).to_numpy()
+        held = at["gross"].reindex(shown["step"]).to_numpy(dtype=np.float64) / 2
+        share = 100 * shown["at_risk"].to_numpy() / np.where(held > 0, held, np.nan)
         tint: dict[str, Any] = {
-            "cmap": "rocket_r",
-            "norm": LogNorm(thick.max() / per / DENSITY_RANGE, thick.max() / per),
+            "cmap": seaborn.color_palette("YlOrBr", as_cmap=True),
+            "norm": LogNorm(*DENSITY_RANGE, clip=True),
         }
         cells = PolyCollection(
-            list(corners), array=thick / per, linewidth=0, rasterized=True, zorder=1, **tint
+            list(corners), array=share / width, linewidth=0, rasterized=True, zorder=1, **tint
         )
         axes.add_collection(cells)
-        label = f"Liquidated per 1% of price\n({prefix}{currency})"
-        axes.figure.colorbar(cells, ax=axes, label=label, pad=0.01, aspect=30)
-    axes.plot(prices["at"], prices["mark"], color="0.05", linewidth=0.9, label="Mark", zorder=3)
-    if not len(shown):
-        axes.plot([], [], linestyle="none", label="nobody at risk within 10%")
+        label = "Liquidated per 1% of price\n(% of open interest)"
+        bar = axes.figure.colorbar(
+            cells, ax=axes, label=label, pad=0.01, aspect=30, extend="both", extendfrac=0.03
+        )
+        ticks = (0.1, 1, 10)
+        bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+        bar.ax.minorticks_off()
+    for colour, linewidth in (("white", 2.4), ("0.05", 0.9)):
+        draw_line(axes, prices["at"], prices["mark"], color=colour, linewidth=linewidth, zorder=3)
+    axes.lines[-1].set_label("Mark" if len(shown) else "Mark (no account at risk within 10%)")
     draw_legend_above(axes)
 
 
-def _draw_ratios(axes: Axes, prices: Frame, ratios: Frame) -> None:
+def _draw_ratios(axes: Axes, prices: Frame, drawn: Frame) -> None:
     """R(Δ) as readings stand, and the line from which a fall feeds itself."""
     axes.set_ylabel("R(Δ), lots\nliquidated ÷ bid")
-    seaborn.despine(ax=axes)
-    drawn = ratios[[move for move in DRAWN_FALLS if move in ratios]].replace(np.inf, np.nan)
-    if not drawn.notna().any(axis=None):
-        draw_none_label(axes)
-        return
     at = prices.set_index("step")["at"].reindex(drawn.index)
     for place, move in enumerate(drawn):
         look: dict[str, Any] = {
             "color": COLOURS[place],
             "linestyle": LINE_STYLES[place],
-            "linewidth": 1.0,
         }
-        told = f"{move:.1%}".replace(".0%", "%").replace("-", "\N{MINUS SIGN}")
-        axes.plot(at, drawn[move], drawstyle="steps-post", label=told, **look)
+        label = f"{move:.1%}".replace(".0%", "%").replace("-", "\N{MINUS SIGN}")
+        # Each reading is drawn until the next one, also where that one is missing.
+        begins, values = np.repeat(at, 2)[1:], np.repeat(drawn[move], 2)[:-1]
+        draw_line(axes, begins, values, label=label, **look)
     axes.axhline(1, color="0.4", linewidth=0.7, linestyle="--", zorder=0)
     largest = float(np.nanmax(drawn.to_numpy()))
     if largest > LOG_AXIS_FROM:
         axes.set_yscale("symlog", linthresh=1, linscale=1)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        decades = 10.0 ** np.arange(1 + np.ceil(np.log10(largest)))
+        axes.set_yticks([0, *decades], ["0", *(f"{decade:g}" for decade in decades)])
     axes.set_ylim(-0.04, 1.15 * max(1.2, largest))  # a line at nil is a reading, not an axis
     draw_legend_above(axes, ncols=len(drawn.columns))
 
@@ -179,25 +184,17 @@ def draw_cascade(frames: Frames, folder: Path, *, unit: int, currency: str) -> P
     links = build_contagion(frames)
     number = assign_cascades(links)
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 4.8), layout="constrained")
-        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, 1))
-        top.set_ylabel("Generation (mean)")
-        bottom.set_ylabel("Mark\n(quote currency)")
-        bottom.set_xlabel("Round of liquidation")
-        for axes in (top, bottom):
-            seaborn.despine(ax=axes)
         if not number.size:
-            draw_none_label(top)
-            draw_none_label(bottom)
-            return save_figure(
-                figure, folder / "cascade", pd.DataFrame(columns=["step", "round", "owner"])
-            )
+            empty = pd.DataFrame(columns=["step", "round", "owner"])
+            return save_nothing(folder, "cascade", "No account was closed out.", empty)
+        figure, (top, bottom) = stack_panels(5.0, (2.6, 1))
         table = _place_actions(links, number == 1).assign(
             notional=lambda each: each["notional"] / unit
         )
         _draw_step_lines(top, bottom, table)
         _draw_links(top, links, table)
         _draw_actions(top, table)
+        top.set_ylabel("Generation (mean)")
         _draw_mark_path(bottom, frames["closeouts"], table)
         figure.suptitle(_cascade_title(links, currency, unit), fontsize="medium", x=0.01, ha="left")
         figure.align_ylabels([top, bottom])
@@ -238,11 +235,13 @@ def _draw_step_lines(top: Axes, bottom: Axes, table: Frame) -> None:
             axes.axvline(at - 1, color="0.85", linewidth=0.6, zorder=0)
     shown = first.iloc[:: -(-len(first) // 12)]
     bottom.set_xticks(shown, [f"{step}" for step in shown.index])
-    bottom.set_xlabel(
-        "Rounds of liquidation, by step"
-        if len(first) > 1
-        else f"Rounds of liquidation in step {first.index[0]}"
-    )
+    label = "Rounds of liquidation, by step"
+    if len(first) == 1:
+        label = f"Round of liquidation in step {first.index[0]}"
+        rounds = table.groupby("round")["at"].min()
+        rounds = rounds.iloc[:: -(-len(rounds) // 12)]
+        bottom.set_xticks(rounds, [f"{number + 1}" for number in range(len(rounds))])
+    bottom.set_xlabel(label)
     top.set_xlim(table["at"].min() - 1, table["at"].max() + 1)
 
 
@@ -270,13 +269,8 @@ def _draw_links(axes: Axes, links: ContagionLinks, table: Frame) -> None:
         shares += [share for _, share in ends if share >= MIN_DRAWN_SHARE]
     colours = [(0.25, 0.25, 0.3, 0.12 + 0.5 * min(share, 1.0)) for share in shares]
     axes.add_collection(LineCollection(segments, colors=colours, linewidths=0.6, zorder=1))
-    axes.plot(
-        [],
-        [],
-        color=(0.25, 0.25, 0.3, 0.6),
-        linewidth=0.8,
-        label="to the mark's move, and to whom it pushed",
-    )
+    label = "through the mark's move to the next close-outs"
+    add_legend_entry(axes, label, color=(0.25, 0.25, 0.3, 0.6), linewidth=0.8)
 
 
 def _link_ends(
@@ -290,29 +284,31 @@ def _link_ends(
 
 def _draw_actions(axes: Axes, table: Frame) -> None:
     """A marker for each action, its area the notional, its colour the population."""
-    area = (LARGEST_MARKER * table["notional"] / table["notional"].max()).clip(lower=3)
-    for place, (name, part) in enumerate(table.groupby("population", sort=False)):
-        look: dict[str, Any] = {
-            "color": COLOURS[(3, 0, 2, 1, 4, 5)[place % 6]],
-            "linewidth": 0.4,
-            "edgecolor": "white",
-        }
-        axes.scatter(
-            part["x"],
-            part["generation"],
-            area[part.index],
-            label=str(name).replace("_", " "),
-            zorder=3,
-            **look,
-        )
+    shown = table.assign(
+        area=(table["notional"] / table["notional"].max()).clip(lower=0.06),
+        population=table["population"].astype(str).str.replace("_", " "),
+    )
+    names = list(shown["population"].unique())
+    palette = [COLOURS[(3, 0, 2, 1, 4, 5)[place % 6]] for place in range(len(names))]
+    look: dict[str, Any] = {"linewidth": 0.4, "edgecolor": "white", "zorder": 3}
+    look |= {"hue": "population", "hue_order": names, "palette": palette, "ax": axes}
+    sizes: dict[str, Any] = {"sizes": (0, LARGEST_MARKER), "size_norm": (0, 1)}
+    seaborn.scatterplot(shown, x="x", y="generation", size="area", legend=False, **sizes, **look)
+    dot: dict[str, Any] = {"marker": "o", "markersize": 5, "linestyle": "none"}
+    for name, colour in zip(names, palette, strict=True):
+        add_legend_entry(axes, name, color=colour, **dot)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(-0.04 * table["generation"].max() - 0.3, 1.04 * table["generation"].max() + 0.5)
-    axes.legend(
+    handles, labels = axes.get_legend_handles_labels()
+    columns = min(4, len(labels))
+    axes.figure.legend(
+        handles,
+        labels,
         frameon=False,
-        loc="upper left",
-        title="Close-outs, area: notional",
+        loc="outside lower left",
+        ncols=columns,
+        title="Close-outs by population (area: notional), and their effects",
         alignment="left",
-        markerscale=1.0,
     )
 
 
@@ -332,8 +328,7 @@ def _draw_mark_path(axes: Axes, closeouts: Frame, table: Frame) -> None:
         .merge(ends.reset_index(), on=["step", "round"])
         .sort_values("at")
     )
-    axes.plot(
-        path["at"], path["mark_after"], color=COLOURS[0], linewidth=0.9, marker="o", markersize=2
-    )
+    look: dict[str, Any] = {"linewidth": 0.9, "marker": "o", "markersize": 3, "markeredgewidth": 0}
+    draw_line(axes, path["at"], path["mark_after"], color=COLOURS[0], **look)
     axes.set_ylabel(f"{name} mark\n(quote currency)")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")

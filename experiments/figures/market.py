@@ -3,11 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from experiments.figures.style import (
-    PAGE_WIDTH,
     Frame,
     Frames,
     add_axis_positions,
@@ -20,6 +17,8 @@ from experiments.figures.style import (
     find_most_liquidated,
     melt_series,
     save_figure,
+    stack_panels,
+    thin_log_axis,
     use_style,
 )
 from sim.metrics.venues import join_venue
@@ -40,8 +39,7 @@ def draw_positions(frames: Frames, folder: Path, *, unit: int, currency: str) ->
     table = _sum_positions(frames, unit)
     per, prefix = choose_scale(float(table["open_interest"].max()))
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 4.6), layout="constrained")
-        axes = figure.subplots(3, 1, sharex=True)
+        figure, axes = stack_panels(4.6, (1, 1, 1))
         draw_lines(
             axes[0],
             table,
@@ -72,18 +70,16 @@ def draw_liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) ->
     table["basis"] = table["mark"] / table["oracle"] - 1
     table["one_sided"] = table["fallback"].astype(np.float64)
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 4.6), layout="constrained")
-        axes = figure.subplots(3, 1, sharex=True)
+        figure, axes = stack_panels(4.6, (1, 1, 1))
         per, prefix = choose_scale(float(table["depth"].max()))
         if draw_band(axes[0], table, "depth", label=f"Depth within 1%\n({prefix}lots)", per=per):
             draw_legend_above(axes[0], ncols=2)
         axes[0].set_ylim(bottom=0)
         draw_band(axes[1], table, "spread", label="Spread\n(bp of mid)", per=0.0001)
-        if (table["spread"] > 0).any():
-            axes[1].set_yscale("log")
-            axes[1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes[1].yaxis.set_major_formatter(ScalarFormatter())
-            axes[1].yaxis.set_minor_formatter(NullFormatter())
+        quoted = table.loc[table["spread"] > 0, "spread"] / 0.0001
+        if len(quoted):
+            thin_log_axis(axes[1], quoted.min(), quoted.max())
+            axes[1].set_ylim(quoted.min() / 1.6, None)
         draw_rug(axes[1], table.loc[table["one_sided"] > 0, "at"], "Book without a side")
         draw_band(axes[2], table, "basis", label="Basis, mark over\noracle (%)", per=0.01)
         axes[2].axhline(0, color="0.6", linewidth=0.6, zorder=0)

@@ -8,33 +8,41 @@ import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.figures.contagion import draw_cascade, draw_profile
 from experiments.figures.market import draw_liquidity, draw_positions
 from experiments.figures.risk import draw_leverage, draw_losses
 from experiments.figures.style import (
     COLOURS,
-    PAGE_WIDTH,
     Frame,
     Frames,
     add_axis_positions,
+    add_legend_entry,
+    add_note,
     choose_scale,
-    draw_none_label,
+    draw_legend_above,
+    draw_line,
     draw_time_axis,
     find_most_liquidated,
     melt_series,
     save_figure,
+    stack_panels,
     use_style,
 )
 
-HEIGHT = 5.0
+HEIGHT, PANEL_HEIGHT = 2.7, 1.15  # of the prices, and of each panel of notional (inches)
 MAX_BARS = 200
 MAX_MARKERS = 120  # markers that fit side by side
 LARGEST_MARKER, LEGEND_MARKER = 140.0, 28.0  # areas of markers, points squared
 MARK_COLOUR, INDEX_COLOUR, CLOSEOUT_COLOUR, ADL_COLOUR = (
     COLOURS[number] for number in (0, 7, 3, 2)
 )
+
+FLOWS = {
+    "liquidated_notional": ("Liquidation", CLOSEOUT_COLOUR),
+    "adl_notional": ("ADL", ADL_COLOUR),
+}
+"""Panels of notional: columns, words and colours; one without any notional is left out."""
 
 
 def draw_overview(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
@@ -55,15 +63,17 @@ def draw_overview(frames: Frames, folder: Path, *, unit: int, currency: str) -> 
     closed = _sum_closeouts(frames["closeouts"], prices, unit)
     flows = frames["steps"].groupby("step")[["liquidated_notional", "adl_notional"]].sum() / unit
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, HEIGHT), layout="constrained")
-        top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(2.8, 1, 1))
-        _draw_prices(top, prices, closed)
-        _draw_flow(
-            middle, prices, flows["liquidated_notional"], ("Liquidated", CLOSEOUT_COLOUR, currency)
-        )
-        _draw_flow(bottom, prices, flows["adl_notional"], ("ADL", ADL_COLOUR, currency))
-        draw_time_axis(bottom, prices)
-        figure.align_ylabels([top, middle, bottom])
+        shown = {name: look for name, look in FLOWS.items() if flows[name].any()}
+        ratios = (HEIGHT, *[PANEL_HEIGHT] * len(shown))
+        figure, panels = stack_panels(sum(ratios), ratios)
+        _draw_prices(panels[0], prices, closed)
+        for axes, (name, (word, colour)) in zip(panels[1:], shown.items(), strict=True):
+            _draw_flow(axes, prices, flows[name], (word, colour, currency))
+        draw_time_axis(panels[-1], prices)
+        figure.align_ylabels(panels)
+        missing = [word for name, (word, _) in FLOWS.items() if name not in shown]
+        if missing:
+            add_note(figure, f"No panel, because there was none: {' and '.join(missing)}.")
         return save_figure(figure, folder / "overview", _tabulate_overview(prices, closed, flows))
 
 
@@ -81,48 +91,46 @@ def _sum_closeouts(closeouts: Frame, prices: Frame, unit: int) -> Frame:
 
 def _draw_prices(axes: Axes, prices: Frame, closed: Frame) -> None:
     # the index lies wide and pale below the mark, so that both are seen where they agree
-    axes.plot(
-        prices["at"],
-        prices["index"],
-        color=INDEX_COLOUR,
-        alpha=0.55,
-        linewidth=2.2,
-        label="Index",
-        zorder=2,
-    )
-    axes.plot(
-        prices["at"], prices["mark"], color=MARK_COLOUR, linewidth=0.7, label="Mark", zorder=3
-    )
+    index: dict[str, Any] = {"color": INDEX_COLOUR, "alpha": 0.55, "linewidth": 2.2}
+    draw_line(axes, prices["at"], prices["index"], label="Index", zorder=2, **index)
+    mark: dict[str, Any] = {"color": MARK_COLOUR, "linewidth": 0.7}
+    draw_line(axes, prices["at"], prices["mark"], label="Mark", zorder=3, **mark)
     if len(closed):
         spots = _merge_near_events(closed, float(prices["at"].iloc[-1] - prices["at"].iloc[0]))
-        area = (LARGEST_MARKER * spots["closed"] / spots["closed"].max()).clip(lower=2)
-        look: dict[str, Any] = {
-            "facecolor": "none",
-            "edgecolor": CLOSEOUT_COLOUR,
-            "linewidth": 0.9,
-            "zorder": 5,
-        }
-        axes.scatter(spots["at"], spots["mark"], area, **look)
-        axes.scatter([], [], LEGEND_MARKER, label="Close-outs (area: notional)", **look)
+        _draw_markers(
+            axes,
+            spots.assign(area=(spots["closed"] / spots["closed"].max()).clip(lower=0.015)),
+            {"facecolor": "none", "edgecolor": CLOSEOUT_COLOUR, "linewidth": 0.9, "zorder": 5},
+        )
+        ring = {"markerfacecolor": "none", "markeredgecolor": CLOSEOUT_COLOUR, "marker": "o"}
+        _add_marker_entry(axes, "Close-outs (area: notional)", ring)
     cut = prices[prices["adl"] > 0]
     if len(cut):
         spots = _merge_near_events(
             cut.assign(closed=cut["adl"]), float(prices["at"].iloc[-1] - prices["at"].iloc[0])
         )
-        axes.scatter(
-            spots["at"],
-            spots["mark"],
-            LEGEND_MARKER,
-            color=ADL_COLOUR,
-            marker="v",
-            linewidth=0,
-            zorder=6,
-            label="ADL",
+        _draw_markers(
+            axes,
+            spots.assign(area=LEGEND_MARKER / LARGEST_MARKER),
+            {"color": ADL_COLOUR, "marker": "v", "linewidth": 0, "zorder": 6},
         )
+        _add_marker_entry(axes, "ADL", {"color": ADL_COLOUR, "marker": "v"})
+    axes.set_xlabel("")
     axes.set_ylabel(f"{prices['instrument'].iloc[0]}\n(quote currency)")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-    axes.legend(frameon=False, loc="best", handlelength=2.4)
-    seaborn.despine(ax=axes)
+    draw_legend_above(axes, ncols=4, handlelength=2.0)
+
+
+def _draw_markers(axes: Axes, spots: Frame, look: dict[str, Any]) -> None:
+    """Draw a marker at each spot, its area a share of the largest."""
+    sizes: dict[str, Any] = {"sizes": (0, LARGEST_MARKER), "size_norm": (0, 1)}
+    seaborn.scatterplot(
+        spots, x="at", y="mark", size="area", ax=axes, legend=False, **sizes, **look
+    )
+
+
+def _add_marker_entry(axes: Axes, label: str, look: dict[str, Any]) -> None:
+    add_legend_entry(axes, label, linestyle="none", markersize=LEGEND_MARKER**0.5, **look)
 
 
 def _merge_near_events(events: Frame, span: float) -> Frame:
@@ -139,16 +147,22 @@ def _draw_flow(
     """Bars of notional over time."""
     word, colour, currency = what
     per, key = _choose_bins(prices)
-    grouped = prices.assign(flow=flow.reindex(prices["step"]).to_numpy()).groupby(key)
-    height, centre, count = grouped["flow"].sum(), grouped["at"].mean(), grouped["at"].size()
+    table = prices.assign(flow=flow.reindex(prices["step"]).to_numpy())
+    grouped = table.groupby(key)
+    divisor, prefix = choose_scale(float(grouped["flow"].sum().max()))
     width = float(prices["at"].diff().median()) if len(prices) > 1 else 1.0
-    divisor, prefix = choose_scale(float(height.max()))
-    axes.bar(centre, height / divisor, count * width, color=colour, linewidth=0)
-    axes.set_ylabel(f"{word}\n({prefix}{currency}/{per})" if height.any() else word)
+    edges = np.append(grouped["at"].first(), prices["at"].iloc[-1] + width) - width / 2
+    look: dict[str, Any] = {"color": colour, "alpha": 1, "linewidth": 0}
+    seaborn.histplot(
+        table.assign(flow=table["flow"] / divisor),
+        x="at",
+        weights="flow",
+        bins=list(edges),
+        ax=axes,
+        **look,
+    )
+    axes.set(xlabel="", ylabel=f"{word}\n({prefix}{currency}/{per})")
     axes.set_ylim(bottom=0)
-    if not height.any():
-        draw_none_label(axes)
-    seaborn.despine(ax=axes)
 
 
 def _choose_bins(prices: Frame) -> tuple[str, "np.ndarray[Any, Any]"]:

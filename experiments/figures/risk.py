@@ -14,17 +14,20 @@ from experiments.figures.style import (
     COLUMN_WIDTH,
     LAYER_NAMES,
     LINE_STYLES,
-    PAGE_WIDTH,
     Frame,
     Frames,
     add_axis_positions,
+    add_note,
     choose_scale,
+    draw_legend_above,
     draw_lines,
-    draw_none_label,
     draw_time_axis,
     find_most_liquidated,
     melt_series,
     save_figure,
+    save_nothing,
+    stack_panels,
+    thin_log_axis,
     use_style,
 )
 from sim.metrics.venues import join_venue
@@ -50,8 +53,8 @@ def draw_losses(frames: Frames, folder: Path, *, unit: int, currency: str) -> Pa
     absorbed = _cumulative_losses(frames["losses"], table, unit)
     table = table.assign(**absorbed)
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
-        top, bottom = figure.subplots(2, 1, sharex=True)
+        figure, panels = stack_panels(*((3.6, (1, 1)) if absorbed else (2.1, (1,))))
+        top, bottom = panels[0], panels[-1]
         per, prefix = choose_scale(float(table["fund"].abs().max()))
         draw_lines(top, table, {"fund": ""}, label=f"Insurance fund\n({prefix}{currency})", per=per)
         low, high = (float(table["fund"].agg(end)) / per for end in ("min", "max"))
@@ -66,13 +69,11 @@ def draw_losses(frames: Frames, folder: Path, *, unit: int, currency: str) -> Pa
             draw_lines(
                 bottom, table, names, label=f"Losses absorbed\nso far ({prefix}{currency})", per=per
             )
-            bottom.legend(frameon=False, loc="upper left", handlelength=2.4)
+            draw_legend_above(bottom, ncols=len(names), handlelength=2.4)
         else:
-            bottom.set_ylabel("Losses absorbed")
-            draw_none_label(bottom)
-            seaborn.despine(ax=bottom)
+            add_note(figure, "No panel, because there was none: losses absorbed.")
         draw_time_axis(bottom, table)
-        figure.align_ylabels([top, bottom])
+        figure.align_ylabels(panels)
         return save_figure(figure, folder / "losses", melt_series(table, ["fund", *absorbed]))
 
 
@@ -86,28 +87,31 @@ def draw_leverage(frames: Frames, folder: Path, *, unit: int, currency: str) -> 
     table = _notional_by_leverage(accounts[accounts["venue"] == venue], unit)
     per, prefix = choose_scale(float(table["notional"].max()) if len(table) else 0.0)
     with use_style():
+        if not len(table):
+            return save_nothing(folder, "leverage", "No account held a position.", table)
         figure = Figure(figsize=(COLUMN_WIDTH, 2.6), layout="constrained")
         axes = figure.subplots()
-        axes.set_xlabel("Leverage of the account (gross ÷ equity)")
-        axes.set_ylabel(f"Notional ({prefix}{currency})" if len(table) else "Notional")
-        seaborn.despine(ax=axes)
-        if not len(table):
-            draw_none_label(axes)
-        for number, (moment, part) in enumerate(table.groupby("moment", sort=False)):
-            height = part["notional"] / per
-            look: dict[str, Any] = {"color": COLOURS[(0, 3)[number % 2]], "linewidth": 1.1}
-            edges = np.append(part["leverage_from"], part["leverage_to"].iloc[-1])
-            axes.stairs(
-                height,
-                edges,
-                linestyle=LINE_STYLES[number],
+        middle = np.sqrt(table["leverage_from"] * table["leverage_to"])
+        drawn = table.assign(leverage=middle, notional=table["notional"] / per)
+        for number, (moment, part) in enumerate(drawn.groupby("moment", sort=False)):
+            look: dict[str, Any] = {"color": COLOURS[(0, 3, 2)[number]], "linewidth": 1.1}
+            look |= {"linestyle": LINE_STYLES[number], "fill": number == 0, "alpha": 0.2}
+            if number:
+                look["alpha"] = 1
+            seaborn.histplot(
+                part,
+                x="leverage",
+                weights="notional",
+                bins=list(LEVERAGE_BINS),
+                element="step",
                 label=_MOMENT_TITLES[str(moment)],
+                ax=axes,
                 **look,
             )
-            if number == 0:
-                axes.stairs(height, edges, fill=True, alpha=0.2, color=look["color"])
-        if len(table):
-            _fit_leverage_axis(axes, table)
+        axes.set_xlabel("Leverage of the account (gross ÷ equity)")
+        axes.set_ylabel(f"Notional ({prefix}{currency})")
+        seaborn.despine(ax=axes)
+        _fit_leverage_axis(axes, table)
         return save_figure(figure, folder / "leverage", table)
 
 
@@ -152,10 +156,8 @@ def _notional_by_leverage(accounts: Frame, unit: int) -> Frame:
 def _fit_leverage_axis(axes: Axes, table: Frame) -> None:
     """A logarithmic axis as wide as what there is."""
     used = table[table["notional"] > 0]
-    axes.set_xscale("log")
-    axes.set_xlim(used["leverage_from"].min() / 1.2, used["leverage_to"].max() * 1.2)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    least, most = used["leverage_from"].min() / 1.2, used["leverage_to"].max() * 1.2
+    thin_log_axis(axes, least, most, axis="x")
+    axes.set_xlim(least, most)
     axes.set_ylim(bottom=0)
-    axes.legend(
-        frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, handlelength=2.4
-    )
+    draw_legend_above(axes, ncols=3, handlelength=2.0)

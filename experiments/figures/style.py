@@ -11,6 +11,9 @@ import seaborn
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+from seaborn import objects
 
 from experiments.results import store
 
@@ -32,6 +35,9 @@ MIN_BAND_STEPS = 5
 """Steps to a point from which on a band says something."""
 
 LINE_STYLES = ("-", "--", ":", "-.")
+
+CROWDED_DECADES = 1.5
+"""Decades from which on a logarithmic axis has a label at each power of ten only."""
 
 LAYER_NAMES = {
     "fund": "insurance fund",
@@ -79,6 +85,21 @@ def choose_scale(largest: float) -> tuple[float, str]:
     )
 
 
+def stack_panels(height: float, ratios: Sequence[float]) -> tuple[Figure, list[Axes]]:
+    """Return a page-wide figure of panels above each other, which share the time axis.
+
+    Args:
+        height: of the figure (inches).
+        ratios: relative heights of the panels.
+    """
+    figure = Figure(figsize=(PAGE_WIDTH, height), layout="constrained")
+    grid = figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios, squeeze=False)
+    panels = list(grid[:, 0])
+    for axes in panels:
+        seaborn.despine(ax=axes)
+    return figure, panels
+
+
 def draw_lines(
     axes: Axes, table: Frame, columns: Mapping[str, str], *, label: str, per: float = 1.0
 ) -> None:
@@ -91,20 +112,95 @@ def draw_lines(
         label: of the axis, with unit.
         per: what values are divided by.
     """
-    axes.set_ylabel(label)
     seaborn.despine(ax=axes)
     if not table[list(columns)].notna().any(axis=None):
+        axes.set_ylabel(label)
         draw_none_label(axes)
         return
     for number, (name, word) in enumerate(columns.items()):
-        look: dict[str, Any] = {
-            "color": COLOURS[number],
-            "linestyle": LINE_STYLES[number % len(LINE_STYLES)],
-            "linewidth": 1.0,
-        }
-        axes.plot(table["at"], table[name] / per, label=word, **look)
+        look = {"color": COLOURS[number], "linestyle": LINE_STYLES[number % len(LINE_STYLES)]}
+        draw_line(axes, table["at"], table[name] / per, label=word, **look)
+    axes.set_ylabel(label)
     if len(columns) > 1:
-        axes.legend(frameon=False, loc="best", handlelength=2.4)
+        draw_legend_above(axes, ncols=len(columns), handlelength=2.4)
+
+
+def draw_line(axes: Axes, x: Any, y: Any, *, label: str = "", **look: Any) -> None:
+    """Draw one line, interrupted where values are missing, and leave the axes' labels alone."""
+    values = pd.DataFrame({"x": np.asarray(x), "y": np.asarray(y, dtype=np.float64)})
+    values["stretch"] = values["y"].isna().cumsum()
+    kept: dict[str, Any] = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
+    drawn = len(axes.lines)
+    look = {"linewidth": 1.0, **look}
+    if not values["y"].notna().any():
+        add_legend_entry(axes, label, **look)
+        return
+    seaborn.lineplot(
+        values, x="x", y="y", units="stretch", estimator=None, errorbar=None, ax=axes, **look
+    )
+    for line in axes.lines[drawn : drawn + 1]:
+        line.set_label(label)
+    axes.set(**kept)
+
+
+def add_legend_entry(axes: Axes, label: str, **look: Any) -> Line2D:
+    """Add an entry to the legend of a panel that draws nothing itself."""
+    entry = Line2D([], [], label=label, **look)
+    axes.add_line(entry)
+    return entry
+
+
+def draw_intervals(
+    axes: Axes, table: Frame, *, along: str = "x", linewidth: float = 0.8, **look: Any
+) -> None:
+    """Draw the interval of each row, from ``low`` to ``high``, as a thin bar.
+
+    Axes are scaled and labelled afterwards, because seaborn resets both.
+
+    Args:
+        axes: where.
+        table: columns ``at``, ``low`` and ``high``.
+        along: axis of ``at``.
+        linewidth: of the bars (points).
+        look: further properties of the bars.
+    """
+    across = "y" if along == "x" else "x"
+    ends = {f"{across}min": "low", f"{across}max": "high"}
+    plot = objects.Plot(table.dropna(subset=["low", "high"]), **{along: "at"}, **ends)
+    bars = objects.Range(linewidth=linewidth, **look)
+    plot.add(bars, orient=along, legend=False).on(axes).plot()
+    axes.set(xlabel="", ylabel="")
+
+
+def draw_estimates(
+    axes: Axes,
+    groups: Mapping[str, Frame],
+    looks: Sequence[Mapping[str, Any]],
+    x: str,
+    shift: float,
+) -> None:
+    """Draw means as points joined by lines, with their intervals as bars.
+
+    Groups stand a little apart, so that their bars do not hide one another; their middle is at the
+    value itself, and a single group is not shifted.
+
+    Args:
+        axes: where; scaled and labelled afterwards.
+        groups: columns ``x``, ``mean``, ``low``, ``high`` of each group, by its label.
+        looks: of each group, see ``choose_line_style``.
+        x: column of the values along the axis.
+        shift: distance between groups; a factor if it is above one, for logarithmic axes.
+    """
+    moved = {}
+    for place, (label, group) in enumerate(groups.items()):
+        steps = place - (len(groups) - 1) / 2
+        at = group[x] * shift**steps if shift > 1 else group[x] + shift * steps
+        moved[label] = group.assign(at=at)
+    for look, group in zip(looks, moved.values(), strict=True):
+        draw_intervals(axes, group, color=look["color"])
+    outline: dict[str, Any] = {"markeredgewidth": 0.5, "markeredgecolor": "white"}
+    for look, (label, group) in zip(looks, moved.items(), strict=True):
+        draw_line(axes, group["at"], group["mean"], label=label, **outline, **look)
 
 
 def draw_band(axes: Axes, table: Frame, column: str, *, label: str, per: float = 1.0) -> bool:
@@ -119,43 +215,64 @@ def draw_band(axes: Axes, table: Frame, column: str, *, label: str, per: float =
         draw_lines(axes, table, {column: ""}, label=label, per=per)
         return False
     slot = np.arange(len(table)) * BAND_POINTS // len(table)
-    grouped = (table[column] / per).groupby(slot)
-    at = table["at"].groupby(slot).mean()
-    look: dict[str, Any] = {
-        "color": COLOURS[0],
+    values = pd.DataFrame({"at": table["at"].groupby(slot).transform("mean")})
+    values["value"] = table[column] / per
+    look: dict[str, Any] = {"color": COLOURS[0], "linewidth": 1.0, "estimator": "median"}
+    band = {
         "linewidth": 0,
+        "alpha": 0.25,
         "label": f"5 to 95% of {len(table) // BAND_POINTS} steps",
     }
-    axes.fill_between(at, grouped.quantile(0.05), grouped.quantile(0.95), alpha=0.25, **look)
-    middle = pd.DataFrame({"at": at, column: grouped.median()})
-    draw_lines(axes, middle, {column: "Median"}, label=label)
+    seaborn.lineplot(
+        values,
+        x="at",
+        y="value",
+        errorbar=("pi", 90),
+        ax=axes,
+        err_kws=band,
+        label="Median",
+        **look,
+    )
+    axes.get_legend().remove()
+    axes.set(xlabel="", ylabel=label)
+    seaborn.despine(ax=axes)
     return True
 
 
 def draw_rug(axes: Axes, at: "pd.Series[float]", label: str) -> None:
-    """Strokes at the top of a panel, with their legend above it; nothing where there are none."""
+    """Strokes at the bottom of a panel, with their legend above it; nothing where there are none."""
     if not len(at):
         return
-    look: dict[str, Any] = {
-        "color": COLOURS[3],
-        "markersize": 7,
-        "markeredgewidth": 0.8,
-        "clip_on": False,
-    }
-    height, where = np.full(len(at), 1.0), axes.get_xaxis_transform()
-    handles = axes.plot(at, height, "|", label=label, transform=where, **look)
-    draw_legend_above(axes, handles=handles)
+    look: dict[str, Any] = {"color": COLOURS[3], "linewidth": 0.8}
+    kept: dict[str, Any] = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
+    seaborn.rugplot(x=at, height=0.09, expand_margins=False, ax=axes, **look)
+    axes.set(**kept)
+    stroke = {"marker": "|", "markersize": 7, "linestyle": "none", "color": COLOURS[3]}
+    draw_legend_above(axes, handles=[add_legend_entry(axes, label, **stroke)])
+
+
+def thin_log_axis(axes: Axes, least: float, most: float, *, axis: str = "y") -> None:
+    """Make an axis logarithmic, with few labels and plain numbers.
+
+    Args:
+        axes: where.
+        least: smallest positive value drawn.
+        most: largest value drawn.
+        axis: "x" or "y".
+    """
+    is_wide = np.log10(most / least) > CROWDED_DECADES
+    axes.set(**{f"{axis}scale": "log"})
+    chosen = axes.yaxis if axis == "y" else axes.xaxis
+    chosen.set_major_locator(LogLocator(subs=(1,) if is_wide else (1, 2, 5)))
+    chosen.set_major_formatter(lambda value, _: f"{value:,g}")
+    chosen.set_minor_formatter(NullFormatter())
 
 
 def draw_legend_above(axes: Axes, **look: Any) -> None:
     """A legend in one line above the panel, where it hides nothing."""
+    look = {"handlelength": 1.6, **look}
     axes.legend(
-        frameon=False,
-        loc="lower right",
-        bbox_to_anchor=(1.0, 0.98),
-        borderaxespad=0,
-        handlelength=1.6,
-        **look,
+        frameon=False, loc="lower right", bbox_to_anchor=(1.0, 0.98), borderaxespad=0, **look
     )
 
 
@@ -163,6 +280,18 @@ def draw_none_label(axes: Axes) -> None:
     """Say that there is nothing, where a blank would leave one in doubt."""
     axes.text(0.5, 0.45, "none", transform=axes.transAxes, ha="center", color="0.4")
     axes.set_yticks([])
+
+
+def save_nothing(folder: Path, name: str, sentence: str, table: Frame) -> Path:
+    """Save a figure that only states that there is nothing to draw; return the PDF."""
+    figure = Figure(figsize=(COLUMN_WIDTH, 0.4))
+    figure.text(0.02, 0.35, sentence, fontsize="medium")
+    return save_figure(figure, folder / name, table)
+
+
+def add_note(figure: Figure, sentence: str) -> None:
+    """Add a line below the panels, about those that are left out because nothing happened."""
+    figure.supxlabel(sentence, fontsize="small", color="0.3", x=0.01, ha="left")
 
 
 def draw_time_axis(axes: Axes, prices: Frame) -> None:
