@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.backtest.engines import DAY
-from experiments.figures.style import COLOURS, PAGE_WIDTH, save_figure, use_style
+from experiments.figures.style import COLOURS, PAGE_WIDTH, draw_line, save_figure, use_style
 from experiments.price_files.return_series import ReturnSeries
 from experiments.results import provenance, store
 from sim.errors import DataError
@@ -222,12 +222,12 @@ def _draw_training(report: TrainingReport, level: float, folder: Path) -> Path:
         left, middle, right = figure.subplots(1, 3, width_ratios=(1.2, 0.8, 1.2))
         _draw_calibration(left, report.calibration, level)
         names, losses = list(report.pinball), list(report.pinball.values())
-        middle.bar(names, losses, color=COLOURS[: len(names)])
-        middle.set_ylabel("Pinball loss (over volatility)")
-        middle.tick_params(axis="x", rotation=30)
-        shown = report.importance.head(8).iloc[::-1]
-        right.barh(shown["feature"], 100 * shown["rise"], color=COLOURS[0])
-        right.set_xlabel("Rise of loss when shuffled (%)")
+        bars: dict[str, Any] = {"palette": COLOURS[: len(names)], "saturation": 1, "legend": False}
+        seaborn.barplot(x=losses, y=names, hue=names, ax=middle, **bars)
+        middle.set_xlabel("Pinball loss (over volatility)")
+        shown = report.importance.head(8).assign(percent=100 * report.importance["rise"])
+        seaborn.barplot(shown, x="percent", y="feature", color=COLOURS[0], saturation=1, ax=right)
+        right.set(xlabel="Rise of loss when shuffled (%)", ylabel="")
         for axes in (left, middle, right):
             seaborn.despine(ax=axes)
         loss = pd.DataFrame({"what": "pinball", "name": names, "value": losses})
@@ -242,11 +242,10 @@ def _draw_calibration(axes: Axes, table: pd.DataFrame, level: float) -> None:
         look: dict[str, Any] = {
             "color": COLOURS[number],
             "marker": "os"[number],
-            "markersize": 4,
-            "linewidth": 1.0,
+            "markersize": 5,
         }
         look |= {"linestyle": ("-", "--")[number], "label": str(name)}
-        axes.plot(part["group"] + 1, 100 * part["exceeded"], **look)
+        draw_line(axes, part["group"] + 1, 100 * part["exceeded"], **look)
     target: dict[str, Any] = {"color": "0.4", "linewidth": 0.8, "linestyle": ":"}
     axes.axhline(100 * (1 - level), label="target", **target)
     axes.set_xticks(range(1, CALIBRATION_GROUPS + 1))

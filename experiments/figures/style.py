@@ -10,6 +10,7 @@ import pandas as pd
 import seaborn
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -135,9 +136,8 @@ def draw_line(axes: Axes, x: Any, y: Any, *, label: str = "", **look: Any) -> No
     if not values["y"].notna().any():
         add_legend_entry(axes, label, **look)
         return
-    seaborn.lineplot(
-        values, x="x", y="y", units="stretch", estimator=None, errorbar=None, ax=axes, **look
-    )
+    raw: dict[str, Any] = {"units": "stretch", "estimator": None, "errorbar": None, "sort": False}
+    seaborn.lineplot(values, x="x", y="y", legend=False, ax=axes, **raw, **look)
     for line in axes.lines[drawn : drawn + 1]:
         line.set_label(label)
     axes.set(**kept)
@@ -151,7 +151,7 @@ def add_legend_entry(axes: Axes, label: str, **look: Any) -> Line2D:
 
 
 def draw_intervals(
-    axes: Axes, table: Frame, *, along: str = "x", linewidth: float = 0.8, **look: Any
+    axes: Axes, table: Frame, *, along: str = "x", linewidth: float = 0.8, alpha: float = 1.0
 ) -> None:
     """Draw the interval of each row, from ``low`` to ``high``, as a thin bar.
 
@@ -159,16 +159,32 @@ def draw_intervals(
 
     Args:
         axes: where.
-        table: columns ``at``, ``low`` and ``high``.
+        table: columns ``at``, ``low``, ``high`` and ``colour``.
         along: axis of ``at``.
         linewidth: of the bars (points).
-        look: further properties of the bars.
+        alpha: opacity of the bars.
     """
+    known = table.dropna(subset=["at", "low", "high"])
+    if not len(known):
+        return
     across = "y" if along == "x" else "x"
-    ends = {f"{across}min": "low", f"{across}max": "high"}
-    plot = objects.Plot(table.dropna(subset=["low", "high"]), **{along: "at"}, **ends)
-    bars = objects.Range(linewidth=linewidth, **look)
+    names = {along: "at", f"{across}min": "low", f"{across}max": "high", "color": "colour"}
+    known = known.assign(colour=known["colour"].map(to_hex))
+    plot = objects.Plot(known, **names).scale(color=None)
+    bars = objects.Range(linewidth=linewidth, alpha=alpha)
     plot.add(bars, orient=along, legend=False).on(axes).plot()
+    axes.set(xlabel="", ylabel="")
+
+
+def draw_band_between(axes: Axes, table: Frame, colour: Any) -> None:
+    """Draw a pale band from ``low`` to ``high`` over ``at``; axes are scaled and labelled afterwards.
+
+    Bands are for values at every moment of a time axis, bars (``draw_intervals``) for few points.
+    """
+    known = table.dropna(subset=["low", "high"])
+    band = objects.Band(color=to_hex(colour), alpha=0.2)
+    plot = objects.Plot(known, x="at", ymin="low", ymax="high")
+    plot.add(band, legend=False).on(axes).plot()
     axes.set(xlabel="", ylabel="")
 
 
@@ -195,9 +211,9 @@ def draw_estimates(
     for place, (label, group) in enumerate(groups.items()):
         steps = place - (len(groups) - 1) / 2
         at = group[x] * shift**steps if shift > 1 else group[x] + shift * steps
-        moved[label] = group.assign(at=at)
-    for look, group in zip(looks, moved.values(), strict=True):
-        draw_intervals(axes, group, color=look["color"])
+        colour = to_hex(looks[place]["color"])
+        moved[label] = group.assign(at=at, colour=colour).sort_values("at")
+    draw_intervals(axes, pd.concat(moved.values()))
     outline: dict[str, Any] = {"markeredgewidth": 0.5, "markeredgecolor": "white"}
     for look, (label, group) in zip(looks, moved.items(), strict=True):
         draw_line(axes, group["at"], group["mean"], label=label, **outline, **look)
