@@ -57,16 +57,21 @@ def _draw_panel(axes: Axes, result: EngineBacktest, source: BacktestSource, fact
     draw_intervals(axes, spikes, linewidth=0.4)
     add_legend_entry(axes, "Loss over the horizon", color=LOSS_COLOUR, linewidth=1.0)
     draw_line(axes, when, factor * result.margin, color=MARGIN_COLOUR, label="Margin")
-    hit, top = result.breaches, factor * np.maximum(margin, result.lost)
-    at, above = began[hit], top[hit] + 0.03 * axes.get_ylim()[1]
+    hit = result.breaches
+    _draw_breaches(axes, began[hit], factor * np.maximum(margin, result.lost)[hit])
+    count, rate = f"{hit.sum()} breaches of {hit.size}", f"{100 * hit.mean():.2f}%"
+    title = f"{result.engine.name}: {count}, {rate}"
+    axes.set_title(title, loc="left", fontsize="medium", pad=3)
+    axes.label_outer()
+    seaborn.despine(ax=axes)
+
+
+def _draw_breaches(axes: Axes, at: Any, top: Any) -> None:
+    above = top + 0.03 * axes.get_ylim()[1]
     dots: dict[str, Any] = {"color": BREACH_COLOUR, "marker": "v", "s": 9, "linewidth": 0}
     seaborn.scatterplot(x=at, y=above, legend=False, ax=axes, zorder=4, **dots)
     dot: dict[str, Any] = {"marker": "v", "markersize": 4, "linestyle": "none"}
     add_legend_entry(axes, "Breach", color=BREACH_COLOUR, **dot)
-    count, rate = f"{hit.sum()} breaches of {hit.size}", f"{100 * hit.mean():.2f}%"
-    title = f"{result.engine.name}: {count}, {rate}"
-    axes.set_title(title, loc="left", fontsize="medium", pad=3)
-    seaborn.despine(ax=axes)
 
 
 def _tabulate_margins(result: EngineBacktest, source: BacktestSource) -> pd.DataFrame:

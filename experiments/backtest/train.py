@@ -8,9 +8,17 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from experiments.backtest.engines import DAY
-from experiments.figures.style import COLOURS, PAGE_WIDTH, draw_line, save_figure, use_style
+from experiments.figures.style import (
+    COLOURS,
+    PAGE_WIDTH,
+    draw_legend_above,
+    draw_line,
+    save_figure,
+    use_style,
+)
 from experiments.price_files.return_series import ReturnSeries
 from experiments.results import provenance, store
 from sim.errors import DataError
@@ -222,12 +230,8 @@ def _draw_training(report: TrainingReport, level: float, folder: Path) -> Path:
         left, middle, right = figure.subplots(1, 3, width_ratios=(1.2, 0.8, 1.2))
         _draw_calibration(left, report.calibration, level)
         names, losses = list(report.pinball), list(report.pinball.values())
-        bars: dict[str, Any] = {"palette": COLOURS[: len(names)], "saturation": 1, "legend": False}
-        seaborn.barplot(x=losses, y=names, hue=names, ax=middle, **bars)
-        middle.set_xlabel("Pinball loss (over volatility)")
-        shown = report.importance.head(8).assign(percent=100 * report.importance["rise"])
-        seaborn.barplot(shown, x="percent", y="feature", color=COLOURS[0], saturation=1, ax=right)
-        right.set(xlabel="Rise of loss when shuffled (%)", ylabel="")
+        _draw_losses(middle, report.pinball)
+        _draw_importance(right, report.importance)
         for axes in (left, middle, right):
             seaborn.despine(ax=axes)
         loss = pd.DataFrame({"what": "pinball", "name": names, "value": losses})
@@ -235,6 +239,21 @@ def _draw_training(report: TrainingReport, level: float, folder: Path) -> Path:
         cover = report.calibration.rename(columns={"forecast": "name", "exceeded": "value"})
         parts = [cover.assign(what="calibration"), loss, rise.assign(what="importance")]
         return save_figure(figure, folder / "training", pd.concat(parts))
+
+
+def _draw_losses(axes: Axes, pinball: dict[str, float]) -> None:
+    names, losses = list(pinball), list(pinball.values())
+    bars: dict[str, Any] = {"palette": COLOURS[: len(names)], "saturation": 1, "legend": False}
+    seaborn.barplot(x=losses, y=names, hue=names, ax=axes, **bars)
+    axes.set_xlabel("Pinball loss (over volatility)")
+    axes.xaxis.set_major_locator(MaxNLocator(3))
+
+
+def _draw_importance(axes: Axes, importance: pd.DataFrame) -> None:
+    shown = importance.head(8)
+    bars: dict[str, Any] = {"color": COLOURS[0], "saturation": 1}
+    seaborn.barplot(x=100 * shown["rise"], y=shown["feature"], ax=axes, **bars)
+    axes.set(xlabel="Rise of loss when shuffled (%)", ylabel="")
 
 
 def _draw_calibration(axes: Axes, table: pd.DataFrame, level: float) -> None:
@@ -252,4 +271,4 @@ def _draw_calibration(axes: Axes, table: pd.DataFrame, level: float) -> None:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("Fifth by predicted margin")
     axes.set_ylabel("Losses above the prediction (%)")
-    axes.legend(frameon=False)
+    draw_legend_above(axes, ncols=2)

@@ -91,28 +91,23 @@ def draw_leverage(frames: Frames, folder: Path, *, unit: int, currency: str) -> 
             return save_nothing(folder, "leverage", "No account held a position.", table)
         figure = Figure(figsize=(COLUMN_WIDTH, 2.6), layout="constrained")
         axes = figure.subplots()
-        middle = np.sqrt(table["leverage_from"] * table["leverage_to"])
-        drawn = table.assign(leverage=middle, notional=table["notional"] / per)
-        for number, (moment, part) in enumerate(drawn.groupby("moment", sort=False)):
-            look: dict[str, Any] = {"color": COLOURS[(0, 3, 2)[number]], "linewidth": 1.1}
-            look |= {"linestyle": LINE_STYLES[number], "fill": number == 0, "alpha": 0.2}
-            if number:
-                look["alpha"] = 1
-            seaborn.histplot(
-                part,
-                x="leverage",
-                weights="notional",
-                bins=list(LEVERAGE_BINS),
-                element="step",
-                label=_MOMENT_TITLES[str(moment)],
-                ax=axes,
-                **look,
-            )
+        for number, (moment, part) in enumerate(table.groupby("moment", sort=False)):
+            _draw_moment(axes, part, number, per, _MOMENT_TITLES[str(moment)])
         axes.set_xlabel("Leverage of the account (gross ÷ equity)")
         axes.set_ylabel(f"Notional ({prefix}{currency})")
         seaborn.despine(ax=axes)
         _fit_leverage_axis(axes, table)
         return save_figure(figure, folder / "leverage", table)
+
+
+def _draw_moment(axes: Axes, part: Frame, number: int, per: float, label: str) -> None:
+    """Draw notional by leverage at one moment, the first one filled."""
+    is_first = number == 0
+    look: dict[str, Any] = {"color": COLOURS[(0, 3, 2)[number]], "linewidth": 1.1}
+    look |= {"linestyle": LINE_STYLES[number], "fill": is_first, "alpha": 0.2 if is_first else 1}
+    middle = np.sqrt(part["leverage_from"] * part["leverage_to"])
+    bins: dict[str, Any] = {"bins": list(LEVERAGE_BINS), "weights": part["notional"] / per}
+    seaborn.histplot(x=middle, element="step", label=label, ax=axes, **bins, **look)
 
 
 _MOMENT_TITLES = {"start": "At the start", "peak": "When most was held", "end": "At the end"}

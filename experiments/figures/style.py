@@ -249,7 +249,7 @@ def draw_band(axes: Axes, table: Frame, column: str, *, label: str, per: float =
         label="Median",
         **look,
     )
-    axes.get_legend().remove()
+    remove_legend(axes)
     axes.set(xlabel="", ylabel=label)
     seaborn.despine(ax=axes)
     return True
@@ -282,6 +282,13 @@ def thin_log_axis(axes: Axes, least: float, most: float, *, axis: str = "y") -> 
     chosen.set_major_locator(LogLocator(subs=(1,) if is_wide else (1, 2, 5)))
     chosen.set_major_formatter(lambda value, _: f"{value:,g}")
     chosen.set_minor_formatter(NullFormatter())
+
+
+def remove_legend(axes: Axes) -> None:
+    """Remove the legend that seaborn adds."""
+    legend = axes.get_legend()
+    if legend is not None:
+        legend.remove()
 
 
 def draw_legend_above(axes: Axes, **look: Any) -> None:

@@ -281,14 +281,14 @@ def _draw_types(axes: Axes, compression: pd.DataFrame, book: str, order: "pd.Ind
 
 
 def _draw_legend(figure: Figure, panels: tuple[Axes, ...]) -> None:
-    """Draw one legend of several panels below them."""
+    """Draw one legend of several panels above them."""
     handles: list[Any] = []
     labels: list[str] = []
     for axes in panels:
         more_handles, more_labels = axes.get_legend_handles_labels()
         handles += more_handles
         labels += more_labels
-    look: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "ncols": 8}
+    look: dict[str, Any] = {"loc": "outside upper center", "frameon": False, "ncols": 8}
     figure.legend(handles, labels, handletextpad=0.4, columnspacing=1, **look)
 
 
@@ -325,8 +325,12 @@ def _draw_bars(axes: Axes, mean: pd.DataFrame, whole: "pd.Series[float]") -> Non
             side = long[is_side]
             plot = plot.add(bars, objects.Stack(), data=side, orient="y", legend=False)
     plot.on(axes).plot()
+    _draw_totals(axes, whole)
     for name, colour in colours.items():
         add_legend_entry(axes, name, color=colour, linewidth=6, solid_capstyle="butt")
+
+
+def _draw_totals(axes: Axes, whole: "pd.Series[float]") -> None:
     dots = pd.DataFrame({"total": 100 * whole.to_numpy(), "row": range(len(whole))})
     look: dict[str, Any] = {"color": "black", "s": 12, "linewidth": 0, "zorder": 4}
     seaborn.scatterplot(dots, x="total", y="row", label="total", legend=False, ax=axes, **look)

@@ -287,26 +287,30 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         ]
     )
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
-        axes = figure.subplots()
-        for place, (name, curve) in enumerate(curves.groupby("indicator", sort=False)):
-            area = format_estimate(_make_estimate(areas[name], "area"))
-            look: dict[str, Any] = {
-                "color": COLOURS[place],
-                "linestyle": LINE_STYLES[place % len(LINE_STYLES)],
-                "linewidth": 1.1,
-            }
-            label = f"{INDICATORS[str(name)]}: {area}"
-            draw_line(axes, curve["false"], curve["true"], label=label, **look)
-        axes.axline((0, 0), (1, 1), color="0.6", linewidth=0.7, linestyle="--", zorder=0)
-        axes.set_xlabel("Share of quiet readings with an alarm")
-        axes.set_ylabel("Share of readings within an hour\nof a cascade with an alarm")
-        title = "Area under the curve (95% CI)"
-        figure.legend(frameon=False, loc="outside right center", title=title)
-        axes.set_box_aspect(1)
-        seaborn.despine(ax=axes)
-        save_figure(figure, folder / "early_warning", curves)
+        _save_curves(curves, areas, folder)
         _save_phase_diagram(_summarise_settings(runs), folder)
+
+
+def _save_curves(curves: pd.DataFrame, areas: Mapping[str, Any], folder: Path) -> None:
+    figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for place, (name, curve) in enumerate(curves.groupby("indicator", sort=False)):
+        area = format_estimate(_make_estimate(areas[str(name)], "area"))
+        look: dict[str, Any] = {
+            "color": COLOURS[place],
+            "linestyle": LINE_STYLES[place % len(LINE_STYLES)],
+            "linewidth": 1.1,
+        }
+        label = f"{INDICATORS[str(name)]}: {area}"
+        draw_line(axes, curve["false"], curve["true"], label=label, **look)
+    axes.axline((0, 0), (1, 1), color="0.6", linewidth=0.7, linestyle="--", zorder=0)
+    axes.set_xlabel("Share of quiet readings with an alarm")
+    axes.set_ylabel("Share of readings within an hour\nof a cascade with an alarm")
+    title = "Area under the curve (95% CI)"
+    figure.legend(frameon=False, loc="outside right center", title=title)
+    axes.set_box_aspect(1)
+    seaborn.despine(ax=axes)
+    save_figure(figure, folder / "early_warning", curves)
 
 
 def _save_phase_diagram(table: pd.DataFrame, folder: Path) -> None:
@@ -336,7 +340,7 @@ def _draw_phase_diagram(axes: Axes, table: pd.DataFrame, name: str, figure: Figu
         _draw_contours(axes, edge.to_numpy(np.float64), figure)
     capital = colours.columns.to_numpy(np.float64) / 1000
     axes.set_xticks(axes.get_xticks(), [f"{value:g}" for value in capital])
-    axes.set_yticks(axes.get_yticks(), [f"{value:g}" for value in colours.index])
+    axes.set_yticks(axes.get_yticks(), [f"{value:g}" for value in colours.index], rotation=0)
     axes.set_xlabel("Capital of each maker (thousand USD)")
     axes.set_ylabel("Leverage cap (times)")
 

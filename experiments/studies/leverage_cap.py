@@ -225,5 +225,5 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, factor: float) -> None:
     axes.set_xscale("log")
     axes.set_xticks(caps, [f"{cap:g}" for cap in caps])
     axes.minorticks_off()
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=-0.03 * axes.get_ylim()[1])  # markers at zero are seen whole
     seaborn.despine(ax=axes)

@@ -307,7 +307,6 @@ def _draw_interactions(axes: Axes, table: pd.DataFrame) -> None:
         linewidth=0,
         ax=axes,
     )
-    axes.get_legend().remove()
     draw_legend_above(axes, ncols=2, handletextpad=0.2)
     look: dict[str, Any] = {
         "xytext": (3, 3),

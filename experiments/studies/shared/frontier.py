@@ -88,17 +88,19 @@ def draw_frontier(runs: pd.DataFrame, folder: Path) -> None:
         here = table[(table["arm"] == arm) & (table["elasticity"] == elasticity)]
         _draw_points(axes, here, chosen)
         axes.set_title(f"{arm}, $\\epsilon$ = {elasticity:g}", fontsize="medium")
-    figure.supxlabel("Initial margin before the shock (% of notional)", fontsize="medium")
-    statistic = table["figure"].iloc[0]
-    figure.supylabel(f"System loss (% of open interest)\n{statistic}", fontsize="medium")
     if len(chosen) < len(names):
         dot: dict[str, Any] = {"color": "0.7", "marker": "o", "markersize": 3, "linestyle": "none"}
         add_legend_entry(grid[0, 0], "other rules", **dot)
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside upper center", ncols=min(6, len(labels)), frameon=False
-    )
+    _label_frontier(figure, grid[0, 0], table["figure"].iloc[0])
     save_figure(figure, folder / "frontier", table)
+
+
+def _label_frontier(figure: Figure, axes: Axes, statistic: str) -> None:
+    figure.supxlabel("Initial margin before the shock (% of notional)", fontsize="medium")
+    figure.supylabel(f"System loss (% of open interest)\n{statistic}", fontsize="medium")
+    handles, labels = axes.get_legend_handles_labels()
+    columns = min(6, len(labels))
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)
 
 
 def _draw_points(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Figures of compression: the probability of a refused loss under each rule, and the cost."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -130,13 +131,7 @@ def _draw_costs(runs: pd.DataFrame, folder: Path) -> None:
     for number, name in enumerate(names):
         block, column = divmod(number, columns)
         places = grid[block * len(panels) : (block + 1) * len(panels), column]
-        for axes, (measure, (label, factor)) in zip(places, panels.items(), strict=True):
-            is_here = (table["measure"] == measure) & (table["engine"] == name)
-            _draw_lines(axes, table[is_here], factor)
-            axes.xaxis.set_major_locator(MaxNLocator(3))
-            axes.set_ylabel(label if column == 0 else "")
-            axes.label_outer()
-            seaborn.despine(ax=axes)
+        _draw_cost_column(list(places), table[table["engine"] == name], panels, column == 0)
         places[0].set_title(name, fontsize="medium")
     for axes in grid[(blocks - 1) * len(panels) :, len(names) - (blocks - 1) * columns :].flat:
         axes.set_axis_off()
@@ -144,6 +139,18 @@ def _draw_costs(runs: pd.DataFrame, folder: Path) -> None:
     _draw_legend(figure, grid[0, 0], columns=4, handlelength=2.8)
     figure.align_ylabels(grid[:, 0])
     save_figure(figure, folder / "toll", table)
+
+
+def _draw_cost_column(
+    places: list[Axes], table: pd.DataFrame, panels: Mapping[str, Any], is_first: bool
+) -> None:
+    """Draw every measure of one rule against κ, a panel below the other."""
+    for axes, (measure, (label, factor)) in zip(places, panels.items(), strict=True):
+        _draw_lines(axes, table[table["measure"] == measure], factor)
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.set_ylabel(label if is_first else "")
+        axes.label_outer()
+        seaborn.despine(ax=axes)
 
 
 def _draw_legend(figure: Figure, axes: Axes, *, columns: int, handlelength: float) -> None:
