@@ -94,41 +94,22 @@ def _draw_density(axes: Axes, prices: Frame, found: Frame) -> None:
     """Notional per percent of price, at the price that would liquidate it, until the next reading."""
     axes.set_ylabel(f"{prices['instrument'].iloc[0]}\n(quote currency)")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-    readings = np.unique(found["step"])
-    shown = found[
-        found["step"].isin(readings[:: -(-len(readings) // MAX_READINGS) or 1])
-        & (found["at_risk"] > 0)
-    ]
+    shown = _select_readings(found)
     if len(shown):
-        at = prices.set_index("step")[["at", "mark", "gross"]]
-        kept = np.unique(shown["step"])
-        until = pd.Series(
-            np.append(at["at"].reindex(kept).to_numpy()[1:], at["at"].iloc[-1]), index=kept
-        )
-        left, right = (
-            at["at"].reindex(shown["step"]).to_numpy(),
-            until.reindex(shown["step"]).to_numpy(),
-        )
-        mark = at["mark"].reindex(shown["step"]).to_numpy()
-        low, high = mark * (1 + shown["low"].to_numpy()), mark * (1 + shown["high"].to_numpy())
-        corners = np.stack([left, low, left, high, right, high, right, low], axis=1).reshape(
-            -1, 4, 2
-        )
-        width = 100 * (shown["high"] - shown["low"]).to_numpy()
-        held = at["gross"].reindex(shown["step"]).to_numpy(dtype=np.float64) / 2
-        share = 100 * shown["at_risk"].to_numpy() / np.where(held > 0, held, np.nan)
-        tint: dict[str, Any] = {
-            "cmap": seaborn.color_palette("YlOrBr", as_cmap=True),
-            "norm": LogNorm(*DENSITY_RANGE, clip=True),
-        }
+        corners, density = _place_cells(prices, shown)
         cells = PolyCollection(
-            list(corners), array=share / width, linewidth=0, rasterized=True, zorder=1, **tint
+            list(corners),
+            array=density,
+            cmap=seaborn.color_palette("YlOrBr", as_cmap=True),
+            norm=LogNorm(*DENSITY_RANGE, clip=True),
+            linewidth=0,
+            rasterized=True,
+            zorder=1,
         )
         axes.add_collection(cells)
         label = "Liquidated per 1% of price\n(% of open interest)"
-        bar = axes.figure.colorbar(
-            cells, ax=axes, label=label, pad=0.01, aspect=30, extend="both", extendfrac=0.03
-        )
+        look: dict[str, Any] = {"pad": 0.01, "aspect": 30, "extend": "both", "extendfrac": 0.03}
+        bar = axes.figure.colorbar(cells, ax=axes, label=label, **look)
         ticks = (0.1, 1, 10)
         bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
         bar.ax.minorticks_off()
@@ -136,6 +117,35 @@ def _draw_density(axes: Axes, prices: Frame, found: Frame) -> None:
         draw_line(axes, prices["at"], prices["mark"], color=colour, linewidth=linewidth, zorder=3)
     axes.lines[-1].set_label("Mark" if len(shown) else "Mark (no account at risk within 10%)")
     draw_legend_above(axes)
+
+
+def _select_readings(found: Frame) -> Frame:
+    """Return the cells at risk of some readings, no more than can be told apart."""
+    readings = np.unique(found["step"])
+    stride = max(1, -(-len(readings) // MAX_READINGS))
+    is_shown = found["step"].isin(readings[::stride])
+    return found[is_shown & (found["at_risk"] > 0)]
+
+
+def _place_cells(prices: Frame, shown: Frame) -> tuple["np.ndarray[Any, Any]", Any]:
+    """Return the corners of each cell, and its density (% of open interest per 1% of price).
+
+    A cell lasts from its reading until the next one. Its prices are relative to the mark then.
+    """
+    at = prices.set_index("step")
+    steps = np.unique(shown["step"])
+    ends = np.append(at["at"].reindex(steps).to_numpy()[1:], at["at"].iloc[-1])
+    right = pd.Series(ends, index=steps).reindex(shown["step"]).to_numpy()
+    reading = at.reindex(shown["step"])
+    left, mark = reading["at"].to_numpy(), reading["mark"].to_numpy()
+    low = mark * (1 + shown["low"].to_numpy())
+    high = mark * (1 + shown["high"].to_numpy())
+    corners = np.stack([left, low, left, high, right, high, right, low], axis=1)
+    open_interest = reading["gross"].to_numpy(dtype=np.float64) / 2
+    held = np.where(open_interest > 0, open_interest, np.nan)
+    percent = 100 * shown["at_risk"].to_numpy() / held
+    width = 100 * (shown["high"] - shown["low"]).to_numpy()
+    return corners.reshape(-1, 4, 2), percent / width
 
 
 def _draw_ratios(axes: Axes, prices: Frame, drawn: Frame) -> None:
@@ -247,30 +257,37 @@ def _draw_step_lines(top: Axes, bottom: Axes, table: Frame) -> None:
 
 def _draw_links(axes: Axes, links: ContagionLinks, table: Frame) -> None:
     """From actions to the move they made, and on to those whom it pushed; darker is more."""
-    at = dict(zip(table["row"], zip(table["x"], table["generation"], strict=True), strict=True))
-    ends_at = dict(zip(table["row"], table["at"] + ROUND_WIDTH + 0.1, strict=True))
-    pushed, moved = links.harm_by_move.tocsc(), links.move_by_action.tocsr()
-    segments, shares = [], []
-    for move in np.unique(links.harm_by_move[table["row"].to_numpy()].indices):
-        makers, heirs = (
-            _link_ends(moved, move, at),
-            [end for end in _link_ends(pushed, move, at) if end[1] >= MIN_DRAWN_SHARE],
-        )
-        if not makers or not heirs:
-            continue
-        middle = sum(place[1] * share for place, share in makers) / sum(
-            share for _, share in makers
-        )
-        knot = (ends_at[moved.indices[moved.indptr[move]]], middle + 0.3)
-        ends = [((place, knot), share) for place, share in makers] + [
-            ((knot, place), share) for place, share in heirs
-        ]
-        segments += [segment for segment, share in ends if share >= MIN_DRAWN_SHARE]
-        shares += [share for _, share in ends if share >= MIN_DRAWN_SHARE]
+    ends = _collect_links(links, table)
+    segments = [segment for segment, _ in ends]
+    shares = [share for _, share in ends]
     colours = [(0.25, 0.25, 0.3, 0.12 + 0.5 * min(share, 1.0)) for share in shares]
     axes.add_collection(LineCollection(segments, colors=colours, linewidths=0.6, zorder=1))
     label = "through the mark's move to the next close-outs"
     add_legend_entry(axes, label, color=(0.25, 0.25, 0.3, 0.6), linewidth=0.8)
+
+
+def _collect_links(links: ContagionLinks, table: Frame) -> list[tuple[Any, float]]:
+    """Return the segments from actions to moves and on to actions, each with its share of harm."""
+    at = dict(zip(table["row"], zip(table["x"], table["generation"], strict=True), strict=True))
+    ends_at = dict(zip(table["row"], table["at"] + ROUND_WIDTH + 0.1, strict=True))
+    pushed, moved = links.harm_by_move.tocsc(), links.move_by_action.tocsr()
+    found = []
+    for move in np.unique(links.harm_by_move[table["row"].to_numpy()].indices):
+        makers, heirs = _link_ends(moved, move, at), _link_ends(pushed, move, at)
+        heirs = [end for end in heirs if end[1] >= MIN_DRAWN_SHARE]
+        if not makers or not heirs:
+            continue
+        last = moved.indices[moved.indptr[move]]
+        knot = (ends_at[last], _mean_height(makers) + 0.3)
+        ends = [((place, knot), share) for place, share in makers]
+        ends += [((knot, place), share) for place, share in heirs]
+        found += [end for end in ends if end[1] >= MIN_DRAWN_SHARE]
+    return found
+
+
+def _mean_height(makers: list[tuple[tuple[float, float], float]]) -> float:
+    height = sum(place[1] * share for place, share in makers)
+    return height / sum(share for _, share in makers)
 
 
 def _link_ends(
@@ -284,32 +301,29 @@ def _link_ends(
 
 def _draw_actions(axes: Axes, table: Frame) -> None:
     """A marker for each action, its area the notional, its colour the population."""
-    shown = table.assign(
-        area=(table["notional"] / table["notional"].max()).clip(lower=0.06),
-        population=table["population"].astype(str).str.replace("_", " "),
-    )
+    area = (table["notional"] / table["notional"].max()).clip(lower=0.06)
+    words = table["population"].astype(str).str.replace("_", " ")
+    shown = table.assign(area=area, population=words)
     names = list(shown["population"].unique())
     palette = [COLOURS[(3, 0, 2, 1, 4, 5)[place % 6]] for place in range(len(names))]
-    look: dict[str, Any] = {"linewidth": 0.4, "edgecolor": "white", "zorder": 3}
-    look |= {"hue": "population", "hue_order": names, "palette": palette, "ax": axes}
+    look: dict[str, Any] = {"hue": "population", "hue_order": names, "palette": palette}
+    look |= {"linewidth": 0.4, "edgecolor": "white", "zorder": 3, "legend": False}
     sizes: dict[str, Any] = {"sizes": (0, LARGEST_MARKER), "size_norm": (0, 1)}
-    seaborn.scatterplot(shown, x="x", y="generation", size="area", legend=False, **sizes, **look)
+    seaborn.scatterplot(shown, x="x", y="generation", size="area", ax=axes, **sizes, **look)
     dot: dict[str, Any] = {"marker": "o", "markersize": 5, "linestyle": "none"}
     for name, colour in zip(names, palette, strict=True):
         add_legend_entry(axes, name, color=colour, **dot)
+    highest = table["generation"].max()
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylim(-0.04 * table["generation"].max() - 0.3, 1.04 * table["generation"].max() + 0.5)
+    axes.set_ylim(-0.04 * highest - 0.3, 1.04 * highest + 0.5)
+    _draw_legend_below(axes)
+
+
+def _draw_legend_below(axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    columns = min(4, len(labels))
-    axes.figure.legend(
-        handles,
-        labels,
-        frameon=False,
-        loc="outside lower left",
-        ncols=columns,
-        title="Close-outs by population (area: notional), and their effects",
-        alignment="left",
-    )
+    look: dict[str, Any] = {"loc": "outside lower left", "alignment": "left", "frameon": False}
+    title = "Close-outs by population (area: notional), and their effects"
+    axes.figure.legend(handles, labels, ncols=min(4, len(labels)), title=title, **look)
 
 
 def _draw_mark_path(axes: Axes, closeouts: Frame, table: Frame) -> None:

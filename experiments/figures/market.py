@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from experiments.figures.style import (
     Frame,
@@ -75,12 +76,7 @@ def draw_liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) ->
         if draw_band(axes[0], table, "depth", label=f"Depth within 1%\n({prefix}lots)", per=per):
             draw_legend_above(axes[0], ncols=2)
         axes[0].set_ylim(bottom=0)
-        draw_band(axes[1], table, "spread", label="Spread\n(bp of mid)", per=0.0001)
-        quoted = table.loc[table["spread"] > 0, "spread"] / 0.0001
-        if len(quoted):
-            thin_log_axis(axes[1], quoted.min(), quoted.max())
-            axes[1].set_ylim(quoted.min() / 1.6, None)
-        draw_rug(axes[1], table.loc[table["one_sided"] > 0, "at"], "Book without a side")
+        _draw_spread(axes[1], table)
         draw_band(axes[2], table, "basis", label="Basis, mark over\noracle (%)", per=0.01)
         axes[2].axhline(0, color="0.6", linewidth=0.6, zorder=0)
         draw_time_axis(axes[2], table)
@@ -90,6 +86,15 @@ def draw_liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) ->
             folder / "liquidity",
             melt_series(table, ["depth", "spread", "basis", "one_sided"]),
         )
+
+
+def _draw_spread(axes: Axes, table: Frame) -> None:
+    draw_band(axes, table, "spread", label="Spread\n(bp of mid)", per=0.0001)
+    quoted = table.loc[table["spread"] > 0, "spread"] / 0.0001
+    if len(quoted):
+        thin_log_axis(axes, quoted.min(), quoted.max())
+        axes.set_ylim(quoted.min() / 1.6, None)
+    draw_rug(axes, table.loc[table["one_sided"] > 0, "at"], "Book without a side")
 
 
 def _sum_positions(frames: Frames, unit: int) -> Frame:

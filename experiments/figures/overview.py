@@ -95,30 +95,30 @@ def _draw_prices(axes: Axes, prices: Frame, closed: Frame) -> None:
     draw_line(axes, prices["at"], prices["index"], label="Index", zorder=2, **index)
     mark: dict[str, Any] = {"color": MARK_COLOUR, "linewidth": 0.7}
     draw_line(axes, prices["at"], prices["mark"], label="Mark", zorder=3, **mark)
-    if len(closed):
-        spots = _merge_near_events(closed, float(prices["at"].iloc[-1] - prices["at"].iloc[0]))
-        _draw_markers(
-            axes,
-            spots.assign(area=(spots["closed"] / spots["closed"].max()).clip(lower=0.015)),
-            {"facecolor": "none", "edgecolor": CLOSEOUT_COLOUR, "linewidth": 0.9, "zorder": 5},
-        )
-        ring = {"markerfacecolor": "none", "markeredgecolor": CLOSEOUT_COLOUR, "marker": "o"}
-        _add_marker_entry(axes, "Close-outs (area: notional)", ring)
-    cut = prices[prices["adl"] > 0]
-    if len(cut):
-        spots = _merge_near_events(
-            cut.assign(closed=cut["adl"]), float(prices["at"].iloc[-1] - prices["at"].iloc[0])
-        )
-        _draw_markers(
-            axes,
-            spots.assign(area=LEGEND_MARKER / LARGEST_MARKER),
-            {"color": ADL_COLOUR, "marker": "v", "linewidth": 0, "zorder": 6},
-        )
-        _add_marker_entry(axes, "ADL", {"color": ADL_COLOUR, "marker": "v"})
+    _draw_events(axes, prices, closed)
     axes.set_xlabel("")
     axes.set_ylabel(f"{prices['instrument'].iloc[0]}\n(quote currency)")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     draw_legend_above(axes, ncols=4, handlelength=2.0)
+
+
+def _draw_events(axes: Axes, prices: Frame, closed: Frame) -> None:
+    """Draw close-outs and ADL as markers on the mark."""
+    span = float(prices["at"].iloc[-1] - prices["at"].iloc[0])
+    if len(closed):
+        spots = _merge_near_events(closed, span)
+        area = (spots["closed"] / spots["closed"].max()).clip(lower=0.015)
+        ring: dict[str, Any] = {"facecolor": "none", "edgecolor": CLOSEOUT_COLOUR}
+        _draw_markers(axes, spots.assign(area=area), {**ring, "linewidth": 0.9, "zorder": 5})
+        ring = {"markerfacecolor": "none", "markeredgecolor": CLOSEOUT_COLOUR, "marker": "o"}
+        _add_marker_entry(axes, "Close-outs (area: notional)", ring)
+    cut = prices[prices["adl"] > 0]
+    if len(cut):
+        spots = _merge_near_events(cut.assign(closed=cut["adl"]), span)
+        look: dict[str, Any] = {"color": ADL_COLOUR, "marker": "v"}
+        area = LEGEND_MARKER / LARGEST_MARKER
+        _draw_markers(axes, spots.assign(area=area), {**look, "linewidth": 0, "zorder": 6})
+        _add_marker_entry(axes, "ADL", look)
 
 
 def _draw_markers(axes: Axes, spots: Frame, look: dict[str, Any]) -> None:

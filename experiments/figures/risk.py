@@ -54,27 +54,32 @@ def draw_losses(frames: Frames, folder: Path, *, unit: int, currency: str) -> Pa
     table = table.assign(**absorbed)
     with use_style():
         figure, panels = stack_panels(*((3.6, (1, 1)) if absorbed else (2.1, (1,))))
-        top, bottom = panels[0], panels[-1]
-        per, prefix = choose_scale(float(table["fund"].abs().max()))
-        draw_lines(top, table, {"fund": ""}, label=f"Insurance fund\n({prefix}{currency})", per=per)
-        low, high = (float(table["fund"].agg(end)) / per for end in ("min", "max"))
-        top.set_ylim(
-            min(0.0, 1.05 * low), max(1.08 * high, 0.0) or None
-        )  # a line along the edge would be cut in half
-        largest = max((float(column.max()) for column in absorbed.values()), default=0.0)
-        per, prefix = choose_scale(largest)
+        _draw_fund(panels[0], table, currency)
         if absorbed:
-            words = {name: LAYER_NAMES.get(name[9:], name[9:]) for name in absorbed}
-            names = {name: word[0].upper() + word[1:] for name, word in words.items()}
-            draw_lines(
-                bottom, table, names, label=f"Losses absorbed\nso far ({prefix}{currency})", per=per
-            )
-            draw_legend_above(bottom, ncols=len(names), handlelength=2.4)
+            _draw_absorbed(panels[1], table, list(absorbed), currency)
         else:
             add_note(figure, "No panel, because there was none: losses absorbed.")
-        draw_time_axis(bottom, table)
+        draw_time_axis(panels[-1], table)
         figure.align_ylabels(panels)
         return save_figure(figure, folder / "losses", melt_series(table, ["fund", *absorbed]))
+
+
+def _draw_fund(axes: Axes, table: Frame, currency: str) -> None:
+    per, prefix = choose_scale(float(table["fund"].abs().max()))
+    draw_lines(axes, table, {"fund": ""}, label=f"Insurance fund\n({prefix}{currency})", per=per)
+    low, high = float(table["fund"].min()) / per, float(table["fund"].max()) / per
+    # A line along the edge would be cut in half.
+    axes.set_ylim(min(0.0, 1.05 * low), max(1.08 * high, 0.0) or None)
+
+
+def _draw_absorbed(axes: Axes, table: Frame, columns: list[str], currency: str) -> None:
+    per, prefix = choose_scale(float(np.nanmax(table[columns].to_numpy(dtype=np.float64))))
+    layers = {name: name.removeprefix("absorbed_") for name in columns}
+    words = {name: LAYER_NAMES.get(layer, layer) for name, layer in layers.items()}
+    names = {name: word[0].upper() + word[1:] for name, word in words.items()}
+    label = f"Losses absorbed\nso far ({prefix}{currency})"
+    draw_lines(axes, table, names, label=label, per=per)
+    draw_legend_above(axes, ncols=len(names), handlelength=2.4)
 
 
 def draw_leverage(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:

@@ -1,6 +1,6 @@
 """Figures of compression: the probability of a refused loss under each rule, and the cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,16 +124,16 @@ def _draw_costs(runs: pd.DataFrame, folder: Path) -> None:
     panels = {name: panel for name, panel in PANELS.items() if runs[name].notna().any()}
     table, names = summarise_measures(runs, SETTING_COLUMNS, list(panels)), list_rules(runs)
     columns = min(MAX_COLUMNS, len(names))
-    blocks = -(-len(names) // columns)
-    size = (PAGE_WIDTH, 0.7 + 1.3 * len(panels) * blocks)
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(len(panels) * blocks, columns, sharex=True, sharey="row", squeeze=False)
+    high = len(panels) * -(-len(names) // columns)
+    figure = Figure(figsize=(PAGE_WIDTH, 0.7 + 1.3 * high), layout="constrained")
+    grid = figure.subplots(high, columns, sharex=True, sharey="row", squeeze=False)
+    # Column after column of panels, from left to right and then further down.
+    blocks = grid.reshape(-1, len(panels), columns)
+    places = blocks.swapaxes(1, 2).reshape(-1, len(panels))
     for number, name in enumerate(names):
-        block, column = divmod(number, columns)
-        places = grid[block * len(panels) : (block + 1) * len(panels), column]
-        _draw_cost_column(list(places), table[table["engine"] == name], panels, column == 0)
-        places[0].set_title(name, fontsize="medium")
-    for axes in grid[(blocks - 1) * len(panels) :, len(names) - (blocks - 1) * columns :].flat:
+        own = table[table["engine"] == name]
+        _draw_cost_column(places[number], own, panels, is_first=number % columns == 0)
+    for axes in places[len(names) :].flat:
         axes.set_axis_off()
     figure.supxlabel("Compression $\\kappa$ from equal capital", fontsize="medium")
     _draw_legend(figure, grid[0, 0], columns=4, handlelength=2.8)
@@ -142,7 +142,7 @@ def _draw_costs(runs: pd.DataFrame, folder: Path) -> None:
 
 
 def _draw_cost_column(
-    places: list[Axes], table: pd.DataFrame, panels: Mapping[str, Any], is_first: bool
+    places: Sequence[Axes], table: pd.DataFrame, panels: Mapping[str, Any], *, is_first: bool
 ) -> None:
     """Draw every measure of one rule against κ, a panel below the other."""
     for axes, (measure, (label, factor)) in zip(places, panels.items(), strict=True):
@@ -151,6 +151,7 @@ def _draw_cost_column(
         axes.set_ylabel(label if is_first else "")
         axes.label_outer()
         seaborn.despine(ax=axes)
+    places[0].set_title(str(table["engine"].iloc[0]), fontsize="medium")
 
 
 def _draw_legend(figure: Figure, axes: Axes, *, columns: int, handlelength: float) -> None:
