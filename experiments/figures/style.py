@@ -1,5 +1,6 @@
 """What all figures share: look, time axis, tidy tables, bytes that do not change when a figure is made again."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +58,9 @@ Frames = Mapping[str, Frame]
 def use_style() -> Iterator[None]:
     """Seaborn's paper look, in this block only."""
     look: dict[Any, Any] = seaborn.axes_style("ticks") | seaborn.plotting_context("paper") | FONTS
-    with rc_context(look):
+    with rc_context(look), warnings.catch_warnings():
+        # seaborn 0.13.2 passes pandas an argument without effect, which pandas 3 deprecates.
+        warnings.filterwarnings("ignore", "The copy keyword is deprecated", module="seaborn")
         yield
 
 
