@@ -12,7 +12,15 @@ from matplotlib.figure import Figure
 
 from experiments.backtest.coverage import EngineBacktest
 from experiments.backtest.report import BacktestSource
-from experiments.figures.style import COLOURS, PAGE_WIDTH, save_figure, use_style
+from experiments.figures.style import (
+    COLOURS,
+    PAGE_WIDTH,
+    add_legend_entry,
+    draw_intervals,
+    draw_line,
+    save_figure,
+    use_style,
+)
 
 LOSS_COLOUR, MARGIN_COLOUR, BREACH_COLOUR = "0.6", COLOURS[0], COLOURS[3]
 PANEL_HEIGHT = 1.25
@@ -45,16 +53,25 @@ def _draw_panel(axes: Axes, result: EngineBacktest, source: BacktestSource, fact
     when = source.when[result.first_row :][: result.margin.size]
     began, margin = when[result.loss_starts], result.margin[result.loss_starts]
     losses = factor * np.maximum(result.lost, 0)
-    look: dict[str, Any] = {"color": LOSS_COLOUR, "linewidth": 0.4}
-    axes.vlines(began, 0, losses, label="Loss over the horizon", **look)
-    axes.plot(when, factor * result.margin, color=MARGIN_COLOUR, linewidth=1.0, label="Margin")
-    hit, top = result.breaches, factor * np.maximum(margin, result.lost)
-    look = {"color": BREACH_COLOUR, "marker": "v", "s": 9, "linewidth": 0, "zorder": 4}
-    axes.scatter(began[hit], top[hit] + 0.03 * axes.get_ylim()[1], label="Breach", **look)
+    spikes = pd.DataFrame({"at": began, "low": 0.0, "high": losses, "colour": LOSS_COLOUR})
+    draw_intervals(axes, spikes, linewidth=0.4)
+    add_legend_entry(axes, "Loss over the horizon", color=LOSS_COLOUR, linewidth=1.0)
+    draw_line(axes, when, factor * result.margin, color=MARGIN_COLOUR, label="Margin")
+    hit = result.breaches
+    _draw_breaches(axes, began[hit], factor * np.maximum(margin, result.lost)[hit])
     count, rate = f"{hit.sum()} breaches of {hit.size}", f"{100 * hit.mean():.2f}%"
     title = f"{result.engine.name}: {count}, {rate}"
     axes.set_title(title, loc="left", fontsize="medium", pad=3)
+    axes.label_outer()
     seaborn.despine(ax=axes)
+
+
+def _draw_breaches(axes: Axes, at: Any, top: Any) -> None:
+    above = top + 0.03 * axes.get_ylim()[1]
+    dots: dict[str, Any] = {"color": BREACH_COLOUR, "marker": "v", "s": 9, "linewidth": 0}
+    seaborn.scatterplot(x=at, y=above, legend=False, ax=axes, zorder=4, **dots)
+    dot: dict[str, Any] = {"marker": "v", "markersize": 4, "linestyle": "none"}
+    add_legend_entry(axes, "Breach", color=BREACH_COLOUR, **dot)
 
 
 def _tabulate_margins(result: EngineBacktest, source: BacktestSource) -> pd.DataFrame:

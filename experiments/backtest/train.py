@@ -8,9 +8,17 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from experiments.backtest.engines import DAY
-from experiments.figures.style import COLOURS, PAGE_WIDTH, save_figure, use_style
+from experiments.figures.style import (
+    COLOURS,
+    PAGE_WIDTH,
+    draw_legend_above,
+    draw_line,
+    save_figure,
+    use_style,
+)
 from experiments.price_files.return_series import ReturnSeries
 from experiments.results import provenance, store
 from sim.errors import DataError
@@ -223,12 +231,8 @@ def _draw_training(report: TrainingReport, level: float, folder: Path) -> Path:
         left, middle, right = figure.subplots(1, 3, width_ratios=(1.2, 0.8, 1.2))
         _draw_calibration(left, report.calibration, level)
         names, losses = list(report.pinball), list(report.pinball.values())
-        middle.bar(names, losses, color=COLOURS[: len(names)])
-        middle.set_ylabel("Pinball loss (over volatility)")
-        middle.tick_params(axis="x", rotation=30)
-        shown = report.importance.head(8).iloc[::-1]
-        right.barh(shown["feature"], 100 * shown["rise"], color=COLOURS[0])
-        right.set_xlabel("Rise of loss when shuffled (%)")
+        _draw_losses(middle, report.pinball)
+        _draw_importance(right, report.importance)
         for axes in (left, middle, right):
             seaborn.despine(ax=axes)
         loss = pd.DataFrame({"what": "pinball", "name": names, "value": losses})
@@ -238,20 +242,34 @@ def _draw_training(report: TrainingReport, level: float, folder: Path) -> Path:
         return save_figure(figure, folder / "training", pd.concat(parts))
 
 
+def _draw_losses(axes: Axes, pinball: dict[str, float]) -> None:
+    names, losses = list(pinball), list(pinball.values())
+    bars: dict[str, Any] = {"palette": COLOURS[: len(names)], "saturation": 1, "legend": False}
+    seaborn.barplot(x=losses, y=names, hue=names, ax=axes, **bars)
+    axes.set_xlabel("Pinball loss (over volatility)")
+    axes.xaxis.set_major_locator(MaxNLocator(3))
+
+
+def _draw_importance(axes: Axes, importance: pd.DataFrame) -> None:
+    shown = importance.head(8)
+    bars: dict[str, Any] = {"color": COLOURS[0], "saturation": 1}
+    seaborn.barplot(x=100 * shown["rise"], y=shown["feature"], ax=axes, **bars)
+    axes.set(xlabel="Rise of loss when shuffled (%)", ylabel="")
+
+
 def _draw_calibration(axes: Axes, table: pd.DataFrame, level: float) -> None:
     for number, (name, part) in enumerate(table.groupby("forecast", sort=False)):
         look: dict[str, Any] = {
             "color": COLOURS[number],
             "marker": "os"[number],
-            "markersize": 4,
-            "linewidth": 1.0,
+            "markersize": 5,
         }
         look |= {"linestyle": ("-", "--")[number], "label": str(name)}
-        axes.plot(part["group"] + 1, 100 * part["exceeded"], **look)
+        draw_line(axes, part["group"] + 1, 100 * part["exceeded"], **look)
     target: dict[str, Any] = {"color": "0.4", "linewidth": 0.8, "linestyle": ":"}
     axes.axhline(100 * (1 - level), label="target", **target)
     axes.set_xticks(range(1, CALIBRATION_GROUPS + 1))
     axes.set_ylim(bottom=0)
     axes.set_xlabel("Fifth by predicted margin")
     axes.set_ylabel("Losses above the prediction (%)")
-    axes.legend(frameon=False)
+    draw_legend_above(axes, ncols=2)

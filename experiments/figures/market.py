@@ -1,14 +1,11 @@
-"""Figures of positions and margin, and of market liquidity."""
+"""How much was held and on what margin; how liquid the market was."""
 
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from experiments.figures.style import (
-    PAGE_WIDTH,
     Frame,
     Frames,
     add_axis_positions,
@@ -21,28 +18,29 @@ from experiments.figures.style import (
     find_most_liquidated,
     melt_series,
     save_figure,
+    stack_panels,
+    thin_log_axis,
     use_style,
 )
 from sim.metrics.venues import join_venue
 
 
 def draw_positions(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
-    """Draw open interest, leverage and margin per notional of the venue that liquidated most.
+    """Open interest, leverage and margin per notional of the venue that liquidated most.
 
     Args:
         frames: ``steps`` and ``venues`` of one run.
-        folder: folder for ``positions.pdf``, ``.png`` and ``.csv``.
+        folder: where ``positions.pdf``, ``.png`` and ``.csv`` go.
         unit: minor units in one unit of the numeraire.
         currency: name of the numeraire.
 
     Returns:
-        Path of the PDF.
+        The PDF.
     """
     table = _sum_positions(frames, unit)
     per, prefix = choose_scale(float(table["open_interest"].max()))
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 4.6), layout="constrained")
-        axes = figure.subplots(3, 1, sharex=True)
+        figure, axes = stack_panels(4.6, (1, 1, 1))
         draw_lines(
             axes[0],
             table,
@@ -51,7 +49,7 @@ def draw_positions(frames: Frames, folder: Path, *, unit: int, currency: str) ->
             per=per,
         )
         draw_lines(axes[1], table, {"leverage": ""}, label="Leverage\n(gross ÷ equity)")
-        margins = {"initial": "Initial margin", "maintenance": "Maintenance margin"}
+        margins = {"initial": "Initial margin", "maintenance": "Maintenance"}
         draw_lines(axes[2], table, margins, label="Margin per\nnotional (%)", per=0.01)
         for each in axes:
             each.set_ylim(bottom=0)
@@ -62,24 +60,23 @@ def draw_positions(frames: Frames, folder: Path, *, unit: int, currency: str) ->
 
 
 def draw_liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
-    """Draw depth, spread and basis of the perpetual that was liquidated most.
+    """Depth, spread and basis of the perpetual that was liquidated most; steps in which its book lacked a side.
 
-    Marks show steps in which one side of its order book was empty. Long runs are drawn as the
-    median and the 5 to 95% band of groups of steps. The CSV has all steps. Arguments and result
-    are as in ``draw_positions``; prices need neither unit nor currency.
+    Long runs are drawn as the median and the 5 to 95% band of every few steps; the CSV has all steps.
+
+    Args and result as of ``positions``; prices need neither unit nor currency.
     """
-    table = _measure_liquidity(frames)
+    table = add_axis_positions(find_most_liquidated(frames["steps"]))
+    table["spread"] = (table["ask"] - table["bid"]) / table["mid"]
+    table["basis"] = table["mark"] / table["oracle"] - 1
+    table["one_sided"] = table["fallback"].astype(np.float64)
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 4.6), layout="constrained")
-        axes = figure.subplots(3, 1, sharex=True)
+        figure, axes = stack_panels(4.6, (1, 1, 1))
         per, prefix = choose_scale(float(table["depth"].max()))
         if draw_band(axes[0], table, "depth", label=f"Depth within 1%\n({prefix}lots)", per=per):
             draw_legend_above(axes[0], ncols=2)
         axes[0].set_ylim(bottom=0)
-        draw_band(axes[1], table, "spread", label="Spread\n(bp of mid)", per=0.0001)
-        if (table["spread"] > 0).any():
-            _set_log_scale(axes[1])
-        draw_rug(axes[1], table.loc[table["one_sided"] > 0, "at"], "One side of the book empty")
+        _draw_spread(axes[1], table)
         draw_band(axes[2], table, "basis", label="Basis, mark over\noracle (%)", per=0.01)
         axes[2].axhline(0, color="0.6", linewidth=0.6, zorder=0)
         draw_time_axis(axes[2], table)
@@ -91,25 +88,17 @@ def draw_liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) ->
         )
 
 
-def _measure_liquidity(frames: Frames) -> Frame:
-    """Return spread, basis and one-sided steps of the perpetual that was liquidated most."""
-    table = add_axis_positions(find_most_liquidated(frames["steps"]))
-    table["spread"] = (table["ask"] - table["bid"]) / table["mid"]
-    table["basis"] = table["mark"] / table["oracle"] - 1
-    table["one_sided"] = table["fallback"].astype(np.float64)
-    return table
-
-
-def _set_log_scale(axes: Axes) -> None:
-    """Set a logarithmic vertical axis with labels at 1, 2 and 5."""
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.yaxis.set_minor_formatter(NullFormatter())
+def _draw_spread(axes: Axes, table: Frame) -> None:
+    draw_band(axes, table, "spread", label="Spread\n(bp of mid)", per=0.0001)
+    quoted = table.loc[table["spread"] > 0, "spread"] / 0.0001
+    if len(quoted):
+        thin_log_axis(axes, quoted.min(), quoted.max())
+        axes.set_ylim(quoted.min() / 1.6, None)
+    draw_rug(axes, table.loc[table["one_sided"] > 0, "at"], "Book without a side")
 
 
 def _sum_positions(frames: Frames, unit: int) -> Frame:
-    """Return a venue's open interest, leverage and margins by step, missing without positions."""
+    """Sums over a venue's instruments by step, as shares and multiples; missing while nobody holds anything."""
     steps = frames["steps"]
     table = join_venue(
         add_axis_positions(find_most_liquidated(steps)),

@@ -1,4 +1,4 @@
-"""Overview figure of mark, index, close-outs and ADL, and the list of all figures of a run."""
+"""The overview: mark against index, close-outs, ADL; and all figures of a run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,27 +8,29 @@ import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.figures.contagion import draw_cascade, draw_profile
 from experiments.figures.market import draw_liquidity, draw_positions
 from experiments.figures.risk import draw_leverage, draw_losses
 from experiments.figures.style import (
     COLOURS,
-    PAGE_WIDTH,
     Frame,
     Frames,
     add_axis_positions,
+    add_legend_entry,
+    add_note,
     choose_scale,
-    draw_none_label,
+    draw_legend_above,
+    draw_line,
     draw_time_axis,
     find_most_liquidated,
     melt_series,
     save_figure,
+    stack_panels,
     use_style,
 )
 
-HEIGHT = 5.0
+HEIGHT, PANEL_HEIGHT = 2.7, 1.15  # of the prices, and of each panel of notional (inches)
 MAX_BARS = 200
 MAX_MARKERS = 120  # markers that fit side by side
 LARGEST_MARKER, LEGEND_MARKER = 140.0, 28.0  # areas of markers, points squared
@@ -36,40 +38,47 @@ MARK_COLOUR, INDEX_COLOUR, CLOSEOUT_COLOUR, ADL_COLOUR = (
     COLOURS[number] for number in (0, 7, 3, 2)
 )
 
+FLOWS = {
+    "liquidated_notional": ("Liquidation", CLOSEOUT_COLOUR),
+    "adl_notional": ("ADL", ADL_COLOUR),
+}
+"""Panels of notional: columns, words and colours; one without any notional is left out."""
+
 
 def draw_overview(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
-    """Draw mark and index with close-outs and ADL, above liquidated and deleveraged notional.
+    """Mark against index with close-outs and ADL; liquidated and deleveraged notional below.
 
-    Prices are those of the perpetual that was liquidated most. Notionals are those of all
-    instruments.
+    Prices are those of the perpetual that was liquidated most, notionals those of all instruments.
 
     Args:
         frames: ``steps`` and ``closeouts`` of one run.
-        folder: folder for ``overview.pdf``, ``.png`` (300 dpi) and ``.csv`` (tidy data).
+        folder: where ``overview.pdf``, ``.png`` (300 dpi) and ``.csv`` (what is drawn, tidy) go.
         unit: minor units in one unit of the numeraire.
         currency: name of the numeraire.
 
     Returns:
-        Path of the PDF.
+        The PDF.
     """
     prices = add_axis_positions(find_most_liquidated(frames["steps"]))
     closed = _sum_closeouts(frames["closeouts"], prices, unit)
     flows = frames["steps"].groupby("step")[["liquidated_notional", "adl_notional"]].sum() / unit
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, HEIGHT), layout="constrained")
-        top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(2.8, 1, 1))
-        _draw_prices(top, prices, closed)
-        _draw_flow(
-            middle, prices, flows["liquidated_notional"], ("Liquidated", CLOSEOUT_COLOUR, currency)
-        )
-        _draw_flow(bottom, prices, flows["adl_notional"], ("ADL", ADL_COLOUR, currency))
-        draw_time_axis(bottom, prices)
-        figure.align_ylabels([top, middle, bottom])
+        shown = {name: look for name, look in FLOWS.items() if flows[name].any()}
+        ratios = (HEIGHT, *[PANEL_HEIGHT] * len(shown))
+        figure, panels = stack_panels(sum(ratios), ratios)
+        _draw_prices(panels[0], prices, closed)
+        for axes, (name, (word, colour)) in zip(panels[1:], shown.items(), strict=True):
+            _draw_flow(axes, prices, flows[name], (word, colour, currency))
+        draw_time_axis(panels[-1], prices)
+        figure.align_ylabels(panels)
+        missing = [word for name, (word, _) in FLOWS.items() if name not in shown]
+        if missing:
+            add_note(figure, f"No panel, because there was none: {' and '.join(missing)}.")
         return save_figure(figure, folder / "overview", _tabulate_overview(prices, closed, flows))
 
 
 def _sum_closeouts(closeouts: Frame, prices: Frame, unit: int) -> Frame:
-    """Return the filled notional of the instrument's close-outs by step, with its mark."""
+    """Filled notional of the instrument's close-outs by step, with its mark."""
     same = (closeouts["venue"] == prices["venue"].iloc[0]) & (
         closeouts["instrument"] == prices["instrument"].iloc[0]
     )
@@ -81,57 +90,51 @@ def _sum_closeouts(closeouts: Frame, prices: Frame, unit: int) -> Frame:
 
 
 def _draw_prices(axes: Axes, prices: Frame, closed: Frame) -> None:
-    """Draw mark and index over time, with markers of close-outs and ADL."""
-    # a wide and pale index below the mark keeps both visible where they agree
-    axes.plot(
-        prices["at"],
-        prices["index"],
-        color=INDEX_COLOUR,
-        alpha=0.55,
-        linewidth=2.2,
-        label="Index",
-        zorder=2,
-    )
-    axes.plot(
-        prices["at"], prices["mark"], color=MARK_COLOUR, linewidth=0.7, label="Mark", zorder=3
-    )
+    # the index lies wide and pale below the mark, so that both are seen where they agree
+    index: dict[str, Any] = {"color": INDEX_COLOUR, "alpha": 0.55, "linewidth": 2.2}
+    draw_line(axes, prices["at"], prices["index"], label="Index", zorder=2, **index)
+    mark: dict[str, Any] = {"color": MARK_COLOUR, "linewidth": 0.7}
+    draw_line(axes, prices["at"], prices["mark"], label="Mark", zorder=3, **mark)
+    _draw_events(axes, prices, closed)
+    axes.set_xlabel("")
+    axes.set_ylabel(f"{prices['instrument'].iloc[0]}\n(quote currency)")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+    draw_legend_above(axes, ncols=4, handlelength=2.0)
+
+
+def _draw_events(axes: Axes, prices: Frame, closed: Frame) -> None:
+    """Draw close-outs and ADL as markers on the mark."""
     span = float(prices["at"].iloc[-1] - prices["at"].iloc[0])
     if len(closed):
-        _draw_closeouts(axes, _merge_near_events(closed, span))
+        spots = _merge_near_events(closed, span)
+        area = (spots["closed"] / spots["closed"].max()).clip(lower=0.015)
+        ring: dict[str, Any] = {"facecolor": "none", "edgecolor": CLOSEOUT_COLOUR}
+        _draw_markers(axes, spots.assign(area=area), {**ring, "linewidth": 0.9, "zorder": 5})
+        ring = {"markerfacecolor": "none", "markeredgecolor": CLOSEOUT_COLOUR, "marker": "o"}
+        _add_marker_entry(axes, "Close-outs (area: notional)", ring)
     cut = prices[prices["adl"] > 0]
     if len(cut):
         spots = _merge_near_events(cut.assign(closed=cut["adl"]), span)
-        axes.scatter(
-            spots["at"],
-            spots["mark"],
-            LEGEND_MARKER,
-            color=ADL_COLOUR,
-            marker="v",
-            linewidth=0,
-            zorder=6,
-            label="ADL",
-        )
-    axes.set_ylabel(f"{prices['instrument'].iloc[0]}\n(quote currency)")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-    axes.legend(frameon=False, loc="best", handlelength=2.4)
-    seaborn.despine(ax=axes)
+        look: dict[str, Any] = {"color": ADL_COLOUR, "marker": "v"}
+        area = LEGEND_MARKER / LARGEST_MARKER
+        _draw_markers(axes, spots.assign(area=area), {**look, "linewidth": 0, "zorder": 6})
+        _add_marker_entry(axes, "ADL", look)
 
 
-def _draw_closeouts(axes: Axes, spots: Frame) -> None:
-    """Draw a circle for each close-out, whose area is the notional."""
-    area = (LARGEST_MARKER * spots["closed"] / spots["closed"].max()).clip(lower=2)
-    look: dict[str, Any] = {
-        "facecolor": "none",
-        "edgecolor": CLOSEOUT_COLOUR,
-        "linewidth": 0.9,
-        "zorder": 5,
-    }
-    axes.scatter(spots["at"], spots["mark"], area, **look)
-    axes.scatter([], [], LEGEND_MARKER, label="Close-outs (area: notional)", **look)
+def _draw_markers(axes: Axes, spots: Frame, look: dict[str, Any]) -> None:
+    """Draw a marker at each spot, its area a share of the largest."""
+    sizes: dict[str, Any] = {"sizes": (0, LARGEST_MARKER), "size_norm": (0, 1)}
+    seaborn.scatterplot(
+        spots, x="at", y="mark", size="area", ax=axes, legend=False, **sizes, **look
+    )
+
+
+def _add_marker_entry(axes: Axes, label: str, look: dict[str, Any]) -> None:
+    add_legend_entry(axes, label, linestyle="none", markersize=LEGEND_MARKER**0.5, **look)
 
 
 def _merge_near_events(events: Frame, span: float) -> Frame:
-    """Merge events closer than a marker into one, at their mean weighted by size."""
+    """Events closer than a marker as one, at their mean weighted by size."""
     slot = np.floor(events["at"] / max(span / MAX_MARKERS, 1e-9))
     weighted = events[["at", "mark"]].mul(events["closed"], axis=0).assign(closed=events["closed"])
     total = weighted.groupby(slot).sum()
@@ -141,23 +144,29 @@ def _merge_near_events(events: Frame, span: float) -> Frame:
 def _draw_flow(
     axes: Axes, prices: Frame, flow: "pd.Series[float]", what: tuple[str, Any, str]
 ) -> None:
-    """Draw bars of notional over time."""
+    """Bars of notional over time."""
     word, colour, currency = what
     per, key = _choose_bins(prices)
-    grouped = prices.assign(flow=flow.reindex(prices["step"]).to_numpy()).groupby(key)
-    height, centre, count = grouped["flow"].sum(), grouped["at"].mean(), grouped["at"].size()
+    table = prices.assign(flow=flow.reindex(prices["step"]).to_numpy())
+    grouped = table.groupby(key)
+    divisor, prefix = choose_scale(float(grouped["flow"].sum().max()))
     width = float(prices["at"].diff().median()) if len(prices) > 1 else 1.0
-    divisor, prefix = choose_scale(float(height.max()))
-    axes.bar(centre, height / divisor, count * width, color=colour, linewidth=0)
-    axes.set_ylabel(f"{word}\n({prefix}{currency}/{per})" if height.any() else word)
+    edges = np.append(grouped["at"].first(), prices["at"].iloc[-1] + width) - width / 2
+    look: dict[str, Any] = {"color": colour, "alpha": 1, "linewidth": 0}
+    seaborn.histplot(
+        table.assign(flow=table["flow"] / divisor),
+        x="at",
+        weights="flow",
+        bins=list(edges),
+        ax=axes,
+        **look,
+    )
+    axes.set(xlabel="", ylabel=f"{word}\n({prefix}{currency}/{per})")
     axes.set_ylim(bottom=0)
-    if not height.any():
-        draw_none_label(axes)
-    seaborn.despine(ax=axes)
 
 
 def _choose_bins(prices: Frame) -> tuple[str, "np.ndarray[Any, Any]"]:
-    """Return the finest time span with at most ``MAX_BARS`` bars, and each row's bin."""
+    """The finest span of trading time with few enough bars to be told apart, and each row's bin."""
     since = prices["seconds"] - prices["seconds"].iloc[0]
     keys = {"step": prices["step"]} | {
         name: since // size for name, size in (("10 min", 600), ("hour", 3600))
@@ -168,7 +177,7 @@ def _choose_bins(prices: Frame) -> tuple[str, "np.ndarray[Any, Any]"]:
 
 
 def _tabulate_overview(prices: Frame, closed: Frame, flows: Frame) -> Frame:
-    """Return the data of the figure, one row for each series and step."""
+    """What is drawn, one row for each series and step."""
     when = ["step", "seconds", *(["stamp"] if "stamp" in prices else [])]
     wide = prices[[*when, "mark", "index", "adl"]].merge(flows.reset_index(), on="step")
     wide = wide.merge(
@@ -188,7 +197,4 @@ FIGURES: dict[str, Callable[..., Path]] = {
     "profile": draw_profile,
     "cascade": draw_cascade,
 }
-"""Functions of all figures of a run by name.
-
-Each takes (frames, folder, unit=, currency=) and returns the path of its PDF.
-"""
+"""All figures of a run by name; each takes (frames, folder, unit=, currency=) and returns its PDF."""

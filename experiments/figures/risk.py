@@ -1,4 +1,4 @@
-"""Figures of losses by layer and of the distribution of leverage over accounts."""
+"""Who paid, how leverage was spread over accounts, and who would have been next."""
 
 from pathlib import Path
 from typing import Any
@@ -14,117 +14,112 @@ from experiments.figures.style import (
     COLUMN_WIDTH,
     LAYER_NAMES,
     LINE_STYLES,
-    PAGE_WIDTH,
     Frame,
     Frames,
     add_axis_positions,
+    add_note,
     choose_scale,
+    draw_legend_above,
     draw_lines,
-    draw_none_label,
     draw_time_axis,
     find_most_liquidated,
     melt_series,
     save_figure,
+    save_nothing,
+    stack_panels,
+    thin_log_axis,
     use_style,
 )
 from sim.metrics.venues import join_venue
 
 LEVERAGE_BINS = np.geomspace(0.1, 1000, 49)
-"""Edges of the bins of leverage."""
+"""Edges of leverage."""
 
 
 def draw_losses(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
-    """Draw the insurance fund and the cumulative losses absorbed by each layer.
-
-    The venue is the one that liquidated most.
+    """Equity of the insurance fund; what each layer has absorbed so far, at the venue that liquidated most.
 
     Args:
         frames: ``steps``, ``venues`` and ``losses`` of one run.
-        folder: folder for ``losses.pdf``, ``.png`` and ``.csv``.
+        folder: where ``losses.pdf``, ``.png`` and ``.csv`` go.
         unit: minor units in one unit of the numeraire.
         currency: name of the numeraire.
 
     Returns:
-        Path of the PDF.
+        The PDF.
     """
     table = join_venue(add_axis_positions(find_most_liquidated(frames["steps"])), frames, ["fund"])
     table["fund"] = table["fund"] / unit
     absorbed = _cumulative_losses(frames["losses"], table, unit)
     table = table.assign(**absorbed)
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
-        top, bottom = figure.subplots(2, 1, sharex=True)
-        per, prefix = choose_scale(float(table["fund"].abs().max()))
-        draw_lines(top, table, {"fund": ""}, label=f"Insurance fund\n({prefix}{currency})", per=per)
-        low, high = (float(table["fund"].agg(end)) / per for end in ("min", "max"))
-        # leave room at the edges, where a line would be cut in half
-        top.set_ylim(min(0.0, 1.05 * low), max(1.08 * high, 0.0) or None)
-        _draw_absorbed(bottom, table, list(absorbed), currency)
-        draw_time_axis(bottom, table)
-        figure.align_ylabels([top, bottom])
+        figure, panels = stack_panels(*((3.6, (1, 1)) if absorbed else (2.1, (1,))))
+        _draw_fund(panels[0], table, currency)
+        if absorbed:
+            _draw_absorbed(panels[1], table, list(absorbed), currency)
+        else:
+            add_note(figure, "No panel, because there was none: losses absorbed.")
+        draw_time_axis(panels[-1], table)
+        figure.align_ylabels(panels)
         return save_figure(figure, folder / "losses", melt_series(table, ["fund", *absorbed]))
 
 
+def _draw_fund(axes: Axes, table: Frame, currency: str) -> None:
+    per, prefix = choose_scale(float(table["fund"].abs().max()))
+    draw_lines(axes, table, {"fund": ""}, label=f"Insurance fund\n({prefix}{currency})", per=per)
+    low, high = float(table["fund"].min()) / per, float(table["fund"].max()) / per
+    # A line along the edge would be cut in half.
+    axes.set_ylim(min(0.0, 1.05 * low), max(1.08 * high, 0.0) or None)
+
+
 def _draw_absorbed(axes: Axes, table: Frame, columns: list[str], currency: str) -> None:
-    """Draw the cumulative losses absorbed by each layer."""
-    if not columns:
-        axes.set_ylabel("Losses absorbed")
-        draw_none_label(axes)
-        seaborn.despine(ax=axes)
-        return
-    per, prefix = choose_scale(max(float(table[name].max()) for name in columns))
-    words = {name: LAYER_NAMES.get(name[9:], name[9:]) for name in columns}
+    per, prefix = choose_scale(float(np.nanmax(table[columns].to_numpy(dtype=np.float64))))
+    layers = {name: name.removeprefix("absorbed_") for name in columns}
+    words = {name: LAYER_NAMES.get(layer, layer) for name, layer in layers.items()}
     names = {name: word[0].upper() + word[1:] for name, word in words.items()}
     label = f"Losses absorbed\nso far ({prefix}{currency})"
     draw_lines(axes, table, names, label=label, per=per)
-    axes.legend(frameon=False, loc="upper left", handlelength=2.4)
+    draw_legend_above(axes, ncols=len(names), handlelength=2.4)
 
 
 def draw_leverage(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
-    """Draw the notional by leverage of accounts at the start, peak and end of a run.
+    """Notional by leverage of its account, when most was held and at the end, at the venue that liquidated most.
 
-    The venue is the one that liquidated most. Accounts without equity or beyond the last bin
-    count in that bin. Arguments and result are as in ``draw_losses``.
+    Accounts without equity or beyond the last bin count in it. Args and result as of ``losses``.
     """
     venue = find_most_liquidated(frames["steps"])["venue"].iloc[0]
     accounts = frames["accounts"]
     table = _notional_by_leverage(accounts[accounts["venue"] == venue], unit)
     per, prefix = choose_scale(float(table["notional"].max()) if len(table) else 0.0)
     with use_style():
+        if not len(table):
+            return save_nothing(folder, "leverage", "No account held a position.", table)
         figure = Figure(figsize=(COLUMN_WIDTH, 2.6), layout="constrained")
         axes = figure.subplots()
-        axes.set_xlabel("Leverage of the account (gross ÷ equity)")
-        axes.set_ylabel(f"Notional ({prefix}{currency})" if len(table) else "Notional")
-        seaborn.despine(ax=axes)
-        if not len(table):
-            draw_none_label(axes)
         for number, (moment, part) in enumerate(table.groupby("moment", sort=False)):
-            _draw_leverage_steps(axes, part, per, (number, str(moment)))
-        if len(table):
-            _fit_leverage_axis(axes, table)
+            _draw_moment(axes, part, number, per, _MOMENT_TITLES[str(moment)])
+        axes.set_xlabel("Leverage of the account (gross ÷ equity)")
+        axes.set_ylabel(f"Notional ({prefix}{currency})")
+        seaborn.despine(ax=axes)
+        _fit_leverage_axis(axes, table)
         return save_figure(figure, folder / "leverage", table)
 
 
-_MOMENT_TITLES = {
-    "start": "At the start",
-    "peak": "At peak open interest",
-    "end": "At the end",
-}
+def _draw_moment(axes: Axes, part: Frame, number: int, per: float, label: str) -> None:
+    """Draw notional by leverage at one moment, the first one filled."""
+    is_first = number == 0
+    look: dict[str, Any] = {"color": COLOURS[(0, 3, 2)[number]], "linewidth": 1.1}
+    look |= {"linestyle": LINE_STYLES[number], "fill": is_first, "alpha": 0.2 if is_first else 1}
+    middle = np.sqrt(part["leverage_from"] * part["leverage_to"])
+    bins: dict[str, Any] = {"bins": list(LEVERAGE_BINS), "weights": part["notional"] / per}
+    seaborn.histplot(x=middle, element="step", label=label, ax=axes, **bins, **look)
 
 
-def _draw_leverage_steps(axes: Axes, part: Frame, per: float, moment: tuple[int, str]) -> None:
-    """Draw the distribution at one moment, given by number and name; fill the first one."""
-    number, name = moment
-    height, colour = part["notional"] / per, COLOURS[(0, 3)[number % 2]]
-    edges = np.append(part["leverage_from"], part["leverage_to"].iloc[-1])
-    look: dict[str, Any] = {"color": colour, "linewidth": 1.1, "linestyle": LINE_STYLES[number]}
-    axes.stairs(height, edges, label=_MOMENT_TITLES[name], **look)
-    if number == 0:
-        axes.stairs(height, edges, fill=True, alpha=0.2, color=colour)
+_MOMENT_TITLES = {"start": "At the start", "peak": "When most was held", "end": "At the end"}
 
 
 def _cumulative_losses(losses: Frame, table: Frame, unit: int) -> dict[str, "np.ndarray[Any, Any]"]:
-    """Return cumulative losses of each layer of one venue, in the order of first use, by step."""
+    """Running sums by layer of one venue, in the order in which they first acted, at every step."""
     here = losses[losses["venue"] == table["venue"].iloc[0]]
     by_step = here.groupby(["layer", "step"], sort=False)["absorbed"].sum() / unit
     layers = list(dict.fromkeys(here["layer"]))
@@ -138,7 +133,7 @@ def _cumulative_losses(losses: Frame, table: Frame, unit: int) -> dict[str, "np.
 
 
 def _notional_by_leverage(accounts: Frame, unit: int) -> Frame:
-    """Return the notional in each bin of leverage, by moment with positions."""
+    """Notional in each bin of leverage, by moment; moments at which nothing is held are left out."""
     held = accounts[accounts["gross"] > 0]
     parts = []
     for moment in ("start", "peak", "end"):
@@ -159,12 +154,10 @@ def _notional_by_leverage(accounts: Frame, unit: int) -> Frame:
 
 
 def _fit_leverage_axis(axes: Axes, table: Frame) -> None:
-    """Set a logarithmic axis that covers the occupied bins."""
+    """A logarithmic axis as wide as what there is."""
     used = table[table["notional"] > 0]
-    axes.set_xscale("log")
-    axes.set_xlim(used["leverage_from"].min() / 1.2, used["leverage_to"].max() * 1.2)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    least, most = used["leverage_from"].min() / 1.2, used["leverage_to"].max() * 1.2
+    thin_log_axis(axes, least, most, axis="x")
+    axes.set_xlim(least, most)
     axes.set_ylim(bottom=0)
-    axes.legend(
-        frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, handlelength=2.4
-    )
+    draw_legend_above(axes, ncols=3, handlelength=2.0)

@@ -21,10 +21,18 @@ import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from seaborn import objects
 
 from experiments.config import RunConfig
-from experiments.figures.style import COLOURS, PAGE_WIDTH, save_figure, use_style
+from experiments.figures.style import (
+    COLOURS,
+    PAGE_WIDTH,
+    add_legend_entry,
+    save_figure,
+    use_style,
+)
 from experiments.generated.reference_books import BOOKS, load_reference_book
 from experiments.results.markdown import format_header, format_row
 from experiments.statistics import decompose_outcome
@@ -256,6 +264,9 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
             _label_axes(axes, PORTFOLIO_TITLES[book])
         _draw_types(by_type, whole, book, order)
         split[0].set_yticks(range(len(order)), list(order))
+        for axes in (*split, by_type):
+            axes.label_outer()
+        figure.supxlabel("Compression against isolated tiers (%)", fontsize="medium")
         _draw_legend(figure, (split[-1], by_type))
         save_figure(figure, folder / "anatomy", shares)
 
@@ -265,20 +276,23 @@ def _draw_types(axes: Axes, compression: pd.DataFrame, book: str, order: "pd.Ind
     for number, account in enumerate(LEVERAGE_CLASSES):
         typed = _mean_compression(compression, book, account)
         rows = order.get_indexer(typed.index)
-        look: dict[str, Any] = {"color": COLOURS[number + 4], "markersize": 3.5}
-        axes.plot(100 * typed, rows, "osD"[number], label=account, **look)
+        look: dict[str, Any] = {"color": COLOURS[(0, 1, 7)[number]], "marker": "osD"[number]}
+        look |= {"s": 14, "linewidth": 0, "zorder": 3}
+        seaborn.scatterplot(
+            x=100 * typed.to_numpy(), y=rows, label=account, legend=False, ax=axes, **look
+        )
     _label_axes(axes, f"{PORTFOLIO_TITLES[book]}, by leverage")
 
 
 def _draw_legend(figure: Figure, panels: tuple[Axes, ...]) -> None:
-    """Draw one legend of several panels below them."""
+    """Draw one legend of several panels above them."""
     handles: list[Any] = []
     labels: list[str] = []
     for axes in panels:
         more_handles, more_labels = axes.get_legend_handles_labels()
         handles += more_handles
         labels += more_labels
-    look: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "ncols": 8}
+    look: dict[str, Any] = {"loc": "outside upper center", "frameon": False, "ncols": 8}
     figure.legend(handles, labels, handletextpad=0.4, columnspacing=1, **look)
 
 
@@ -289,8 +303,8 @@ def _mean_compression(compression: pd.DataFrame, book: str, account: str) -> "pd
 
 
 def _label_axes(axes: Axes, title: str) -> None:
-    axes.set_title(title)
-    axes.set_xlabel("Compression against isolated tiers (%)")
+    axes.set_title(title, fontsize="medium")
+    axes.set(xlabel="", ylabel="")
     axes.axvline(0, color="0.6", linewidth=0.7, zorder=0)
     axes.set_xscale("symlog", linthresh=50)
     axes.set_xticks(
@@ -304,12 +318,23 @@ def _label_axes(axes: Axes, title: str) -> None:
 def _draw_bars(axes: Axes, mean: pd.DataFrame, whole: "pd.Series[float]") -> None:
     """Draw the parts stacked from zero, negative ones to the left, and their sum as a dot."""
     shown = [name for name in SWITCHES if mean[name].abs().gt(NEGLIGIBLE_SHARE).any()]
-    ends = {1: np.zeros(len(mean)), -1: np.zeros(len(mean))}
-    for name in shown:
-        parts = 100 * mean[name].to_numpy()
-        for sign, start in ends.items():
-            width = np.where(np.sign(parts) == sign, parts, 0.0)
-            look: dict[str, Any] = {"color": COLOURS[SWITCHES.index(name)], "height": 0.7}
-            axes.barh(range(len(mean)), width, left=start, label=name if sign > 0 else None, **look)
-            ends[sign] = start + width
-    axes.plot(100 * whole, range(len(mean)), "k.", markersize=5, label="total")
+    rows = mean.reset_index(drop=True).rename_axis("row")[shown]
+    long = (100 * rows).melt(ignore_index=False, var_name="switch", value_name="part").reset_index()
+    colours = {name: to_hex(COLOURS[SWITCHES.index(name)]) for name in shown}
+    plot = objects.Plot(long, x="part", y="row", color="switch")
+    plot = plot.scale(color=objects.Nominal(colours, order=shown))
+    bars = objects.Bar(alpha=1, edgewidth=0, width=0.7)
+    for is_side in (long["part"] > 0, long["part"] < 0):
+        if is_side.any():
+            side = long[is_side]
+            plot = plot.add(bars, objects.Stack(), data=side, orient="y", legend=False)
+    plot.on(axes).plot()
+    _draw_totals(axes, whole)
+    for name, colour in colours.items():
+        add_legend_entry(axes, name, color=colour, linewidth=6, solid_capstyle="butt")
+
+
+def _draw_totals(axes: Axes, whole: "pd.Series[float]") -> None:
+    dots = pd.DataFrame({"total": 100 * whole.to_numpy(), "row": range(len(whole))})
+    look: dict[str, Any] = {"color": "black", "s": 12, "linewidth": 0, "zorder": 4}
+    seaborn.scatterplot(dots, x="total", y="row", label="total", legend=False, ax=axes, **look)

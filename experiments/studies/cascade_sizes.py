@@ -11,7 +11,14 @@ from matplotlib.figure import Figure
 
 from experiments.cascades.tails import RIVALS, fit_tail
 from experiments.config import RunConfig
-from experiments.figures.style import COLOURS, LINE_STYLES, PAGE_WIDTH, save_figure, use_style
+from experiments.figures.style import (
+    COLOURS,
+    COLUMN_WIDTH,
+    LINE_STYLES,
+    save_figure,
+    thin_log_axis,
+    use_style,
+)
 from experiments.results.markdown import format_estimate, format_header, format_row
 from experiments.statistics import Estimate
 from experiments.studies.shared.rules import name_level
@@ -165,7 +172,7 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
     """Draw ``cascade_sizes``: the share of cascades of at least each size, a line per market."""
     parts = []
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH * 0.6, 3.0), layout="constrained")
+        figure = Figure(figsize=(COLUMN_WIDTH, 3.0), layout="constrained")
         axes = figure.subplots()
         for place, (traders, group) in enumerate(runs.groupby("traders")):
             sizes, count = np.unique(group["accounts"], return_counts=True)
@@ -175,12 +182,16 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
                 "linestyle": LINE_STYLES[place % len(LINE_STYLES)],
                 "linewidth": 1.1,
             }
-            axes.step(sizes, share, where="pre", label=f"{traders:,} traders", **look)
+            label = f"{traders:,} traders"
+            seaborn.ecdfplot(group, x="accounts", complementary=True, label=label, ax=axes, **look)
             parts.append(pd.DataFrame({"traders": traders, "accounts": sizes, "share": share}))
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+        table = pd.concat(parts, ignore_index=True)
+        least = float(table["share"].min()) / 1.5
+        thin_log_axis(axes, 1, float(table["accounts"].max()), axis="x")
+        thin_log_axis(axes, least, 1)
+        axes.set_ylim(least, 1.1)
         axes.set_xlabel("Accounts in a cascade")
-        axes.set_ylabel("Share of cascades with at least as many")
+        axes.set_ylabel("Share of cascades\nwith at least as many")
         axes.legend(frameon=False)
         seaborn.despine(ax=axes)
-        save_figure(figure, folder / "cascade_sizes", pd.concat(parts, ignore_index=True))
+        save_figure(figure, folder / "cascade_sizes", table)

@@ -58,9 +58,9 @@ MEASURES = (
 
 CAPTIONS = {
     "phase": "Probability that the fund refuses a loss against compression, a panel for each rule "
-    "at equal capital. Points have Wilson's intervals; strokes at one half are critical values "
-    "with bootstrap intervals.",
-    "toll": "Cost of compression: means with bootstrap intervals.",
+    "at equal capital. Points have Wilson's intervals; strokes in the rows below are critical "
+    "values, at which it is one half, with bootstrap intervals.",
+    "toll": "Cost of compression, a column for each rule: means with bootstrap intervals.",
     "critical": "Critical compression, at which a refused loss, or an R(1%) of one or more, has "
     "probability one half.",
     "shifts": "Critical compression of each rule less that of isolated tiers, on the same draws.",

@@ -12,7 +12,15 @@ from matplotlib.figure import Figure
 from scipy.stats import t
 
 from experiments.config import RunConfig
-from experiments.figures.style import COLOURS, LINE_STYLES, PAGE_WIDTH, save_figure, use_style
+from experiments.figures.style import (
+    COLOURS,
+    COLUMN_WIDTH,
+    LINE_STYLES,
+    PAGE_WIDTH,
+    draw_line,
+    save_figure,
+    use_style,
+)
 from experiments.results.markdown import format_estimate, format_header, format_row
 from experiments.statistics import LEVEL, Estimate, jackknife_clusters
 from experiments.studies.shared.indicators import (
@@ -279,31 +287,34 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         ]
     )
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
-        axes = figure.subplots()
-        for place, (name, curve) in enumerate(curves.groupby("indicator", sort=False)):
-            area = format_estimate(_make_estimate(areas[name], "area"))
-            look: dict[str, Any] = {
-                "color": COLOURS[place],
-                "linestyle": LINE_STYLES[place % len(LINE_STYLES)],
-                "linewidth": 1.1,
-            }
-            axes.plot(
-                curve["false"], curve["true"], label=f"{INDICATORS[str(name)]}: {area}", **look
-            )
-        axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.7, linestyle="--", zorder=0)
-        axes.set_xlabel("Share of quiet readings with an alarm")
-        axes.set_ylabel("Share of readings within an hour\nof a cascade with an alarm")
-        title = "Area under the curve (95% CI)"
-        figure.legend(frameon=False, loc="outside right center", title=title)
-        axes.set_box_aspect(1)
-        seaborn.despine(ax=axes)
-        save_figure(figure, folder / "early_warning", curves)
+        _save_curves(curves, areas, folder)
         _save_phase_diagram(_summarise_settings(runs), folder)
 
 
+def _save_curves(curves: pd.DataFrame, areas: Mapping[str, Any], folder: Path) -> None:
+    figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for place, (name, curve) in enumerate(curves.groupby("indicator", sort=False)):
+        area = format_estimate(_make_estimate(areas[str(name)], "area"))
+        look: dict[str, Any] = {
+            "color": COLOURS[place],
+            "linestyle": LINE_STYLES[place % len(LINE_STYLES)],
+            "linewidth": 1.1,
+        }
+        label = f"{INDICATORS[str(name)]}: {area}"
+        draw_line(axes, curve["false"], curve["true"], label=label, **look)
+    axes.axline((0, 0), (1, 1), color="0.6", linewidth=0.7, linestyle="--", zorder=0)
+    axes.set_xlabel("Share of quiet readings with an alarm")
+    axes.set_ylabel("Share of readings within an hour\nof a cascade with an alarm")
+    title = "Area under the curve (95% CI)"
+    figure.legend(frameon=False, loc="outside right center", title=title)
+    axes.set_box_aspect(1)
+    seaborn.despine(ax=axes)
+    save_figure(figure, folder / "early_warning", curves)
+
+
 def _save_phase_diagram(table: pd.DataFrame, folder: Path) -> None:
-    figure = Figure(figsize=(PAGE_WIDTH * 0.6, 3.0), layout="constrained")
+    figure = Figure(figsize=(COLUMN_WIDTH, 2.7), layout="constrained")
     axes = figure.subplots()
     _draw_phase_diagram(axes, table, "before", figure)
     save_figure(figure, folder / "phase_diagram", table)
@@ -314,17 +325,22 @@ def _draw_phase_diagram(axes: Axes, table: pd.DataFrame, name: str, figure: Figu
     colours, edge = (
         table.pivot(index="cap", columns="capital", values=column) for column in (name, "r_2")
     )
-    across, up = np.arange(colours.shape[1]), np.arange(colours.shape[0])
-    # Edges around the centres, so that a single row has a height, too.
-    edges = (np.arange(size + 1) - 0.5 for size in (across.size, up.size))
-    palette = seaborn.light_palette(COLOURS[3], as_cmap=True)
-    cells = axes.pcolormesh(*edges, 100 * colours.to_numpy(), cmap=palette, vmin=0)
-    figure.colorbar(cells, ax=axes, label="Readings before a cascade\nwithin an hour (%)")
+    seaborn.heatmap(
+        100 * colours,
+        cmap=seaborn.light_palette(COLOURS[3], as_cmap=True),
+        vmin=0,
+        annot=True,
+        fmt=".0f",
+        annot_kws={"fontsize": "small", "color": "0.15"},
+        cbar_kws={"label": "Readings before a cascade\nwithin an hour (%)"},
+        ax=axes,
+    )
+    axes.invert_yaxis()
     if min(edge.shape) > 1:
         _draw_contours(axes, edge.to_numpy(np.float64), figure)
     capital = colours.columns.to_numpy(np.float64) / 1000
-    axes.set_xticks(across, [f"{value:g}" for value in capital])
-    axes.set_yticks(up, [f"{value:g}" for value in colours.index])
+    axes.set_xticks(axes.get_xticks(), [f"{value:g}" for value in capital])
+    axes.set_yticks(axes.get_yticks(), [f"{value:g}" for value in colours.index], rotation=0)
     axes.set_xlabel("Capital of each maker (thousand USD)")
     axes.set_ylabel("Leverage cap (times)")
 
@@ -332,10 +348,13 @@ def _draw_phase_diagram(axes: Axes, table: pd.DataFrame, name: str, figure: Figu
 def _draw_contours(axes: Axes, feedback: F8, figure: Figure) -> None:
     """Draw contours of R(2%) over the cells, and a legend of those within its range."""
     widths = np.linspace(0.5, 1.7, len(CONTOUR_LEVELS))
-    contours = axes.contour(feedback, levels=CONTOUR_LEVELS, colors="0.15", linewidths=widths)
+    centres = (np.arange(size) + 0.5 for size in feedback.shape[::-1])
+    contours = axes.contour(
+        *centres, feedback, levels=CONTOUR_LEVELS, colors="0.15", linewidths=widths
+    )
     handles, _ = contours.legend_elements()
     least, most = np.nanmin(feedback), np.nanmax(feedback)
     inside = [k for k, level in enumerate(CONTOUR_LEVELS) if least < level < most]
     names = [f"R(2%) = {CONTOUR_LEVELS[k]:g}" for k in inside]
     lines = [handles[k] for k in inside]
-    figure.legend(lines, names, loc="outside upper center", ncols=3, frameon=False)
+    figure.legend(lines, names, loc="outside upper center", ncols=2, frameon=False)

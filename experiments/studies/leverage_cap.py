@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import PAGE_WIDTH, save_figure, use_style
+from experiments.figures.style import PAGE_WIDTH, draw_estimates, save_figure, use_style
 from experiments.results.markdown import format_estimate, format_header, format_row
 from experiments.results.sentences import describe_low_power
 from experiments.statistics import (
@@ -26,7 +26,7 @@ from experiments.statistics import (
     summarise_measures,
 )
 from experiments.studies.shared.aftermath import make_score_row, measure_aftermath
-from experiments.studies.shared.caps import SETTING_COLUMNS, format_grid
+from experiments.studies.shared.caps import CAP_SHIFT, SETTING_COLUMNS, format_grid
 from experiments.studies.shared.rules import (
     choose_line_style,
     describe_replications,
@@ -215,19 +215,15 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
 
 
 def _draw_panel(axes: Axes, table: pd.DataFrame, factor: float) -> None:
-    for number, elasticity in enumerate(sorted(table["elasticity"].unique())):
-        here = table[table["elasticity"] == elasticity].sort_values("cap")
-        centre, ends = factor * here["mean"].to_numpy(), factor * here[["low", "high"]].to_numpy().T
-        at = here["cap"].to_numpy() * 1.03 ** (number - 1)
-        look: dict[str, Any] = {
-            "label": f"$\\epsilon$ = {elasticity:g}",
-            "elinewidth": 0.7,
-            **choose_line_style(number),
-        }
-        axes.errorbar(at, centre, np.abs(ends - centre), **look)
+    scaled = table.assign(**factor * table[["mean", "low", "high"]])
+    groups = {
+        f"$\\epsilon$ = {elasticity:g}": group for elasticity, group in scaled.groupby("elasticity")
+    }
+    looks = [choose_line_style(number) for number in range(len(groups))]
+    draw_estimates(axes, groups, looks, "cap", CAP_SHIFT)
     caps = np.sort(table["cap"].unique())
     axes.set_xscale("log")
     axes.set_xticks(caps, [f"{cap:g}" for cap in caps])
     axes.minorticks_off()
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=-0.03 * axes.get_ylim()[1])  # markers at zero are seen whole
     seaborn.despine(ax=axes)

@@ -3,18 +3,17 @@ market.
 """
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import COLOURS, LINE_STYLES, PAGE_WIDTH, save_figure, use_style
+from experiments.figures.style import PAGE_WIDTH, draw_estimates, save_figure, use_style
 from experiments.statistics import compare_neighbours, summarise_measures
-from experiments.studies.shared.caps import SETTING_COLUMNS, format_grid
+from experiments.studies.shared.caps import CAP_SHIFT, SETTING_COLUMNS, format_grid
+from experiments.studies.shared.rules import choose_line_style
 from experiments.studies.shared.shocks import find_first_perpetual, find_shock_step
 from sim.metrics.cascades import Frames, measure_amplification
 from sim.metrics.shock_losses import measure_shock_losses
@@ -111,16 +110,12 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
 
 def _draw_panel(axes: Axes, table: pd.DataFrame, label: str, factor: float) -> None:
     """Draw means with intervals; lines are shifted a little, so that intervals do not overlap."""
-    for number, (elasticity, group) in enumerate(table.groupby("elasticity")):
-        at, centre = group["cap"] * 1.03 ** (number - 1), factor * group["mean"]
-        reach = np.abs(factor * group[["low", "high"]].to_numpy().T - centre.to_numpy())
-        look: dict[str, Any] = {
-            "color": COLOURS[number],
-            "linestyle": LINE_STYLES[number],
-            "linewidth": 1.1,
-        }
-        look |= {"marker": "osD"[number], "markersize": 3.5, "capsize": 2, "elinewidth": 0.8}
-        axes.errorbar(at, centre, reach, label=f"$\\epsilon$ = {elasticity:g}", **look)
+    scaled = table.assign(**factor * table[["mean", "low", "high"]])
+    groups = {
+        f"$\\epsilon$ = {elasticity:g}": group for elasticity, group in scaled.groupby("elasticity")
+    }
+    looks = [choose_line_style(number) for number in range(len(groups))]
+    draw_estimates(axes, groups, looks, "cap", CAP_SHIFT)
     caps = sorted(table["cap"].unique())
     axes.set_xscale("log")
     axes.set_xticks(caps, [f"{cap:g}" for cap in caps])

@@ -15,6 +15,8 @@ from experiments.figures.style import (
     LAYER_NAMES,
     LINE_STYLES,
     PAGE_WIDTH,
+    draw_band_between,
+    draw_line,
     save_figure,
     use_style,
 )
@@ -211,11 +213,12 @@ def _draw_elasticities(table: pd.DataFrame, index: "pd.Series[float]") -> Figure
     )
     for column, elasticity in enumerate(elasticities):
         top, bottom = grid[:, column]
-        top.plot(range(len(index)), index, color="0.35", linewidth=1.1)
-        top.set_title(f"$\\epsilon$ = {elasticity:g}", fontsize="medium")
         _draw_shares(bottom, table[table["elasticity"] == elasticity])
+        draw_line(top, range(len(index)), index, color="0.35", linewidth=1.1)
+        top.set_title(f"$\\epsilon$ = {elasticity:g}", fontsize="medium")
         _draw_days(bottom, list(index.index))
         for axes in (top, bottom):
+            axes.label_outer()
             seaborn.despine(ax=axes)
     grid[0, 0].set_ylabel("Index at close")
     grid[1, 0].set_ylabel("Closed out so far\n(% of participants)")
@@ -229,12 +232,15 @@ def _draw_elasticities(table: pd.DataFrame, index: "pd.Series[float]") -> Figure
 
 def _draw_shares(axes: Axes, table: pd.DataFrame) -> None:
     """Draw a line with its band for each cap."""
-    for number, (cap, group) in enumerate(table.groupby("cap")):
-        ordered, at = 100 * group.sort_values("day")[["mean", "low", "high"]], range(len(group))
-        look: dict[str, Any] = {"color": COLOURS[number]}
-        axes.fill_between(at, ordered["low"], ordered["high"], alpha=0.2, linewidth=0, **look)
-        look |= {"linestyle": LINE_STYLES[number], "linewidth": 1.1, "label": f"{cap:g}"}
-        axes.plot(at, ordered["mean"], **look)
+    caps = {
+        f"{cap:g}": 100 * group.sort_values("day")[["mean", "low", "high"]]
+        for cap, group in table.groupby("cap")
+    }
+    for number, shares in enumerate(caps.values()):
+        draw_band_between(axes, shares.assign(at=range(len(shares))), COLOURS[number])
+    for number, (label, shares) in enumerate(caps.items()):
+        look: dict[str, Any] = {"color": COLOURS[number], "linestyle": LINE_STYLES[number]}
+        draw_line(axes, range(len(shares)), shares["mean"], label=label, linewidth=1.1, **look)
     axes.set_ylim(bottom=0)
 
 

@@ -11,7 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import COLOURS, PAGE_WIDTH, save_figure, use_style
+from experiments.figures.style import (
+    COLOURS,
+    PAGE_WIDTH,
+    draw_estimates,
+    save_figure,
+    use_style,
+)
 from experiments.results.markdown import format_estimate, format_header, format_row
 from experiments.statistics import Estimate, estimate_difference, summarise_measures
 from experiments.studies.shared.shocks import find_first_perpetual, find_shock_step
@@ -137,19 +143,15 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
 
 
 def _draw_panel(axes: Axes, table: pd.DataFrame, label: str, factor: float) -> None:
-    centre = factor * table["mean"].to_numpy()
-    reach = np.abs(factor * table[["low", "high"]].to_numpy().T - centre)
-    look: dict[str, Any] = {
-        "color": COLOURS[0 if label.startswith("calm") else 3],
-        "marker": "o",
-        "markersize": 3.5,
-    }
-    axes.errorbar(table["dt"], centre, reach, linestyle="none", capsize=2, **look)
+    scaled = table.assign(**factor * table[["mean", "low", "high"]])
+    look: dict[str, Any] = {"color": COLOURS[0 if label.startswith("calm") else 3]}
+    look |= {"marker": "o", "markersize": 4, "linestyle": "none"}
+    draw_estimates(axes, {label: scaled}, [look], "dt", 1.0)
     axes.set_xscale("log")
     lengths = sorted(table["dt"].unique())
     axes.set_xticks(lengths, [f"{dt:g}" for dt in lengths])
     axes.minorticks_off()
     axes.set_xlim(lengths[0] / 1.5, lengths[-1] * 1.5)
-    axes.set_ylim(0, 1.15 * float(np.max(centre + np.nan_to_num(reach[1]))) or 1.0)
+    axes.set_ylim(0, 1.15 * float(np.nanmax(scaled[["mean", "high"]])) or 1.0)
     axes.set_title(textwrap.fill(label[0].upper() + label[1:], 20), fontsize="small", loc="left")
     seaborn.despine(ax=axes)

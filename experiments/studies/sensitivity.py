@@ -8,10 +8,18 @@ import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import COLOURS, PAGE_WIDTH, save_figure, use_style
+from experiments.figures.style import (
+    COLOURS,
+    PAGE_WIDTH,
+    draw_intervals,
+    draw_legend_above,
+    save_figure,
+    use_style,
+)
 from experiments.results.markdown import format_header, format_row
 from experiments.statistics import define_problem, estimate_sobol_indices, screen_by_morris
 from experiments.studies.shared.aftermath import make_score_row, measure_aftermath
@@ -270,11 +278,14 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
 def _draw_effects(axes: Axes, table: pd.DataFrame) -> None:
     """Draw the mean absolute effect of each parameter, and that of noise alone."""
     at = np.arange(len(table))
-    reach = np.abs(table[["low", "high"]].to_numpy().T - table["mu_star"].to_numpy())
-    look: dict[str, Any] = {"color": COLOURS[0], "markersize": 4, "elinewidth": 0.8}
-    axes.errorbar(table["mu_star"], at, xerr=reach, fmt="o", **look)
-    axes.plot(table["floor"], at, "|", color="0.4", markersize=9, label="noise alone")
+    placed = table.assign(at=at, colour=to_hex(COLOURS[0]))
+    draw_intervals(axes, placed, along="y")
+    look: dict[str, Any] = {"ax": axes, "legend": False, "zorder": 3}
+    seaborn.scatterplot(placed, x="mu_star", y="at", color=COLOURS[0], s=20, **look)
+    stroke: dict[str, Any] = {"marker": "|", "color": "0.4", "s": 80, "linewidth": 1}
+    seaborn.scatterplot(placed, x="floor", y="at", label="noise alone", **stroke, **look)
     axes.set_yticks(at, list(table["parameter"]))
+    axes.set_ylabel("")
     axes.set_xlabel("Mean absolute effect on log$_{10}$ system loss")
     axes.set_xlim(left=0)
     axes.legend(frameon=False, loc="lower right")
@@ -282,13 +293,28 @@ def _draw_effects(axes: Axes, table: pd.DataFrame) -> None:
 
 def _draw_interactions(axes: Axes, table: pd.DataFrame) -> None:
     """Draw interaction and curvature against the mean absolute effect, with names."""
-    axes.plot(table["mu_star"], table["sigma_net"], "o", color=COLOURS[3], markersize=4)
+    titles = {True: "above the noise", False: "within the noise"}
+    shown = table.assign(screening=table["screened_in"].astype(bool).map(titles))
+    colours = dict(zip(titles.values(), (COLOURS[3], "0.6"), strict=True))
+    seaborn.scatterplot(
+        shown,
+        x="mu_star",
+        y="sigma_net",
+        hue="screening",
+        hue_order=list(titles.values()),
+        palette=colours,
+        s=20,
+        linewidth=0,
+        ax=axes,
+    )
+    draw_legend_above(axes, ncols=2, handletextpad=0.2)
     look: dict[str, Any] = {
         "xytext": (3, 3),
         "textcoords": "offset points",
-        "fontsize": "x-small",
+        "fontsize": "small",
     }
-    for row in table.to_dict("records"):
+    axes.margins(x=0.15, y=0.1)
+    for row in shown[shown["screened_in"].astype(bool)].to_dict("records"):
         axes.annotate(row["parameter"], (row["mu_star"], row["sigma_net"]), **look)
     axes.set_xlabel("Mean absolute effect")
     axes.set_ylabel("Interaction and curvature ($\\sigma$)")

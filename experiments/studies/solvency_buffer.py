@@ -7,7 +7,6 @@ run only with the seeds in which the fund refused a loss.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import PAGE_WIDTH, save_figure, use_style
+from experiments.figures.style import PAGE_WIDTH, draw_estimates, save_figure, use_style
 from experiments.results.markdown import format_estimate, format_header, format_row
 from experiments.statistics import Estimate, summarise_measures, tabulate_crossings
 from experiments.studies.shared.aftermath import make_score_row, measure_aftermath
@@ -186,13 +185,13 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
 
 
 def _draw_panel(axes: Axes, table: pd.DataFrame) -> None:
-    for number, elasticity in enumerate(sorted(table["elasticity"].unique())):
-        here = table[table["elasticity"] == elasticity].sort_values("share")
-        centre, ends = here["mean"].to_numpy(), here[["low", "high"]].to_numpy().T
-        look: dict[str, Any] = {"elinewidth": 0.7, **choose_line_style(number)}
-        look["label"] = f"$\\epsilon$ = {elasticity:g}"
-        at = 100 * here["share"].to_numpy() * 1.04 ** (number - 1)
-        axes.errorbar(at, centre, np.abs(ends - centre), **look)
+    percent = table.assign(share=100 * table["share"])
+    groups = {
+        f"$\\epsilon$ = {elasticity:g}": group
+        for elasticity, group in percent.groupby("elasticity")
+    }
+    looks = [choose_line_style(number) for number in range(len(groups))]
+    draw_estimates(axes, groups, looks, "share", 1.06)
     sizes = 100 * np.sort(table["share"].unique())
     axes.set_xscale("log")
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])

@@ -10,6 +10,9 @@ from experiments.statistics import Estimate
 SETTING_COLUMNS = ("elasticity", "cap")
 """Columns that define a setting."""
 
+CAP_SHIFT = 1.05
+"""Factor between the places of two elasticities on a figure's logarithmic axis of caps."""
+
 MeasureLabels = Mapping[str, tuple[str, float]]
 """Label of each measure, and the factor of its figures."""
 

@@ -8,9 +8,17 @@ import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from experiments.figures.style import COLOURS, PAGE_WIDTH, save_figure
+from experiments.figures.style import (
+    COLOURS,
+    PAGE_WIDTH,
+    add_legend_entry,
+    draw_intervals,
+    draw_line,
+    save_figure,
+)
 from experiments.statistics import compare_with_reference, tabulate_frontier
 from experiments.statistics.tails import average_worst
 from experiments.studies.shared.rules import REFERENCE_RULE, choose_line_style, list_rules
@@ -21,6 +29,9 @@ PRESET_ARM, COMMON_ARM = "preset", "common"
 
 LINEAR_BELOW = 0.01
 """Loss below which the figure's axis is linear, so that it can show zero (% of open interest)."""
+
+MAX_HIGHLIGHTS = 7
+"""Number of rules on a frontier that the figure names."""
 
 TAIL_SEEDS = 20
 """Number of replications from which an expected shortfall is reported; with fewer, the mean is."""
@@ -69,33 +80,50 @@ def _iterate_panels(runs: pd.DataFrame) -> Iterator[tuple[str, float]]:
 def draw_frontier(runs: pd.DataFrame, folder: Path) -> None:
     """Draw ``frontier``: margin in calm against the tail of system loss, a panel for each arm."""
     table, names = tabulate_frontiers(runs), list_rules(runs)
+    chosen = _choose_highlights(table, names)
     wide, high = int(runs["elasticity"].nunique()), int(runs["arm"].nunique())
     figure = Figure(figsize=(PAGE_WIDTH, 0.9 + 1.75 * high), layout="constrained")
     grid = figure.subplots(high, wide, sharex=True, sharey=True, squeeze=False)
     for axes, (arm, elasticity) in zip(grid.flat, _iterate_panels(runs), strict=True):
         here = table[(table["arm"] == arm) & (table["elasticity"] == elasticity)]
-        _draw_points(axes, here, names)
+        _draw_points(axes, here, chosen)
         axes.set_title(f"{arm}, $\\epsilon$ = {elasticity:g}", fontsize="medium")
-    figure.supxlabel("Initial margin before the shock (% of notional)", fontsize="medium")
-    statistic = table["figure"].iloc[0]
-    figure.supylabel(f"System loss (% of open interest)\n{statistic}", fontsize="medium")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside upper center", ncols=min(7, len(labels)), frameon=False
-    )
+    if len(chosen) < len(names):
+        dot: dict[str, Any] = {"color": "0.7", "marker": "o", "markersize": 3, "linestyle": "none"}
+        add_legend_entry(grid[0, 0], "other rules", **dot)
+    _label_frontier(figure, grid[0, 0], table["figure"].iloc[0])
     save_figure(figure, folder / "frontier", table)
 
 
+def _label_frontier(figure: Figure, axes: Axes, statistic: str) -> None:
+    figure.supxlabel("Initial margin before the shock (% of notional)", fontsize="medium")
+    figure.supylabel(f"System loss (% of open interest)\n{statistic}", fontsize="medium")
+    handles, labels = axes.get_legend_handles_labels()
+    columns = min(6, len(labels))
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)
+
+
 def _draw_points(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
-    """Draw a point for each rule and level, and a line through those on the frontier."""
-    best = table[table["on_frontier"]].sort_values("calm_margin")
-    axes.plot(
-        100 * best["calm_margin"], 100 * best["system_loss"], color="0.7", linewidth=3, zorder=0
-    )
+    """Draw a point for each rule and level, and a line through those on the frontier.
+
+    Args:
+        axes: where.
+        table: points of one panel.
+        names: rules with a line of their own; the points of others are pale.
+    """
+    percent = table.assign(
+        calm_margin=100 * table["calm_margin"], system_loss=100 * table["system_loss"]
+    ).sort_values("calm_margin")
+    best = percent[percent["on_frontier"]]
+    draw_line(axes, best["calm_margin"], best["system_loss"], color="0.75", linewidth=3, zorder=1)
+    others = percent[~percent["engine"].isin(names)]
+    look: dict[str, Any] = {"color": "0.7", "s": 9, "linewidth": 0, "legend": False, "zorder": 2}
+    seaborn.scatterplot(others, x="calm_margin", y="system_loss", ax=axes, **look)
     for number, engine in enumerate(names):
-        here = table[table["engine"] == engine].sort_values("calm_margin")
-        look: dict[str, Any] = {**choose_line_style(number), "markersize": 4.5, "linewidth": 0.5}
-        axes.plot(100 * here["calm_margin"], 100 * here["system_loss"], label=engine, **look)
+        here = percent[percent["engine"] == engine]
+        look = {**choose_line_style(number), "markersize": 4.5, "linewidth": 0.7, "zorder": 3}
+        draw_line(axes, here["calm_margin"], here["system_loss"], label=engine, **look)
+    axes.set(xlabel="", ylabel="")
     axes.set_yscale("symlog", linthresh=LINEAR_BELOW)
     axes.set_yticks([0, LINEAR_BELOW, 0.1, 1, 10], ["0", f"{LINEAR_BELOW:g}", "0.1", "1", "10"])
     axes.set_xscale("log")
@@ -103,6 +131,13 @@ def _draw_points(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     seaborn.despine(ax=axes)
+
+
+def _choose_highlights(table: pd.DataFrame, names: list[str]) -> list[str]:
+    """Return the reference rule, and those most often on a frontier, in the study's order."""
+    counts = table[table["on_frontier"]].groupby("engine").size()
+    often = counts.sort_values(ascending=False, kind="stable").index[:MAX_HIGHLIGHTS]
+    return [name for name in names if name == REFERENCE_RULE or name in often]
 
 
 def draw_differences(runs: pd.DataFrame, folder: Path) -> None:
@@ -128,18 +163,20 @@ def draw_differences(runs: pd.DataFrame, folder: Path) -> None:
 
 def _draw_difference_panel(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
     """Draw the differences of each rule at one elasticity, a point for each level."""
+    kappas = sorted(table["kappa"].unique())
+    shift = 0.22 * (table["kappa"].map(kappas.index) - (len(kappas) - 1) / 2)
+    placed = table.assign(
+        at=table["engine"].astype(str).map(names.index) + shift,
+        colour=[to_hex(COLOURS[kappas.index(kappa)]) for kappa in table["kappa"]],
+    )
+    draw_intervals(axes, placed, along="y")
     axes.axvline(0, color="0.7", linewidth=0.7, zorder=0)
-    for number, (kappa, group) in enumerate(table.groupby("kappa")):
-        at = [names.index(str(name)) + 0.22 * (number - 1) for name in group["engine"]]
-        reach = np.abs(group[["low", "high"]].to_numpy().T - group["mean"].to_numpy())
-        look: dict[str, Any] = {
-            "color": COLOURS[number],
-            "marker": "osD"[number % 3],
-            "markersize": 3.2,
-            "linestyle": "none",
-            "elinewidth": 0.8,
-        }
-        label = f"$\\kappa$ = {kappa:g}"
-        axes.errorbar(group["mean"], at, xerr=reach, label=label, **look)
+    for number, kappa in enumerate(kappas):
+        look: dict[str, Any] = {"color": COLOURS[number], "marker": "osD"[number % 3], "s": 14}
+        look |= {"label": f"$\\kappa$ = {kappa:g}", "linewidth": 0, "zorder": 3}
+        here = placed[placed["kappa"] == kappa]
+        seaborn.scatterplot(here, x="mean", y="at", legend=False, ax=axes, **look)
+    axes.set(xlabel="", ylabel="")
     axes.set_yticks(range(len(names)), names)
+    axes.label_outer()
     seaborn.despine(ax=axes)
