@@ -1,4 +1,4 @@
-"""Contagion in pictures: who would be next and how near the edge; the largest cascade by generation and round."""
+"""Figures of contagion: liquidation prices, feedback R(Δ) and the largest cascade."""
 
 from pathlib import Path
 from typing import Any
@@ -39,37 +39,38 @@ from sim.metrics.generations import (
 )
 
 DRAWN_FALLS = (-0.005, -0.01, -0.02, -0.05)
-"""Moves whose R is drawn."""
+"""Falls for which R is drawn."""
 
 MAX_READINGS = 240
-"""More would not be told apart across a page."""
+"""Largest number of readings across a page that can be distinguished."""
 
 DENSITY_RANGE = (0.1, 30.0)
 """Ends of the colour scale, the same for every run (% of open interest per 1% of price)."""
 
 LOG_AXIS_FROM = 4
-"""R from which on its axis is logarithmic beyond 1."""
+"""Largest R above which its axis is logarithmic beyond 1."""
 
 ROUND_WIDTH = 0.75
-"""Part of a round's room in which its actions stand side by side."""
+"""Share of a round's width in which its actions are drawn side by side."""
 
 LARGEST_MARKER, MIN_DRAWN_SHARE = 110.0, 0.02
-"""Area of the largest marker, points squared; shares of harm below it are not drawn."""
+"""Area of the largest marker, points squared, and the smallest share of harm that is drawn."""
 
 
 def draw_profile(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
-    """Where liquidation prices lie as the mark goes through them; R(Δ) of several falls below (LIQ-7).
+    """Draw liquidation prices with the mark, above R(Δ) of several falls (LIQ-7).
 
-    Of the perpetual that was liquidated most. Long runs show some of their readings; the CSV has all.
+    They are those of the perpetual that was liquidated most. Long runs show some of their
+    readings; the CSV has all.
 
     Args:
         frames: ``steps`` and ``profile`` of one run.
-        folder: where ``profile.pdf``, ``.png`` and ``.csv`` go.
+        folder: folder for ``profile.pdf``, ``.png`` and ``.csv``.
         unit: minor units in one unit of the numeraire.
         currency: name of the numeraire.
 
     Returns:
-        The PDF.
+        Path of the PDF.
     """
     prices = add_axis_positions(find_most_liquidated(frames["steps"]))
     instrument = str(prices["instrument"].iloc[0])
@@ -91,7 +92,10 @@ def draw_profile(frames: Frames, folder: Path, *, unit: int, currency: str) -> P
 
 
 def _draw_density(axes: Axes, prices: Frame, found: Frame) -> None:
-    """Notional per percent of price, at the price that would liquidate it, until the next reading."""
+    """Draw notional per percent of price at the price that liquidates it, with the mark.
+
+    Each reading extends to the next one.
+    """
     axes.set_ylabel(f"{prices['instrument'].iloc[0]}\n(quote currency)")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     shown = _select_readings(found)
@@ -120,7 +124,7 @@ def _draw_density(axes: Axes, prices: Frame, found: Frame) -> None:
 
 
 def _select_readings(found: Frame) -> Frame:
-    """Return the cells at risk of some readings, no more than can be told apart."""
+    """Return the cells at risk of some readings, at most as many as can be distinguished."""
     readings = np.unique(found["step"])
     stride = max(1, -(-len(readings) // MAX_READINGS))
     is_shown = found["step"].isin(readings[::stride])
@@ -149,7 +153,7 @@ def _place_cells(prices: Frame, shown: Frame) -> tuple["np.ndarray[Any, Any]", A
 
 
 def _draw_ratios(axes: Axes, prices: Frame, drawn: Frame) -> None:
-    """R(Δ) as readings stand, and the line from which a fall feeds itself."""
+    """Draw R(Δ) of each reading, and the line at 1 above which a fall sustains itself."""
     axes.set_ylabel("R(Δ), lots\nliquidated ÷ bid")
     at = prices.set_index("step")["at"].reindex(drawn.index)
     for place, move in enumerate(drawn):
@@ -167,12 +171,12 @@ def _draw_ratios(axes: Axes, prices: Frame, drawn: Frame) -> None:
         axes.set_yscale("symlog", linthresh=1, linscale=1)
         decades = 10.0 ** np.arange(1 + np.ceil(np.log10(largest)))
         axes.set_yticks([0, *decades], ["0", *(f"{decade:g}" for decade in decades)])
-    axes.set_ylim(-0.04, 1.15 * max(1.2, largest))  # a line at nil is a reading, not an axis
+    axes.set_ylim(-0.04, 1.15 * max(1.2, largest))  # a line at zero differs from the axis
     draw_legend_above(axes, ncols=len(drawn.columns))
 
 
 def _tabulate_profile(frames: Frames, prices: Frame, ratios: Frame, unit: int) -> Frame:
-    """Every reading of notional at risk and of R, by move."""
+    """Return all readings of notional at risk and of R, by move."""
     own = frames["profile"][frames["profile"]["instrument"] == prices["instrument"].iloc[0]]
     risk = own[["step", "move"]].assign(series="at_risk", value=own["at_risk"] / unit)
     edge = ratios.reset_index().melt(id_vars="step", value_name="value").assign(series="R")
@@ -184,12 +188,13 @@ def _tabulate_profile(frames: Frames, prices: Frame, ratios: Frame, unit: int) -
 
 
 def draw_cascade(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
-    """The largest cascade: who was closed out when, and how far from the first push; the mark below (LIQ-8).
+    """Draw the close-outs of the largest cascade by round and generation, above the mark (LIQ-8).
 
-    Round follows round; strokes set steps apart, between which time passes. Lines meet where a round moved the mark, a
-    little above those who moved it. A generation is a mean: part of the harm came from outside, part through chains.
+    Rounds are drawn in order, and vertical lines separate steps. Lines meet where a round moved
+    the mark, slightly above the actions that moved it. A generation is a mean, because part of
+    the harm came from outside and part through chains of close-outs.
 
-    Args and result as of ``profile``, for ``closeouts`` and ``causes``.
+    Arguments and result are as in ``draw_profile``, with frames ``closeouts`` and ``causes``.
     """
     links = build_contagion(frames)
     number = assign_cascades(links)
@@ -218,11 +223,15 @@ def _cascade_title(links: ContagionLinks, currency: str, unit: int) -> str:
     told = f"The largest of {len(table)} cascades" if len(table) > 1 else "The only cascade"
     worth = f"{first['notional'] / unit / per:.3g} {prefix}{currency}"
     size = f"{first['actions']} close-outs of {first['accounts']} accounts, {worth}"
-    return f"{told}: {size}; {first['endogenous']:.0%} of it brought about by close-outs, begun by {first['origin']}"
+    share = f"{first['endogenous']:.0%} of it caused by close-outs"
+    return f"{told}: {size}; {share}, begun by {first['origin']}"
 
 
 def _place_actions(links: ContagionLinks, chosen: "np.ndarray[Any, Any]") -> Frame:
-    """Actions of a cascade with their place: its rounds are numbered, with a pause before each step."""
+    """Return the actions of a cascade with their positions on the axis.
+
+    Rounds are numbered, with a gap before each step.
+    """
     told = {
         "row": np.arange(len(links.actions)),
         "generation": compute_generations(links),
@@ -238,7 +247,7 @@ def _place_actions(links: ContagionLinks, chosen: "np.ndarray[Any, Any]") -> Fra
 
 
 def _draw_step_lines(top: Axes, bottom: Axes, table: Frame) -> None:
-    """A line before each step but the first, and rounds counted along the axis."""
+    """Draw a line before each step except the first, and label the axis of rounds."""
     first = table.groupby("step")["at"].min()
     for axes in (top, bottom):
         for at in first.iloc[1:]:
@@ -256,7 +265,7 @@ def _draw_step_lines(top: Axes, bottom: Axes, table: Frame) -> None:
 
 
 def _draw_links(axes: Axes, links: ContagionLinks, table: Frame) -> None:
-    """From actions to the move they made, and on to those whom it pushed; darker is more."""
+    """Draw lines from actions to the move they caused, and on to the accounts it affected."""
     ends = _collect_links(links, table)
     segments = [segment for segment, _ in ends]
     shares = [share for _, share in ends]
@@ -293,14 +302,14 @@ def _mean_height(makers: list[tuple[tuple[float, float], float]]) -> float:
 def _link_ends(
     matrix: Any, move: int, at: dict[int, tuple[float, float]]
 ) -> list[tuple[tuple[float, float], float]]:
-    """Places of a cascade's actions in one row, or column, of a matrix of shares, with these."""
+    """Return points and shares of a cascade's actions in one row or column of a matrix."""
     span = slice(matrix.indptr[move], matrix.indptr[move + 1])
     found = zip(matrix.indices[span].tolist(), matrix.data[span].tolist(), strict=True)
     return [(at[row], share) for row, share in found if row in at]
 
 
 def _draw_actions(axes: Axes, table: Frame) -> None:
-    """A marker for each action, its area the notional, its colour the population."""
+    """Draw a marker for each action, with area by notional and colour by population."""
     area = (table["notional"] / table["notional"].max()).clip(lower=0.06)
     words = table["population"].astype(str).str.replace("_", " ")
     shown = table.assign(area=area, population=words)
@@ -327,7 +336,7 @@ def _draw_legend_below(axes: Axes) -> None:
 
 
 def _draw_mark_path(axes: Axes, closeouts: Frame, table: Frame) -> None:
-    """Where each round left the mark of the instrument that the cascade traded most."""
+    """Draw the mark after each round, of the instrument that the cascade traded most."""
     own = closeouts[closeouts["action"].isin(table["action"]) & (closeouts["filled"] > 0)]
     name = own.groupby("instrument")["notional"].sum().idxmax()
     ends = (

@@ -1,4 +1,4 @@
-"""How much was held and on what margin; how liquid the market was."""
+"""Figures of positions and margin, and of market liquidity."""
 
 from pathlib import Path
 
@@ -26,16 +26,16 @@ from sim.metrics.venues import join_venue
 
 
 def draw_positions(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
-    """Open interest, leverage and margin per notional of the venue that liquidated most.
+    """Draw open interest, leverage and margin per notional of the venue that liquidated most.
 
     Args:
         frames: ``steps`` and ``venues`` of one run.
-        folder: where ``positions.pdf``, ``.png`` and ``.csv`` go.
+        folder: folder for ``positions.pdf``, ``.png`` and ``.csv``.
         unit: minor units in one unit of the numeraire.
         currency: name of the numeraire.
 
     Returns:
-        The PDF.
+        Path of the PDF.
     """
     table = _sum_positions(frames, unit)
     per, prefix = choose_scale(float(table["open_interest"].max()))
@@ -60,11 +60,11 @@ def draw_positions(frames: Frames, folder: Path, *, unit: int, currency: str) ->
 
 
 def draw_liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
-    """Depth, spread and basis of the perpetual that was liquidated most; steps in which its book lacked a side.
+    """Draw depth, spread and basis of the perpetual that was liquidated most.
 
-    Long runs are drawn as the median and the 5 to 95% band of every few steps; the CSV has all steps.
-
-    Args and result as of ``positions``; prices need neither unit nor currency.
+    Marks show steps in which one side of its order book was empty. Long runs are drawn as the
+    median and the 5 to 95% band of groups of steps. The CSV has all steps. Arguments and result
+    are as in ``draw_positions``; prices need neither unit nor currency.
     """
     table = add_axis_positions(find_most_liquidated(frames["steps"]))
     table["spread"] = (table["ask"] - table["bid"]) / table["mid"]
@@ -98,7 +98,7 @@ def _draw_spread(axes: Axes, table: Frame) -> None:
 
 
 def _sum_positions(frames: Frames, unit: int) -> Frame:
-    """Sums over a venue's instruments by step, as shares and multiples; missing while nobody holds anything."""
+    """Return a venue's open interest, leverage and margins by step, missing without positions."""
     steps = frames["steps"]
     table = join_venue(
         add_axis_positions(find_most_liquidated(steps)),

@@ -1,4 +1,4 @@
-"""The overview: mark against index, close-outs, ADL; and all figures of a run."""
+"""Overview figure of mark, index, close-outs and ADL, and the list of all figures of a run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -46,18 +46,19 @@ FLOWS = {
 
 
 def draw_overview(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
-    """Mark against index with close-outs and ADL; liquidated and deleveraged notional below.
+    """Draw mark and index with close-outs and ADL, above liquidated and deleveraged notional.
 
-    Prices are those of the perpetual that was liquidated most, notionals those of all instruments.
+    Prices are those of the perpetual that was liquidated most. Notionals are those of all
+    instruments.
 
     Args:
         frames: ``steps`` and ``closeouts`` of one run.
-        folder: where ``overview.pdf``, ``.png`` (300 dpi) and ``.csv`` (what is drawn, tidy) go.
+        folder: folder for ``overview.pdf``, ``.png`` (300 dpi) and ``.csv`` (tidy data).
         unit: minor units in one unit of the numeraire.
         currency: name of the numeraire.
 
     Returns:
-        The PDF.
+        Path of the PDF.
     """
     prices = add_axis_positions(find_most_liquidated(frames["steps"]))
     closed = _sum_closeouts(frames["closeouts"], prices, unit)
@@ -78,7 +79,7 @@ def draw_overview(frames: Frames, folder: Path, *, unit: int, currency: str) -> 
 
 
 def _sum_closeouts(closeouts: Frame, prices: Frame, unit: int) -> Frame:
-    """Filled notional of the instrument's close-outs by step, with its mark."""
+    """Return the filled notional of the instrument's close-outs by step, with its mark."""
     same = (closeouts["venue"] == prices["venue"].iloc[0]) & (
         closeouts["instrument"] == prices["instrument"].iloc[0]
     )
@@ -134,7 +135,7 @@ def _add_marker_entry(axes: Axes, label: str, look: dict[str, Any]) -> None:
 
 
 def _merge_near_events(events: Frame, span: float) -> Frame:
-    """Events closer than a marker as one, at their mean weighted by size."""
+    """Merge events closer than a marker into one, at their mean weighted by size."""
     slot = np.floor(events["at"] / max(span / MAX_MARKERS, 1e-9))
     weighted = events[["at", "mark"]].mul(events["closed"], axis=0).assign(closed=events["closed"])
     total = weighted.groupby(slot).sum()
@@ -144,7 +145,7 @@ def _merge_near_events(events: Frame, span: float) -> Frame:
 def _draw_flow(
     axes: Axes, prices: Frame, flow: "pd.Series[float]", what: tuple[str, Any, str]
 ) -> None:
-    """Bars of notional over time."""
+    """Draw bars of notional over time."""
     word, colour, currency = what
     per, key = _choose_bins(prices)
     table = prices.assign(flow=flow.reindex(prices["step"]).to_numpy())
@@ -166,7 +167,7 @@ def _draw_flow(
 
 
 def _choose_bins(prices: Frame) -> tuple[str, "np.ndarray[Any, Any]"]:
-    """The finest span of trading time with few enough bars to be told apart, and each row's bin."""
+    """Return the finest time span with at most ``MAX_BARS`` bars, and each row's bin."""
     since = prices["seconds"] - prices["seconds"].iloc[0]
     keys = {"step": prices["step"]} | {
         name: since // size for name, size in (("10 min", 600), ("hour", 3600))
@@ -177,7 +178,7 @@ def _choose_bins(prices: Frame) -> tuple[str, "np.ndarray[Any, Any]"]:
 
 
 def _tabulate_overview(prices: Frame, closed: Frame, flows: Frame) -> Frame:
-    """What is drawn, one row for each series and step."""
+    """Return the data of the figure, one row for each series and step."""
     when = ["step", "seconds", *(["stamp"] if "stamp" in prices else [])]
     wide = prices[[*when, "mark", "index", "adl"]].merge(flows.reset_index(), on="step")
     wide = wide.merge(
@@ -197,4 +198,7 @@ FIGURES: dict[str, Callable[..., Path]] = {
     "profile": draw_profile,
     "cascade": draw_cascade,
 }
-"""All figures of a run by name; each takes (frames, folder, unit=, currency=) and returns its PDF."""
+"""Functions of all figures of a run by name.
+
+Each takes (frames, folder, unit=, currency=) and returns the path of its PDF.
+"""

@@ -1,4 +1,4 @@
-"""Who paid, how leverage was spread over accounts, and who would have been next."""
+"""Figures of losses by layer and of the distribution of leverage over accounts."""
 
 from pathlib import Path
 from typing import Any
@@ -33,20 +33,22 @@ from experiments.figures.style import (
 from sim.metrics.venues import join_venue
 
 LEVERAGE_BINS = np.geomspace(0.1, 1000, 49)
-"""Edges of leverage."""
+"""Edges of the bins of leverage."""
 
 
 def draw_losses(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
-    """Equity of the insurance fund; what each layer has absorbed so far, at the venue that liquidated most.
+    """Draw the insurance fund and the cumulative losses absorbed by each layer.
+
+    The venue is the one that liquidated most.
 
     Args:
         frames: ``steps``, ``venues`` and ``losses`` of one run.
-        folder: where ``losses.pdf``, ``.png`` and ``.csv`` go.
+        folder: folder for ``losses.pdf``, ``.png`` and ``.csv``.
         unit: minor units in one unit of the numeraire.
         currency: name of the numeraire.
 
     Returns:
-        The PDF.
+        Path of the PDF.
     """
     table = join_venue(add_axis_positions(find_most_liquidated(frames["steps"])), frames, ["fund"])
     table["fund"] = table["fund"] / unit
@@ -83,9 +85,10 @@ def _draw_absorbed(axes: Axes, table: Frame, columns: list[str], currency: str) 
 
 
 def draw_leverage(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
-    """Notional by leverage of its account, when most was held and at the end, at the venue that liquidated most.
+    """Draw the notional by leverage of accounts at the start, peak and end of a run.
 
-    Accounts without equity or beyond the last bin count in it. Args and result as of ``losses``.
+    The venue is the one that liquidated most. Accounts without equity or beyond the last bin
+    count in that bin. Arguments and result are as in ``draw_losses``.
     """
     venue = find_most_liquidated(frames["steps"])["venue"].iloc[0]
     accounts = frames["accounts"]
@@ -119,7 +122,7 @@ _MOMENT_TITLES = {"start": "At the start", "peak": "When most was held", "end": 
 
 
 def _cumulative_losses(losses: Frame, table: Frame, unit: int) -> dict[str, "np.ndarray[Any, Any]"]:
-    """Running sums by layer of one venue, in the order in which they first acted, at every step."""
+    """Return cumulative losses of each layer of one venue, in the order of first use, by step."""
     here = losses[losses["venue"] == table["venue"].iloc[0]]
     by_step = here.groupby(["layer", "step"], sort=False)["absorbed"].sum() / unit
     layers = list(dict.fromkeys(here["layer"]))
@@ -133,7 +136,7 @@ def _cumulative_losses(losses: Frame, table: Frame, unit: int) -> dict[str, "np.
 
 
 def _notional_by_leverage(accounts: Frame, unit: int) -> Frame:
-    """Notional in each bin of leverage, by moment; moments at which nothing is held are left out."""
+    """Return the notional in each bin of leverage, by moment with positions."""
     held = accounts[accounts["gross"] > 0]
     parts = []
     for moment in ("start", "peak", "end"):
@@ -154,7 +157,7 @@ def _notional_by_leverage(accounts: Frame, unit: int) -> Frame:
 
 
 def _fit_leverage_axis(axes: Axes, table: Frame) -> None:
-    """A logarithmic axis as wide as what there is."""
+    """Set a logarithmic axis that covers the occupied bins."""
     used = table[table["notional"] > 0]
     least, most = used["leverage_from"].min() / 1.2, used["leverage_to"].max() * 1.2
     thin_log_axis(axes, least, most, axis="x")

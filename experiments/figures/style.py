@@ -1,4 +1,4 @@
-"""What all figures share: look, time axis, tidy tables, bytes that do not change when a figure is made again."""
+"""Shared style of figures: fonts, colours, time axis, tidy tables and reproducible files."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,9 +20,9 @@ from seaborn import objects
 from experiments.results import store
 
 PAGE_WIDTH, COLUMN_WIDTH = 7.0, 3.4
-"""Widths, inches: a full page's and a column's."""
+"""Widths of a full page and of a column, inches."""
 DPI = 300
-"""Of PNG files."""
+"""Resolution of PNG files, dots per inch."""
 
 FONTS: dict[str, Any] = {
     "font.family": "STIXGeneral",
@@ -32,9 +32,9 @@ FONTS: dict[str, Any] = {
 }
 COLOURS: list[Any] = seaborn.color_palette("colorblind")
 BAND_POINTS = 300
-"""More would not be told apart across a page."""
+"""Largest number of points across a page that can be distinguished."""
 MIN_BAND_STEPS = 5
-"""Steps to a point from which on a band says something."""
+"""Smallest number of steps per point for which a band is drawn."""
 
 LINE_STYLES = ("-", "--", ":", "-.")
 
@@ -48,7 +48,7 @@ LAYER_NAMES = {
     "socialised": "socialised",
     "bad_debt": "bad debt",
 }
-"""Words for layers; another one goes by its own name."""
+"""Names of layers in figures; other layers have their own name."""
 
 Frame = pd.DataFrame
 Frames = Mapping[str, Frame]
@@ -56,7 +56,7 @@ Frames = Mapping[str, Frame]
 
 @contextmanager
 def use_style() -> Iterator[None]:
-    """Seaborn's paper look, in this block only."""
+    """Apply seaborn's paper style within a block."""
     look: dict[Any, Any] = seaborn.axes_style("ticks") | seaborn.plotting_context("paper") | FONTS
     with rc_context(look), warnings.catch_warnings():
         # seaborn 0.13.2 passes pandas an argument without effect, which pandas 3 deprecates.
@@ -65,7 +65,7 @@ def use_style() -> Iterator[None]:
 
 
 def find_most_liquidated(steps: Frame) -> Frame:
-    """One instrument's rows; the first perpetual's if nothing was liquidated."""
+    """Return the rows of the instrument liquidated most, by default of the first perpetual."""
     perpetual = steps["kind"] == "perpetual"
     traded = steps[perpetual] if perpetual.any() else steps
     total = traded.groupby(["venue", "instrument"], sort=False)["liquidated_notional"].sum()
@@ -75,14 +75,17 @@ def find_most_liquidated(steps: Frame) -> Frame:
 
 
 def add_axis_positions(prices: Frame) -> Frame:
-    """Adds ``at``, the place on the time axis: steps of trading for a replay (nights take no room), else hours."""
+    """Add ``at``, the position on the time axis.
+
+    It is in hours. For a replay it is in steps of trading, so that nights take no space.
+    """
     if "stamp" in prices:
         return prices.assign(at=np.arange(len(prices), dtype=np.float64))
     return prices.assign(at=prices["seconds"] / 3600)
 
 
 def choose_scale(largest: float) -> tuple[float, str]:
-    """A divisor that leaves few digits, and its word before a currency."""
+    """Return a divisor that leaves few digits, and its abbreviation before a currency."""
     return next(
         ((s, word) for s, word in ((1e9, "bn "), (1e6, "m "), (1e3, "k ")) if largest >= s),
         (1.0, ""),
@@ -107,14 +110,14 @@ def stack_panels(height: float, ratios: Sequence[float]) -> tuple[Figure, list[A
 def draw_lines(
     axes: Axes, table: Frame, columns: Mapping[str, str], *, label: str, per: float = 1.0
 ) -> None:
-    """Some columns over time, told apart by colour and line style; "none" where there is nothing to draw.
+    """Draw columns over time, distinguished by colour and line style; "none" without values.
 
     Args:
-        axes: where.
-        table: with ``at``.
-        columns: what they are called in the legend, by name; a single one needs no legend.
-        label: of the axis, with unit.
-        per: what values are divided by.
+        axes: axes to draw on.
+        table: data with the column ``at``.
+        columns: legend of each column, by name; a single column has no legend.
+        label: label of the axis, with unit.
+        per: divisor of the values.
     """
     seaborn.despine(ax=axes)
     if not table[list(columns)].notna().any(axis=None):
@@ -180,7 +183,7 @@ def draw_intervals(
 
 
 def draw_band_between(axes: Axes, table: Frame, colour: Any) -> None:
-    """Draw a pale band from ``low`` to ``high`` over ``at``; axes are scaled and labelled afterwards.
+    """Draw a pale band from ``low`` to ``high`` over ``at``; scale and label the axes afterwards.
 
     Bands are for values at every moment of a time axis, bars (``draw_intervals``) for few points.
     """
@@ -223,12 +226,13 @@ def draw_estimates(
 
 
 def draw_band(axes: Axes, table: Frame, column: str, *, label: str, per: float = 1.0) -> bool:
-    """One column over time: the median of every few steps, and from their 5% to their 95% in pale.
+    """Draw one column over time as median and 5 to 95% band of groups of steps.
 
-    A line through thousands of steps would show the extremes only. Short runs are drawn step by step.
+    A line through thousands of steps would only show the extremes. Short runs are drawn step by
+    step.
 
     Returns:
-        Whether there is a band, to be explained in a legend.
+        True if there is a band, which needs a legend.
     """
     if len(table) < MIN_BAND_STEPS * BAND_POINTS or not table[column].notna().any():
         draw_lines(axes, table, {column: ""}, label=label, per=per)
@@ -259,7 +263,7 @@ def draw_band(axes: Axes, table: Frame, column: str, *, label: str, per: float =
 
 
 def draw_rug(axes: Axes, at: "pd.Series[float]", label: str) -> None:
-    """Strokes at the bottom of a panel, with their legend above it; nothing where there are none."""
+    """Draw strokes at the bottom of a panel and their legend above it, if there are any."""
     if not len(at):
         return
     look: dict[str, Any] = {"color": COLOURS[3], "linewidth": 0.8}
@@ -295,7 +299,7 @@ def remove_legend(axes: Axes) -> None:
 
 
 def draw_legend_above(axes: Axes, **look: Any) -> None:
-    """A legend in one line above the panel, where it hides nothing."""
+    """Draw a legend in one line above the panel, where it hides no data."""
     look = {"handlelength": 1.6, **look}
     axes.legend(
         frameon=False, loc="lower right", bbox_to_anchor=(1.0, 0.98), borderaxespad=0, **look
@@ -303,7 +307,7 @@ def draw_legend_above(axes: Axes, **look: Any) -> None:
 
 
 def draw_none_label(axes: Axes) -> None:
-    """Say that there is nothing, where a blank would leave one in doubt."""
+    """Write "none" into an empty panel."""
     axes.text(0.5, 0.45, "none", transform=axes.transAxes, ha="center", color="0.4")
     axes.set_yticks([])
 
@@ -321,7 +325,7 @@ def add_note(figure: Figure, sentence: str) -> None:
 
 
 def draw_time_axis(axes: Axes, prices: Frame) -> None:
-    """Dates where a replay has them; about eight, wherever the days begin."""
+    """Label the time axis in hours, or with about eight dates for a replay."""
     axes.set_xlim(prices["at"].iloc[0], max(prices["at"].iloc[-1], prices["at"].iloc[0] + 1e-9))
     if "stamp" not in prices:
         axes.set_xlabel("Time (hours)")
@@ -339,7 +343,7 @@ def draw_time_axis(axes: Axes, prices: Frame) -> None:
 
 
 def save_figure(figure: Figure, path: Path, table: Frame) -> Path:
-    """PDF and PNG without the time they were made at, and the CSV of what is drawn; returns the PDF."""
+    """Write PDF and PNG without time stamps and the CSV of the data; return the path of the PDF."""
     pdf, png = path.with_suffix(".pdf"), path.with_suffix(".png")
     with store.remove_if_failed(pdf, png):
         figure.savefig(pdf, metadata={"CreationDate": None})
@@ -349,6 +353,6 @@ def save_figure(figure: Figure, path: Path, table: Frame) -> Path:
 
 
 def melt_series(table: Frame, columns: Sequence[str]) -> Frame:
-    """One row for each series and step that has a value."""
+    """Return one row for each series and step with a value."""
     when = [name for name in ("step", "seconds", "stamp") if name in table]
     return table[[*when, *columns]].melt(id_vars=when, var_name="series").dropna(subset="value")
