@@ -23,7 +23,6 @@ from experiments.calculator.records import build_records
 from experiments.file_kinds import load_kind
 from sim.checks.margin_worlds import make_opening_world
 from sim.checks.opening import find_engine_faults, find_smile_faults
-from sim.component import Component
 from sim.errors import ConfigError, describe_unknown
 from sim.liquidation.bankruptcy import compute_bankruptcy_prices
 from sim.liquidation.prices import find_liquidation_ticks
