@@ -13,7 +13,7 @@ def main() -> None:
 
         command()
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; nothing was kept\n")
+        sys.stderr.write("interrupted; no result was kept\n")
         sys.exit(130)
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from agents.liquidators import Liquidators
 from experiments.config import RunConfig
 from experiments.price_files.bars import read_replays
-from sim.build import times_of
 from sim.config import VenueConfig
 from sim.errors import ConfigError, DataError
 from sim.exchange.funding_recorded import RecordedFunding
@@ -16,6 +15,7 @@ from sim.liquidation.fraction import FractionalCloseOut
 from sim.liquidation.full import FullCloseOut
 from sim.margin.netting import CrossNetting
 from sim.margin.valuations.delta_adjusted import DeltaAdjustedValuation
+from sim.market_path import times_of
 from sim.types import OPTION, SPOT
 
 

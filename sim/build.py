@@ -14,18 +14,11 @@ from sim.errors import ConfigError, describe_unknown
 from sim.exchange.book import OrderBooks
 from sim.instruments import Instrument, build_contracts
 from sim.ledger import Ledger
+from sim.market_path import draw_path
 from sim.numerics.rng import RandomStreams
 from sim.prices.bars import Bars
 from sim.prices.impact import ImpactDynamics
-from sim.prices.path import (
-    ExogenousInputs,
-    ExogenousPath,
-    Times,
-    compute_exchange_times,
-    count_path_steps,
-    draw_exogenous_path,
-    find_year_lengths,
-)
+from sim.prices.path import ExogenousPath, find_year_lengths
 from sim.protocols import PopulationProtocol
 from sim.state import MarketState
 from sim.types import B1, F8, I8, MISSING, Contracts, MarginPool, MarketSpec, Observation
@@ -67,7 +60,7 @@ def build_state(
     _check_rescues(config, participants)
     n_owners = _count_owners(config, n_agents)
     books, ledger = _create_accounts(contracts, pools, n_owners, len(config.assets))
-    path = _draw_path(config, streams, bars)
+    path = draw_path(config, streams, bars)
     _refuse_unpriced(contracts, path)
     seconds_per_year = find_year_lengths(config.underlyings, bars)
     world = _venue_world(config, ledger, path, streams, seconds_per_year)
@@ -373,52 +366,3 @@ def _count_owners(config: MarketConfig, n_agents: int) -> int:
         )
         raise ConfigError([message])
     return owners
-
-
-def count_steps(config: MarketConfig, bars: Mapping[str, Bars]) -> int:
-    """Return the number of steps of a run.
-
-    Raises:
-        ConfigError, DataError: see :func:`sim.prices.path.draw_exogenous_path`.
-    """
-    return count_path_steps(
-        _make_exogenous_inputs(config), dt=config.dt, steps=_configured_steps(config), bars=bars
-    )
-
-
-def times_of(config: MarketConfig, bars: Mapping[str, Bars]) -> tuple[Times, float]:
-    """Return the exchange time of each step of a run, (0,) without a replay, and its length (s).
-
-
-    Raises:
-        ConfigError, DataError: see :func:`sim.prices.path.draw_exogenous_path`.
-    """
-    stamps = compute_exchange_times(
-        _make_exogenous_inputs(config), dt=config.dt, steps=_configured_steps(config), bars=bars
-    )
-    return stamps, count_steps(config, bars) * config.dt
-
-
-def _draw_path(
-    config: MarketConfig, streams: RandomStreams, bars: Mapping[str, Bars]
-) -> ExogenousPath:
-    return draw_exogenous_path(
-        _make_exogenous_inputs(config),
-        streams=streams,
-        dt=config.dt,
-        steps=_configured_steps(config),
-        bars=bars,
-    )
-
-
-def _make_exogenous_inputs(config: MarketConfig) -> ExogenousInputs:
-    return ExogenousInputs(
-        config.underlyings,
-        config.correlation,
-        config.stresses,
-        [asset.name for asset in config.assets],
-    )
-
-
-def _configured_steps(config: MarketConfig) -> int | None:
-    return None if config.duration is None else max(1, round(config.duration / config.dt))

@@ -7,9 +7,10 @@ first line was changed.
 import importlib
 import inspect
 import types
+import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "experiments" / "public" / "README.md"
@@ -133,6 +134,9 @@ def _parameters(function: Any) -> str:
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name in ("self", "cls"):
             continue
+        if named := _list_named_options(parameter.annotation):
+            shown += ([] if starred else ["*"]) + [f"{each}=..." for each in named]
+            continue
         if parameter.kind is parameter.KEYWORD_ONLY and not starred:
             shown.append("*")
             starred = True
@@ -141,6 +145,12 @@ def _parameters(function: Any) -> str:
         default = "" if parameter.default is parameter.empty else f"={parameter.default!r}"
         shown.append(f"{prefix}{parameter.name}{default if len(default) < 25 else '=...'}")
     return ", ".join(shown)
+
+
+def _list_named_options(annotation: Any) -> list[str]:
+    """Return the keys that ``**options`` may have, where a typed dictionary names them."""
+    record = typing.get_args(annotation)[0] if typing.get_origin(annotation) is Unpack else None
+    return list(getattr(record, "__annotations__", ()))
 
 
 def _format_row(name: str, value: Any) -> str:

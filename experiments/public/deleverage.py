@@ -16,12 +16,11 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from experiments.calculator.portfolio import PortfolioConfig
     from experiments.config import RunConfig
     from experiments.paper.load_results import StudyResult
     from sim.component import Component
@@ -166,13 +165,23 @@ def list_configs(folder: str = "") -> list[str]:
     return [name for name in list_packaged() if name.startswith(prefix)]
 
 
+class RunChanges(TypedDict, total=False):
+    """Changes of a run's configuration beside overrides."""
+
+    engine: str | None  # of every venue, a preset or the path of a YAML file; none = as configured
+    seed: int | None  # root seed in place of the configuration's
+    quick: bool  # apply what the configuration changes for ``--quick``
+
+
+class StudyChanges(TypedDict, total=False):
+    """Changes of a study's configuration beside overrides."""
+
+    seeds: int | None  # number of replications; none = the study's
+    quick: bool  # apply what the study changes for ``--quick``
+
+
 def market(
-    name: str | Path,
-    overrides: Iterable[str] = (),
-    *,
-    engine: str | None = None,
-    seed: int | None = None,
-    quick: bool = False,
+    name: str | Path, overrides: Iterable[str] = (), **changes: Unpack[RunChanges]
 ) -> "Market":
     """Return a market before its first step, to be stepped and read as a Mesa model.
 
@@ -185,7 +194,7 @@ def market(
     from experiments.price_files.bars import read_replays
     from sim.market import Market
 
-    config = _configure(name, overrides, engine, seed, quick)
+    config = _configure(name, overrides, **changes)
     bars = dict(read_replays(config.underlyings))
     return Market(config, populate(config.populations), seed=config.seed, bars=bars)
 
@@ -194,21 +203,16 @@ def run(
     name: str | Path,
     overrides: Iterable[str] = (),
     *,
-    engine: str | None = None,
-    seed: int | None = None,
-    quick: bool = False,
     out: str | Path | None = None,
+    **changes: Unpack[RunChanges],
 ) -> Run:
     """Run one market to its end.
 
     Args:
         name: a packaged configuration (:func:`list_configs`) or the path of a YAML file.
         overrides: changes, such as ``"venues.0.fees.taker=0.001"``.
-        engine: margin engine of every venue, a preset or the path of a YAML file; none = as
-            configured.
-        seed: root seed in place of the configuration's.
-        quick: apply what the configuration changes for ``--quick``.
         out: result folder to be written as ``deleverage run`` does; none = nothing is written.
+        changes: ``engine``, ``seed`` and ``quick``, see :class:`RunChanges`.
 
     Returns:
         The configuration, the recorded frames and the summary.
@@ -222,7 +226,7 @@ def run(
     from experiments.run import execute_run
     from experiments.simulation import simulate_market
 
-    config = _configure(name, overrides, engine, seed, quick)
+    config = _configure(name, overrides, **changes)
     if out is None:
         made = simulate_market(config, read_replays(config.underlyings))
         return Run(config, made.recorder.frames(), made.recorder.summary())
@@ -237,9 +241,8 @@ def sweep(
     overrides: Sequence[str] = (),
     *,
     out: str | Path | None = None,
-    seeds: int | None = None,
-    quick: bool = False,
     jobs: int | None = None,
+    **changes: Unpack[StudyChanges],
 ) -> "StudyResult":
     """Make all runs of a study that are not there yet, and open its results.
 
@@ -247,9 +250,8 @@ def sweep(
         study: a packaged study (``list_configs("studies")``) or the path of a YAML file.
         overrides: changes to the configuration of every run.
         out: result folder; none = ``results/NAME``. A sweep that was interrupted goes on there.
-        seeds: number of replications; none = the study's.
-        quick: apply what the study changes for ``--quick``.
         jobs: worker processes; none = one for each processor.
+        changes: ``seeds`` and ``quick``, see :class:`StudyChanges`.
 
     Returns:
         The opened result: ``scores``, ``runs`` and the study.
@@ -262,7 +264,7 @@ def sweep(
     from experiments.sweep.config import load_study
     from experiments.sweep.runner import SweepOptions, run_sweep
 
-    config = load_study(study, overrides, seeds=seeds, quick=quick)
+    config = load_study(study, overrides, **changes)
     options = SweepOptions() if jobs is None else SweepOptions(jobs=jobs)
     outcome = run_sweep(config, out=out, options=options)
     beside = Path(study).with_suffix(".py")  # the module of a study of one's own
@@ -283,7 +285,7 @@ def margins(
     """Return the margins of accounts under several engines.
 
     Args:
-        portfolio: prices and instruments: a packaged portfolio (see ``list_configs("portfolios")``),
+        portfolio: prices and instruments: a packaged portfolio (``list_configs("portfolios")``),
             the path of a YAML file, or a mapping of the same keys. Its own positions are the only
             account where ``accounts`` is not given.
         accounts: one row per position: ``account``, ``instrument``, ``quantity`` (units of the
@@ -300,20 +302,17 @@ def margins(
     Raises:
         ConfigError: prices, an account or the name of an engine is not valid.
     """
-    import pandas as pd
+    from experiments.calculator.account_table import compute_account_margins
 
-    from experiments.calculator.calculator import list_engines
-
-    rows = []
-    for account, config in _split_accounts(_load_portfolio(portfolio), accounts, cash).items():
-        words = engines if isinstance(engines, str) else ",".join(engines)
-        for engine in list_engines(words, config):
-            rows.append({"account": account, "engine": engine, **_margin_row(config, engine)})
-    return pd.DataFrame(rows).set_index(["account", "engine"])
+    return compute_account_margins(portfolio, accounts, engines, cash)
 
 
 def _configure(
-    name: str | Path, overrides: Iterable[str], engine: str | None, seed: int | None, quick: bool
+    name: str | Path,
+    overrides: Iterable[str],
+    engine: str | None = None,
+    seed: int | None = None,
+    quick: bool = False,
 ) -> "RunConfig":
     from experiments.config import engine_overrides, load_run
 
@@ -323,91 +322,6 @@ def _configure(
     if seed is not None:
         changes.append(f"seed={seed}")
     return load_run(name, changes, quick=quick)
-
-
-def _load_portfolio(portfolio: str | Path | Mapping[str, Any]) -> "PortfolioConfig":
-    from experiments.calculator.portfolio import PortfolioConfig
-    from experiments.file_kinds import load_kind
-    from sim.reading.loading import validate_mapping
-
-    if isinstance(portfolio, Mapping):
-        return validate_mapping(portfolio, PortfolioConfig)
-    return load_kind("portfolio", portfolio, (), PortfolioConfig)
-
-
-def _split_accounts(
-    portfolio: "PortfolioConfig",
-    accounts: "pd.DataFrame | None",
-    cash: float | Mapping[str, float] | None,
-) -> "dict[Any, PortfolioConfig]":
-    """Return a portfolio for each account, all with the same prices and instruments."""
-    import pandas as pd
-
-    from experiments.calculator.portfolio import PortfolioConfig
-    from sim.errors import ConfigError
-    from sim.reading.loading import validate_mapping
-
-    if accounts is None:
-        return {"account": _with_cash(portfolio, "account", cash)}
-    missing = {"account", "instrument", "quantity"} - set(accounts.columns)
-    if missing:
-        raise ConfigError([f"accounts: no column {name!r}, add it" for name in sorted(missing)])
-    plain = portfolio.model_dump(mode="json")
-    found = {}
-    for account, rows in accounts.groupby("account", sort=False):
-        positions = [
-            {name: value for name, value in row.items() if name != "account" and not pd.isna(value)}
-            for row in rows.to_dict("records")
-        ]
-        config = validate_mapping(plain | {"positions": positions}, PortfolioConfig)
-        found[account] = _with_cash(config, account, cash)
-    return found
-
-
-def _with_cash(
-    portfolio: "PortfolioConfig", account: Any, cash: float | Mapping[str, float] | None
-) -> "PortfolioConfig":
-    if cash is None:
-        return portfolio
-    amount = cash.get(account, portfolio.cash) if isinstance(cash, Mapping) else cash
-    return portfolio.model_copy(update={"cash": float(amount)})
-
-
-def _margin_row(portfolio: "PortfolioConfig", engine: str) -> dict[str, Any]:
-    """Return one account's figures under one engine; a refusal becomes a note."""
-    import numpy as np
-
-    from experiments.calculator.calculator import (
-        classify_portfolio,
-        find_index_moves,
-        load_engine,
-        margin_portfolio,
-    )
-    from sim.errors import ConfigError
-
-    try:
-        account = margin_portfolio(portfolio, engine, load_engine(engine, portfolio))
-    except ConfigError as error:
-        empty = dict.fromkeys(("equity", "initial", "maintenance", "ratio"), np.nan)
-        return {
-            **empty,
-            "status": "refused",
-            "fall": np.nan,
-            "rise": np.nan,
-            "note": "; ".join(error.problems),
-        }
-    equity, initial, maintenance = (amount / account.unit for amount in account.total_risk())
-    moves = find_index_moves(account)[0]
-    return {
-        "equity": equity,
-        "initial": initial,
-        "maintenance": maintenance,
-        "ratio": maintenance / equity if equity > 0 else np.nan,
-        "status": classify_portfolio(account),
-        "fall": np.nan if moves.down is None else moves.down,
-        "rise": np.nan if moves.up is None else moves.up,
-        "note": "",
-    }
 
 
 if __name__ == "__main__":

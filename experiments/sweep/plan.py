@@ -14,9 +14,9 @@ from experiments.sweep.axes import SweepSetting, count_replications, iterate_set
 from experiments.sweep.config import BASE, StudyConfig
 from experiments.sweep.messages import RunSpec, SweepJob
 from experiments.sweep.paths import check_paths
-from sim.build import count_steps
 from sim.checks.opening import find_market_faults
 from sim.errors import ConfigError, DataError, DataWarning, LearningWarning, SettingWarning
+from sim.market_path import count_steps
 from sim.reading.loading import ConfigTemplate
 
 SUPPRESSED_CLOSEOUTS = {"suppress_closeouts": True}

@@ -147,10 +147,8 @@ class EngineConfig(Component):
 
         Both leave haircuts unchanged.
         """
-        bound, factor = (
-            self.requirement.bind(contracts, unit),
-            self.margin_multiplier * (1.0 - self.compression),
-        )
+        bound = self.requirement.bind(contracts, unit)
+        factor = self.margin_multiplier * (1.0 - self.compression)
         if self.options is not None and (contracts.kind == OPTION).any():
             bound = OptionsSeparately(bound, self.options.bind(contracts, unit), contracts)
         return (

@@ -155,9 +155,9 @@ def test_members_decide_one_by_one() -> None:
         [2, 0, 23, 7, 0, 0, 0],
         [2, 1, 23, 7, 0, 1, 0],
     ]
-    nobody = Echo(name="echo", count=1, venue="alpha").decide(
-        outlook(), accounts(1), np.array([[0.5]])
-    )
-    assert all(column.shape == (0,) and column.dtype == np.int64 for column in nobody)
-    assert isinstance(nobody, Orders)
+    first = Echo(name="echo", count=1, venue="alpha")
+    first.start(SETTING, np.empty((1, 0)))
+    none = first.decide(outlook(), accounts(1), np.array([[0.5]]))
+    assert all(column.shape == (0,) and column.dtype == np.int64 for column in none)
+    assert isinstance(none, Orders)
     assert "echo" not in POPULATIONS

@@ -386,7 +386,11 @@ OTHERS: list[tuple[Change, str, Change]] = [
         "own.mine.compression: 1, must be less than 1 (share",
         {"compression": 0.99},
     ),
-    ({"scale": 0}, "own.mine.scale: 0, must be greater than 0 (multiplier", {"scale": 1}),
+    (
+        {"margin_multiplier": 0},
+        "own.mine.margin_multiplier: 0, must be greater than 0 (multiplier",
+        {"margin_multiplier": 1},
+    ),
     (
         {"options": {"kind": "per_contract", "initial": 1, "maintenance": 2}},
         "own.mine.options.maintenance: 2, may not exceed initial, 1: lower it",
