@@ -307,7 +307,7 @@ class TestArbitrageurs:
         )
 
     def test_an_exit_above_an_entry_is_refused(self) -> None:
-        with pytest.raises(ValidationError, match="must be below enter"):
+        with pytest.raises(ValidationError, match="must be below entry_threshold"):
             Arbitrageurs(
                 venue="alpha", spot_venue="beta", count=1, entry_threshold=10.0, exit_threshold=8.0
             )

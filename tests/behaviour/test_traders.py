@@ -260,7 +260,7 @@ class TestCarry:
         assert np.abs(orders.quantity).max() == int(0.5 * 2.0 * 1e8 / (np.rint(1.01 * 100_000) * 5))
 
     def test_an_exit_above_the_entry_is_refused(self) -> None:
-        with pytest.raises(ValidationError, match="must be below enter"):
+        with pytest.raises(ValidationError, match="must be below entry_threshold"):
             CarryTraders(
                 venue="alpha", spot_venue="beta", count=1, entry_threshold=0.1, exit_threshold=0.2
             )

@@ -132,7 +132,9 @@ def test_the_dial_scales_exactly(config: EngineConfig, seed: int, kappa: float) 
     _, book = world(seed)
     whole, cut = built(config, book), built(config.model_copy(update={"compression": kappa}), book)
     factor = config.margin_multiplier * (1.0 - kappa)
-    plain = built(config.model_copy(update={"scale": 1.0}), book).requirement.compute_margins(book)
+    plain = built(
+        config.model_copy(update={"margin_multiplier": 1.0}), book
+    ).requirement.compute_margins(book)
     equal(cut.requirement.compute_margins(book), Margins(*(factor * column for column in plain)))
     equal(cut.valuation.compute_haircuts(book), whole.valuation.compute_haircuts(book))
     np.testing.assert_array_equal(cut.compute_leg_shares(book), whole.compute_leg_shares(book))

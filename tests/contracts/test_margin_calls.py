@@ -151,6 +151,8 @@ def test_share_met_and_mean_delay_are_as_configured() -> None:
     )  # rounding up adds half a step
 
 
-@pytest.mark.parametrize("field", ["trigger", "met", "delay", "outside"])
+@pytest.mark.parametrize(
+    "field", ["call_threshold", "response_probability", "delay", "outside_multiple"]
+)
 def test_parameters_name_their_units(field: str) -> None:
     assert MarginCalls.model_fields[field].description.endswith(")")

@@ -78,7 +78,7 @@ def test_requirements_that_add_up_ask_what_the_worst_combination_does(
     requirement: dict[str, Any], seed: int
 ) -> None:
     book = world(seed)
-    made = engine(book.market.contracts, requirement=requirement, scale=1.25)
+    made = engine(book.market.contracts, requirement=requirement, margin_multiplier=1.25)
     made.observe(book.market)
     assert made.is_separable
     got, expected = made.assess_admission(book), by_all_combinations(made, book)

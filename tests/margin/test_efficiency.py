@@ -64,12 +64,12 @@ def test_by_hand() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_dials_turn_any_engine(name: str) -> None:
-    plain, dials = preset(name), {"scale": 1.5, "compression": 0.2}
+    plain, dials = preset(name), {"margin_multiplier": 1.5, "compression": 0.2}
     measured = measure_capital(plain, BOOKS, MONEY)
     turned = measure_capital(plain.model_copy(update=dials), BOOKS, MONEY)
     assert turned == (pytest.approx(1.2 * measured.margin, rel=1e-12), measured.haircut)
     book = BOOKS[0]
-    even = plain.model_copy(update=dials | {"maintenance": 0.25}).build_engine(
+    even = plain.model_copy(update=dials | {"maintenance_ratio": 0.25}).build_engine(
         book.market.contracts, MONEY
     )
     even.observe(book.market)

@@ -168,7 +168,7 @@ def test_what_delta_gamma_is_off_by() -> None:
 
 def test_until_the_model_speaks_the_worse_of_two_moves_is_asked() -> None:
     market, book = strangle()
-    rule = margin(market, None, opening=0.1)
+    rule = margin(market, None, opening_rate=0.1)
     worth = [
         float(
             (

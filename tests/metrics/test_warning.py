@@ -96,9 +96,10 @@ def test_an_indicator_that_knows_is_found_and_told(tmp_path) -> None:
     assert table.loc["spread", "area"] < 0.7
     report = early_warning.report(runs)
     assert report.startswith(
-        "- For a cascade within the hour the largest area is that of R(1%), 1 over all markets."
+        "- For a cascade within the hour, R(1%) has the largest area over all markets, 1.\n"
     )
-    assert "before 100% (100 to 100) of 12 cascades, for 55 minutes in the median" in report
+    warned = "before 100% (95% CI 100 to 100) of 12 cascades, with a median lead of 55 min"
+    assert warned in report
     early_warning.figures(runs, tmp_path)
     assert {path.name for path in tmp_path.glob("*.pdf")} == {
         "early_warning.pdf",
