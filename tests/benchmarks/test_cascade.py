@@ -15,7 +15,7 @@ from agents import POPULATIONS, populate
 from sim.config import MarketConfig
 from sim.market import Market
 from sim.state import MarketState
-from sim.step import assessment
+from sim.step import assessment, liquidation, loss_waterfall
 from sim.types import MISSING
 
 pytestmark = pytest.mark.benchmark
@@ -76,7 +76,8 @@ def crash() -> Market:
 
 def test_check_keeps_its_rate_in_a_cascade(monkeypatch: pytest.MonkeyPatch) -> None:
     timer = AssessmentTimer()
-    monkeypatch.setattr(assessment, "assess_accounts", timer.assess_accounts)
+    for phase in (assessment, liquidation, loss_waterfall):
+        monkeypatch.setattr(phase, "assess_accounts", timer.assess_accounts)
     market = crash()
     while market.tick < QUIET + 6:
         market.step()
