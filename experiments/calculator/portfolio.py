@@ -137,7 +137,7 @@ class PortfolioConfig(Component):
                 yield f"instruments.{n}.settle", each.settle, assets
         for n, position in enumerate(self.positions):
             yield f"positions.{n}.instrument", position.instrument, listed
-        for where, names in (("marks", self.marks), ("vols", self.volatilities)):
+        for where, names in (("marks", self.marks), ("volatilities", self.volatilities)):
             for name in names:
                 yield f"{where}.{name}", name, listed
         for n, smile in enumerate(self.smiles):
@@ -209,7 +209,7 @@ class PortfolioConfig(Component):
             ):
                 problems.append(
                     f"instruments.{n}: no implied volatility of {each.name!r}, "
-                    "give vols or a smile of its expiry"
+                    "give volatilities or a smile of its expiry"
                 )
         return problems
 

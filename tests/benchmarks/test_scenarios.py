@@ -1,7 +1,8 @@
 """Portfolio margin of many accounts (performance.md, "27-shock requirement alone").
 
 ``grid`` is the requirement on 27 scenarios and 16 perpetuals of one underlying, with
-revaluation of the instruments. ``pmrm2`` on 16 options of two expiries adds discounts by expiry and tilts. Run with
+revaluation of the instruments. ``pmrm2`` on 16 options of two expiries adds discounts by expiry
+and tilts. Run with
 ``pytest -m benchmark -s tests/benchmarks/test_scenarios.py``.
 """
 
