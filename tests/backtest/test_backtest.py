@@ -1,4 +1,4 @@
-"""The command ``backtest`` and its parts: engines by name, series, reports, and what it says to bad input."""
+"""The command ``backtest`` and its parts: engines by name, series, reports, bad input."""
 
 import json
 from pathlib import Path
@@ -96,7 +96,10 @@ def test_a_folder_holds_table_latex_json_and_figure(tmp_path: Path) -> None:
 
 
 def test_columns_are_a_portfolio() -> None:
-    """Losses and margins of the weighted sum, as shares of the gross: what offsets asks less, what adds up the same."""
+    """Losses and margins are shares of the gross.
+
+    Offsetting positions require less margin, additive positions the same.
+    """
     rng = np.random.default_rng(2)
     one = 0.01 * rng.standard_t(5, 300)
     pair = ReturnSeries(("a", "b"), np.empty(0, dtype="datetime64[D]"), np.column_stack([one, one]))
@@ -172,7 +175,7 @@ def test_shortfall_of_an_engine_is_no_less_than_its_value_at_risk() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         (
             lambda t: t.assign(asset0=np.where(t.index == 7, np.nan, t["asset0"])),
@@ -196,16 +199,16 @@ def test_shortfall_of_an_engine_is_no_less_than_its_value_at_risk() -> None:
         ),
     ],
 )
-def test_bad_series_are_told(tmp_path: Path, change, told: str) -> None:  # type: ignore[no-untyped-def]
+def test_bad_series_are_refused(tmp_path: Path, change, expected: str) -> None:  # type: ignore[no-untyped-def]
     source = saved(tmp_path, change(frame()))
     code, out, err = invoke("--data", source, "--engines", "hs_100", "--window", "100")
     assert (code, out) == (2, "")
-    assert told in err
+    assert expected in err
     assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (("--engines", "fsh_97"), "did you mean 'fhs_97'"),
         (("--engines", "hs_0"), "'hs_0' looks back 0 days, must be at least 10: write hs_10"),
@@ -218,11 +221,11 @@ def test_bad_series_are_told(tmp_path: Path, change, told: str) -> None:  # type
         (("--engines", "nowhere.npz"), "engines: model_file: nowhere.npz: cannot be read"),
     ],
 )
-def test_bad_options_are_told(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+def test_bad_options_are_told(tmp_path: Path, words: tuple[str, ...], expected: str) -> None:
     code, _, err = invoke(
         "--data", saved(tmp_path, frame()), "--window", "100", "--engines", "hs_100", *words
     )
-    assert (code, told in err) == (2, True), err
+    assert (code, expected in err) == (2, True), err
 
 
 def test_no_data_and_no_such_data_are_told() -> None:
@@ -264,7 +267,7 @@ def test_an_engine_may_be_a_file(tmp_path: Path) -> None:
         window=100,
     )
     np.testing.assert_array_equal(ours.margin, named.margin)
-    path.write_text(path.read_text() + "compression: 0.2\nscale: 1.5\n")
+    path.write_text(path.read_text() + "compression: 0.2\nmargin_multiplier: 1.5\n")
     (turned,) = backtest_engines(
         parse_engines([str(path)], EngineDefaults(100)),
         read_return_series(saved(tmp_path, frame())),
@@ -288,8 +291,8 @@ def test_an_engine_short_of_history_is_a_row_beside_the_others(tmp_path: Path) -
     code, printed, err = invoke(*words, "--out", str(out))
     assert code == 0
     assert (
-        "hs_450: not judged, history is 53 returns too short for its look-back of 450 and 2 to judge"
-        in printed
+        "hs_450: not judged, history is 53 returns too short for its look-back of 450 and 2 to "
+        "judge" in printed
     )
     assert (
         pd.read_csv(out / "backtest.csv").set_index("name")["lacking_history"].to_dict()["hs_450"]
@@ -316,7 +319,7 @@ def test_an_engine_short_of_history_is_a_row_beside_the_others(tmp_path: Path) -
     [("binance", 1 / 125), ("bybit", 1 / 100), ("hyperliquid", 1 / 40), ("deribit", 1.3 * 0.16)],
 )
 def test_a_ladder_of_sizes_is_judged_by_its_least_bracket(engine: str, margin: float) -> None:
-    """The book is worth 10,000, not a trillion: the margin is what a venue asks of a small account."""
+    """The book is worth 10,000, so that a venue requires the margin of a small account."""
     rule = parse_engines([f"engines/{engine}"], EngineDefaults())[0].rule
     assert rule is not None
     returns = np.random.default_rng(1).normal(0, 0.01, (30, 1))

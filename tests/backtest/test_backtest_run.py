@@ -1,4 +1,4 @@
-"""``deleverage backtest --run``: a run's own margins against what its market lost, beside what became of it."""
+"""``deleverage backtest --run``: margins of a run against the losses of its market."""
 
 import json
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_recorded_margins_are_those_of_a_backtest_on_the_oracle_returns(result: 
 
 @pytest.mark.slow
 def test_dials_of_an_engine_are_part_of_its_backtest(tmp_path: Path) -> None:
-    """Compressed by 30% and scaled by 1.5: recorded margins are the dialled ones, and so is the path beside them."""
+    """Recorded margins and their path include compression by 30% and scaling by 1.5."""
     short = [RULE, *FALL, "duration=5400", "stresses=[]"]
     turned = execute_run(
         load_run("flash_crash", [*short, "venues.0.engine.compression=0.3"]),
@@ -109,7 +109,7 @@ def test_figures_are_those_of_the_same_tests_on_the_same_returns(result: Path) -
 
 
 def test_what_nobody_moved_is_judged_apart(result: Path) -> None:
-    """Where nothing moves the index, the oracle and the exogenous index are one, and so are margins on them."""
+    """Without price impact the oracle equals the exogenous index, and so do the margins."""
     names = [
         f"BTC-PERP {side}: {price}"
         for side in ("long", "short")

@@ -8,8 +8,11 @@ from sim.config import MarketConfig
 from sim.market import Market
 
 TICKS, LOTS, START = 20, 10, 10_000
-"""The crowd, ours and the peers': one order each per step, in place of the last, a random side, a price uniform within
-TICKS of the middle, 1 to LOTS lots; the price starts at START ticks."""
+"""Orders of the crowd, here and at the peers.
+
+Each member has one order per step, which replaces its last one. The side is random, the price
+uniform within TICKS of the middle, the size 1 to LOTS lots; the price starts at START ticks.
+"""
 
 DT = 60.0
 
@@ -44,7 +47,7 @@ def perpetuals(count: int, **rules: Any) -> dict[str, Any]:
 
 
 def crowd(members: int, steps: int, instruments: int = 1) -> Market:
-    """Every member orders every step; orders pass admission, fills are posted, accounts are marked and judged."""
+    """Return a market in which every member sends an order in every step."""
     people = {
         "kind": "zero_intelligence",
         "name": "crowd",

@@ -1,4 +1,4 @@
-"""What it costs to know who pushed whom (LIQ-8): 100,000 close-outs, and the runs that measures are of."""
+"""Cost of contagion measures (LIQ-8): 100,000 close-outs, and measures of runs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.benchmark
 
 
 def many(count: int, rounds: int = 20) -> Frames:
-    """About 100 close-outs a round, pushed by the index and, but in the first round of a step, the round before."""
+    """Return about 100 close-outs a round, caused by the index and by the round before."""
     rng, number = np.random.default_rng(0), np.arange(count)
     slot = np.sort(rng.integers(0, count // 100, count))
     step, turn = slot // rounds + 1, slot % rounds
@@ -92,7 +92,8 @@ def test_a_graph_of_100_000_close_outs_takes_less_than_ten_seconds() -> None:
     began = process_time()
     measured(frames)
     print(
-        f"\n{found}: {linked:.2f} s, gate 10; all measures without it: {process_time() - began:.2f} s"
+        f"\n{found}: {linked:.2f} s, gate 10; "
+        f"all measures without it: {process_time() - began:.2f} s"
     )
     assert linked < 10
 
@@ -104,13 +105,14 @@ def test_contagion_costs_less_than_a_tenth_of_a_short_crash() -> None:
     run = process_time() - began
     spent = median(timed(lambda: measured(frames)) for _ in range(5))
     print(
-        f"\n{len(frames['closeouts'])} close-outs: run {run:.2f} s, measures {spent:.3f} s, {spent / run:.1%}, gate 10%"
+        f"\n{len(frames['closeouts'])} close-outs: run {run:.2f} s, measures {spent:.3f} s, "
+        f"{spent / run:.1%}, gate 10%"
     )
     assert spent < 0.1 * run
 
 
 def test_all_measures_cost_less_than_a_tenth_of_a_run_of_days() -> None:
-    """Contagion, quality, health, stylised facts, R, distance, Hawkes ratios and tails, each table by itself."""
+    """Each table of a run is timed alone, from contagion to tails."""
     config = load_run("crash_2008", quick=True)
     simulate_run(config)
     began = process_time()

@@ -1,4 +1,4 @@
-"""How long ``deleverage --help`` takes beside an interpreter that does nothing."""
+"""Time of ``deleverage --help`` beside an interpreter without a program."""
 
 import resource
 import subprocess
@@ -32,7 +32,8 @@ def test_help_is_instant() -> None:
     (nothing, _), (cpu, wall) = np.array(bare).T, np.array(ours).T
     found = float(np.median(cpu / nothing))
     print(
-        f"\n--help, s: CPU {spread(cpu)}, wall {spread(wall)}, asked 0.3; interpreter alone {spread(nothing)}",
+        f"\n--help, s: CPU {spread(cpu)}, wall {spread(wall)}, required 0.3; "
+        f"interpreter alone {spread(nothing)}",
         end="",
     )
     print(f"; ratio {found:.1f}, gate 20")

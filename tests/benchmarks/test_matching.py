@@ -1,4 +1,4 @@
-"""Matching in batches (performance.md, "Parts"): the compiled books beside the plain ones and the bourse package.
+"""Matching in batches (performance.md, "Parts"): compiled books, plain books, bourse package.
 
 51% limit orders, 39% cancels, 10% market orders, about 5,000 resting, batches of 1,000. Run with
 ``pytest -m benchmark -s tests/benchmarks/test_matching.py``.
@@ -33,7 +33,7 @@ def limits(rng: np.random.Generator, owner: I8) -> I8:
 
 
 def markets(rng: np.random.Generator, mean: float) -> I8:
-    """Market orders of random owners, as large as keeps the number of resting orders where it is."""
+    """Return market orders of random owners that keep the number of resting orders constant."""
     orders = np.zeros((ROWS // 10, 8), dtype=np.int64)
     orders[:, OWNER] = rng.integers(0, OWNERS, len(orders))
     orders[:, QUANTITY] = rng.choice([-1, 1], len(orders)) * rng.integers(
@@ -86,7 +86,7 @@ def ours(kind: type[OrderBooks] | type[PlainOrderBooks]) -> Callable[[], Callabl
 
 
 def peer() -> Callable[[I8], object]:
-    """Bourse through its array interface; it shuffles each batch and keeps neither owners' slots nor accounts."""
+    """Return bourse's array interface, which shuffles each batch and keeps no slots or accounts."""
     core = pytest.importorskip(
         "bourse.core", reason="bourse is an optional peer: pip install 'deleverage[peers]'"
     )
@@ -120,7 +120,8 @@ def test_matching_rate() -> None:
     rate(ours(OrderBooks), batches[:3], 1)  # compile
     kernel, twin = rate(ours(OrderBooks), batches, 7), rate(ours(PlainOrderBooks), batches[:30], 3)
     print(
-        f"\nmatching, M events/s: kernel {kernel / 1e6:.2f}, plain twin {twin / 1e6:.3f}; ratio {kernel / twin:.0f}"
+        f"\nmatching, M events/s: kernel {kernel / 1e6:.2f}, plain twin {twin / 1e6:.3f}; "
+        f"ratio {kernel / twin:.0f}"
     )
     assert kernel >= 5 * twin
 
@@ -130,6 +131,7 @@ def test_matching_rate_beside_bourse() -> None:
     rate(ours(OrderBooks), batches[:3], 1)
     kernel, bourse = rate(ours(OrderBooks), batches, 7), rate(peer, batches, 7)
     print(
-        f"\nmatching, M events/s: kernel {kernel / 1e6:.2f}, bourse {bourse / 1e6:.2f}; ratio {kernel / bourse:.2f}"
+        f"\nmatching, M events/s: kernel {kernel / 1e6:.2f}, bourse {bourse / 1e6:.2f}; "
+        f"ratio {kernel / bourse:.2f}"
     )
     assert kernel >= bourse

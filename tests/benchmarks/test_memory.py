@@ -1,4 +1,4 @@
-"""Memory of a large run (performance.md, "What we ask"): 100,000 traders, 16 instruments, 1,000 steps recorded."""
+"""Memory of a large run (performance.md): 100,000 traders, 16 instruments, 1,000 steps."""
 
 import os
 import subprocess
@@ -36,7 +36,8 @@ def test_peak_memory() -> None:
     instruments, megabytes = done.stdout.split()[-2:]
     gigabytes = float(megabytes) * 2**20 / 1e9
     print(
-        f"\n100,000 traders, {instruments} instruments, 1,000 steps: {gigabytes:.2f} GB at most, gate 1"
+        f"\n100,000 traders, {instruments} instruments, 1,000 steps: "
+        f"{gigabytes:.2f} GB at most, gate 1"
     )
     assert int(instruments) == 16
     assert gigabytes <= 1

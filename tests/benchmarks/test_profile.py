@@ -1,4 +1,4 @@
-"""What the liquidation profile costs a run (LIQ-7): the same market with it, on its clock of an hour, and without."""
+"""Cost of the liquidation profile in a run (LIQ-7): a market with it, hourly, and without."""
 
 import numpy as np
 import pytest

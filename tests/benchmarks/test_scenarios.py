@@ -1,7 +1,8 @@
-"""Portfolio margin of many accounts (performance.md, "27-shock requirement alone"): verdicts from integer positions.
+"""Portfolio margin of many accounts (performance.md, "27-shock requirement alone").
 
-``grid`` is the requirement on 27 scenarios and 16 perpetuals of one underlying, revaluation of the instruments
-included; ``pmrm2`` on 16 options of two expiries shows what discounts by expiry and tilts cost. Run with
+``grid`` is the requirement on 27 scenarios and 16 perpetuals of one underlying, with
+revaluation of the instruments. ``pmrm2`` on 16 options of two expiries adds discounts by expiry
+and tilts. Run with
 ``pytest -m benchmark -s tests/benchmarks/test_scenarios.py``.
 """
 
@@ -73,11 +74,13 @@ def test_margins_by_scenarios() -> None:
         {"scenarios": NINE, "tails": {}, "net_delta": 0, "hedged_delta": 0}
     )
     print(
-        f"\ngrid, 27 scenarios: {spread(rate(grid, options=False))} M accounts/s, asked for the order of 25"
+        f"\ngrid, 27 scenarios: {spread(rate(grid, options=False))} M accounts/s, "
+        "required: order of 25"
     )
     print(f"the same with its charge on delta: {spread(rate(ScenarioGrid(), options=False))}")
     print(
-        f"pmrm2, 31 scenarios, 16 options: {spread(rate(DerivePmrm2(), options=True, blocks=7, calls=3))}"
+        "pmrm2, 31 scenarios, 16 options: "
+        f"{spread(rate(DerivePmrm2(), options=True, blocks=7, calls=3))}"
     )
 
 
@@ -97,5 +100,6 @@ def test_the_kernel_beside_a_matrix_product() -> None:
         sum_leg_gains(book.position, table, legs), product(), rtol=1e-9, atol=1e-9
     )
     print(
-        f"\nkernel {ACCOUNTS / np.median(ours) / 1e6:.1f} M accounts/s, product's time ÷ ours {ratio(blas, ours):.2f}"
+        f"\nkernel {ACCOUNTS / np.median(ours) / 1e6:.1f} M accounts/s, "
+        f"product's time ÷ ours {ratio(blas, ours):.2f}"
     )

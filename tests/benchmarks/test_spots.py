@@ -1,4 +1,4 @@
-"""What admission costs as spot instruments of one account grow in number (MAR-1)."""
+"""Cost of admission against the number of spot instruments of one account (MAR-1)."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ FEW, MANY, GATE = 3, 16, 1.5
 
 
 def test_cost_of_a_step_per_instrument_does_not_grow_with_their_number() -> None:
-    """Arbitrageurs hedge in all spot instruments at once, in one account of a venue of their own."""
+    """Arbitrageurs hedge in all spot instruments in one account of a separate venue."""
     few, many = (baseline(2_000, 400, instruments=count) for count in (FEW, MANY))
     for market in (few, many):
         for _ in range(20):

@@ -1,4 +1,4 @@
-"""The full step (performance.md, "What we ask"): beside its peers, over sizes, and with the baseline behaviours.
+"""The full step (performance.md): beside its peers, over sizes, with baseline behaviours.
 
 Ratios are asserted; absolute figures depend on the box and are printed.
 """
@@ -58,7 +58,8 @@ def test_step_beside_pams() -> None:
     mine += seconds([ours.step], [20], blocks=5)[0]
     found = theirs / float(np.median(mine))
     print(
-        f"\ncrowd of {MEMBERS}, ms a step: ours {spread(1e3 * np.array(mine))}, PAMS {1e3 * theirs:.0f}",
+        f"\ncrowd of {MEMBERS}, ms a step: ours {spread(1e3 * np.array(mine))}, "
+        f"PAMS {1e3 * theirs:.0f}",
         end="",
     )
     print(f"; ratio {found:.0f}, gate 4000")
@@ -70,7 +71,8 @@ def test_cost_per_agent_does_not_grow() -> None:
     few, many = seconds([small.step, large.step], [200, 8], blocks=9)
     found = float(np.median(np.array(many) / np.array(few))) / 100
     print(
-        f"\nns an agent-step: {spread(1e6 * np.array(few))} at 1k, {spread(1e4 * np.array(many))} at 100k",
+        f"\nns an agent-step: {spread(1e6 * np.array(few))} at 1k, "
+        f"{spread(1e4 * np.array(many))} at 100k",
         end="",
     )
     print(f"; ratio {found:.2f}, gate 1.25")
@@ -84,7 +86,8 @@ def test_baseline_behaviours() -> None:
     taken = seconds([ours.step], [50], blocks=15)[0]
     rate = ours.state.is_margined.sum() / np.array(taken)
     print(
-        f"\nbaseline behaviours, {MEMBERS} traders, M agent-steps/s: {spread(rate / 1e6)}; asked: order of 5"
+        f"\nbaseline behaviours, {MEMBERS} traders, M agent-steps/s: {spread(rate / 1e6)}; "
+        "required: order of 5"
     )
     print(f"ms a step {spread(1e3 * np.array(taken))}; {ours.recorder.summary()}")
     ours.ledger.check_conservation()
@@ -98,7 +101,8 @@ def test_thousand_traders_three_underlyings() -> None:
     for _ in range(2_000):
         ours.step()
     print(
-        f"\n1,000 traders, 3 underlyings, 2,000 steps: {process_time() - began:.2f} s; asked: order of 6 s"
+        f"\n1,000 traders, 3 underlyings, 2,000 steps: {process_time() - began:.2f} s; "
+        "required: order of 6 s"
     )
     print(ours.recorder.summary())
     ours.ledger.check_conservation()

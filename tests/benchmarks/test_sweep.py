@@ -66,6 +66,7 @@ def test_two_workers_do_nearly_twice_the_work(tmp_path: Path) -> None:
         two.append(rate(tmp_path / f"{block}-2", units[: 2 * RUNS + 4], 2))
     shares = [double / (2 * single) for single, double in zip(one, two, strict=True)]
     print(
-        f"runs a second: one worker {spread(one)}, two {spread(two)}; share of twice {spread(shares)}"
+        f"runs a second: one worker {spread(one)}, two {spread(two)}; "
+        f"share of twice {spread(shares)}"
     )
     assert sorted(shares)[len(shares) // 2] >= GATE

@@ -1,7 +1,7 @@
-"""VaR and ES of many portfolios over 1,000 past returns (performance.md): from integer positions to margins.
+"""VaR and ES of many portfolios over 1,000 past returns (performance.md).
 
-Four underlyings are what venues' accounts hold at most; sixteen show what more cost. The peer is the same work in
-numpy, the product of exposures and returns and a partition of each row. Run with
+Accounts of venues hold at most four underlyings; sixteen show the cost of more. The peer is the
+same work in numpy: the product of exposures and returns, and a partition of each row. Run with
 ``pytest -m benchmark -s tests/benchmarks/test_tails.py``.
 """
 
@@ -57,14 +57,15 @@ def test_tails_of_portfolios(measure: str, columns: int) -> None:
     with threadpool_limits(1):
         (taken,) = seconds([lambda: requirement.compute_margins(book)], [3], 7)
     print(
-        f"\n{measure}, {columns} underlyings: {spread([ACCOUNTS / each / 1e6 for each in taken])} M portfolios/s",
+        f"\n{measure}, {columns} underlyings: "
+        f"{spread([ACCOUNTS / each / 1e6 for each in taken])} M portfolios/s",
         end="",
     )
-    print(", asked for the order of 0.4")
+    print(", required: order of 0.4")
 
 
 def test_the_kernel_beside_numpy() -> None:
-    """The same tails, no slower than partitioning every row, whose order of ties numpy does not promise."""
+    """The kernel gives the same tails and is no slower than a partition of every row."""
     requirement, book = learnt(4, "es")
     assert isinstance(requirement.forecast, SampleForecast)
     value, returns = book.position_value(), requirement.forecast.returns

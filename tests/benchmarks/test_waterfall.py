@@ -1,4 +1,4 @@
-"""What the waterfall costs per bankrupt account as many go bankrupt in one step (LOSS-1)."""
+"""Cost of the waterfall per bankrupt account as many go bankrupt in one step (LOSS-1)."""
 
 from time import process_time
 
@@ -15,7 +15,7 @@ LAYERS = [{"kind": "fund"}, {"kind": "adl_queue"}, {"kind": "socialised"}]
 
 
 def before_the_fall(bankrupt: int) -> Market:
-    """So many longs who will all be bankrupt, as many shorts of different wealth, a fund for a few, no bids."""
+    """Return a market of longs that will all go bankrupt, shorts, a small fund and no bids."""
     rng = np.random.default_rng(1)
     longs = [(60.0 + wealth,) for wealth in rng.integers(0, 8, bankrupt).tolist()]
     shorts = [(200.0 + wealth,) for wealth in rng.integers(0, 800, bankrupt).tolist()]

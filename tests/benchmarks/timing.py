@@ -1,4 +1,4 @@
-"""How to compare speeds on a box that is never quiet: turn about, CPU time, medians."""
+"""Comparison of speeds on a busy machine: alternating turns, CPU time, medians."""
 
 from collections.abc import Callable, Sequence
 from time import process_time
@@ -9,10 +9,10 @@ Step = Callable[[], object]
 
 
 def seconds(players: Sequence[Step], times: Sequence[int], blocks: int) -> list[list[float]]:
-    """CPU seconds per call of each player in each block; the players take turns, ABAB.
+    """Return the CPU seconds per call of each player in each block; the players take turns.
 
-    CPU time leaves out what other processes take, and a block's players share its weather. The first block warms
-    up (compilation, caches, growing arrays) and is not returned.
+    CPU time excludes other processes, and the players of a block run under the same load. The first
+    block warms up (compilation, caches, growing arrays) and is not returned.
 
     Args:
         players: what to call.
@@ -30,7 +30,7 @@ def seconds(players: Sequence[Step], times: Sequence[int], blocks: int) -> list[
 
 
 def ratio(peer: Sequence[float], ours: Sequence[float]) -> float:
-    """How many times as fast we are: the median over blocks of peer's time ÷ ours."""
+    """Return the median over blocks of the peer's time ÷ ours."""
     return float(np.median(np.array(peer) / np.array(ours)))
 
 

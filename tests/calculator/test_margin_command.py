@@ -1,4 +1,4 @@
-"""The margin calculator: packaged portfolios, sums by hand, the market's own verdicts, bad input."""
+"""The margin calculator: packaged portfolios, sums by hand, verdicts of the market, bad input."""
 
 import json
 import math
@@ -69,7 +69,7 @@ def test_a_single_perpetual_by_hand() -> None:
 
 @pytest.mark.parametrize("name", PORTFOLIOS)
 def test_breakdowns_add_up(name: str) -> None:
-    """Of every packaged engine and the portfolio's own; what rounding up adds is less than a unit an account."""
+    """Breakdowns of all engines add up; rounding up adds less than one unit per account."""
     portfolio = load_config(name, (), PortfolioConfig)
     judged = [
         margin_portfolio(portfolio, each, load_engine(each, portfolio))
@@ -88,7 +88,7 @@ def test_breakdowns_add_up(name: str) -> None:
 def test_wrapped_and_dialled_scenarios_still_tell_their_worst() -> None:
     wrapped = {
         "requirement": {"kind": "compressed", "compression": 0.2, "inner": {"kind": "span"}},
-        "scale": 2,
+        "margin_multiplier": 2,
     }
     account = judged("hedged_basis", "mine", own={"mine": wrapped})
     assert find_worst_scenario(account) == find_worst_scenario(
@@ -100,7 +100,10 @@ def test_wrapped_and_dialled_scenarios_still_tell_their_worst() -> None:
 
 
 def test_a_breakdown_says_what_an_engine_charges_for() -> None:
-    """Derive's contingencies of the strangle by hand: 1.5% and 2% of .05 coins; .3% and .5% of four sold options."""
+    """Contingencies of the strangle at Derive, by hand.
+
+    They are 1.5% and 2% of 0.05 coins, and 0.3% and 0.5% of four sold options.
+    """
     parts = judged("short_strangle", "derive").margin_breakdown()
     assert parts["perpetuals"] == (pytest.approx(6_000), pytest.approx(4_500))
     assert parts["short options"] == (pytest.approx(120_000), pytest.approx(72_000))
@@ -130,7 +133,10 @@ def test_isolated_accounts_share_cash_by_what_they_need() -> None:
 
 
 def test_collateral_lies_with_its_underlying() -> None:
-    """Under one manager per underlying, bitcoin margins bitcoin and what has no underlying the first of them."""
+    """With one manager per underlying, bitcoin is collateral of the bitcoin positions.
+
+    Collateral without an underlying belongs to the first manager.
+    """
     listed = resolve_config("portfolios/two_coins")
     assets = [
         {"name": "USD"},
@@ -202,7 +208,10 @@ def test_engines_must_be_named(words: str) -> None:
 
 
 def test_short_options_are_margined_on_the_underlying() -> None:
-    """Two puts and two calls far out of the money: 10% and 7.5% of 60,000 each; a fortieth of .05 of a perpetual."""
+    """Two puts and two calls far out of the money require 10% and 7.5% of 60,000 each.
+
+    The perpetual requires a fortieth of 0.05 contracts.
+    """
     account = judged("short_strangle", "cross")
     assert account.total_risk()[1:] == (100 * (4 * 6_000 + 75), 100 * (4 * 4_500 + 37.5))
     assert {"BTC-P50", "BTC-C72", "BTC-PERP"} <= account.margin_breakdown().keys()
@@ -220,7 +229,7 @@ def test_a_haircut_is_told_apart_from_the_requirement() -> None:
 
 
 def entered(*entries: tuple[float, float], engine: str, **changed: Any) -> MarginedPortfolio:
-    """Some entries (quantity, price) of one perpetual at a mark of the last one's, unless told otherwise."""
+    """Return entries (quantity, price) of one perpetual, marked at the last price by default."""
     perpetual = {"name": "P", "underlying": "B", "tick": 1, "lot": 0.01, "max_price": 1_000_000}
     raw = {
         "cash": 600_000,
@@ -235,7 +244,10 @@ def entered(*entries: tuple[float, float], engine: str, **changed: Any) -> Margi
 
 
 def test_hedge_mode_margins_both_sides() -> None:
-    """Binance: 2 x (60,000 x 0.5% - 50). One mark moves both, so neither side's liquidation price is its own."""
+    """Binance requires 2 x (60,000 x 0.5% - 50).
+
+    One mark moves both sides, so they share their liquidation prices.
+    """
     quotes = [{"name": "B", "price": 60_000}]
     account = entered((1, 60_000), (-1, 61_000), engine="binance", cash=6_000, underlyings=quotes)
     assert account.total_risk()[::2] == (700_000, 50_000)
@@ -256,7 +268,10 @@ def test_sides_of_hedge_mode_are_isolated_accounts_where_margin_is() -> None:
 
 @pytest.mark.parametrize("mode", [None, "one_way"])
 def test_a_flip_restarts_the_entry(mode: str | None) -> None:
-    """Bybit asks of the value at entry, 10 x 110,000; 600,000 and 50 x 11,000 gained are gone at 225,000 less 5,500."""
+    """Bybit margins the value at entry, 10 x 110,000.
+
+    The equity, 600,000 and a gain of 50 x 11,000, is lost at 225,000; margin takes 5,500 of it.
+    """
     account = entered((50, 99_000), (-60, 110_000), engine="bybit", mode=mode)
     assert account.total_risk() == (115_000_000, 1_100_000, 550_000)
     (row,) = list_positions(account)
@@ -277,7 +292,7 @@ def test_a_flip_restarts_the_entry(mode: str | None) -> None:
 def test_entries_are_fills_in_their_order(
     entries: tuple[tuple[float, float], ...], entry: float
 ) -> None:
-    """The entry price that is left; what was gained by then is cash, so that equity is the same in any reading."""
+    """Realised gains become cash, so that equity is the same in either reading of the entries."""
     account = entered(*entries, engine="bybit")
     book, held = account.parts[0].book, sum(quantity for quantity, _ in entries)
     assert book.entry[0, 0] == held * entry * 100
@@ -299,8 +314,8 @@ def test_the_reading_of_entries_is_printed(tmp_path: Path) -> None:
     assert "\nP under binance: long and short are two positions (hedge mode" in told
     assert "\nP under bybit, cross: entries are fills in the order of the file" in told
     assert (
-        "bybit: prices at which the account is liquidated, and each leg's bankruptcy price\nno position is left"
-        in told
+        "bybit: prices at which the account is liquidated, and each leg's bankruptcy price\n"
+        "no position is left" in told
     )
     file.write_text(file.read_text() + "\nmode: hedge")
     found = json.loads(
@@ -352,7 +367,7 @@ def test_quantities_are_lots_but_for_the_noise_of_floats(quantity: float) -> Non
 
 @pytest.mark.parametrize(("quantity", "size"), [(3, 1_000), (-3, 1_000), (40, 5)])
 def test_margin_in_money_per_contract(quantity: int, size: int) -> None:
-    """So many contracts of crude oil, 12,000 dollars to open and 10,900 to keep each, at any price."""
+    """Contracts of crude oil require 12,000 dollars to open and 10,900 to keep at any price."""
     future = {
         "name": "CL",
         "underlying": "B",
@@ -406,7 +421,7 @@ BASE = {
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         (
             {"positions": "[{instrument: Q, quantity: 1}]"},
@@ -422,7 +437,8 @@ BASE = {
         ),
         (
             {"positions": "[{instrument: P, quantity: 60000}, {instrument: P, quantity: 60000}]"},
-            "positions.1.quantity: 60000, with those before more than max_lots of 'P' allows, 100000: lower it",
+            "positions.1.quantity: 60000, with those before more than max_lots of 'P' allows, "
+            "100000: lower it",
         ),
         ({"mode": "both"}, "mode: 'both'"),
         (
@@ -450,7 +466,8 @@ BASE = {
             {
                 "assets": "[{name: USD}, {name: B, price: 0.1}]",
                 "underlyings": "[{name: B-USD, price: 0.1}]",
-                "instruments": "[{name: P, underlying: B-USD, settle: B, tick: 0.001, lot: 100, max_price: 10}]",
+                "instruments": "[{name: P, underlying: B-USD, settle: B, tick: 0.001, "
+                "lot: 100, max_price: 10}]",
             },
             "instruments.0.settle: 'B' is an underlying, so 'P' is coin-margined (inverse); only",
         ),
@@ -496,7 +513,7 @@ BASE = {
         ),
         (
             {"instruments": f"[{PERP}, {CALL}]", "volatilities": "{C: -0.5}"},
-            "vols.C: -0.5, must be above 0",
+            "volatilities.C: -0.5, must be above 0",
         ),
         (
             {"marks": "{P: 60000.5}"},
@@ -511,17 +528,17 @@ BASE = {
         ({"engines": "[crosss]"}, "--engines: 'crosss' is not one of"),
     ],
 )
-def test_portfolios_that_cannot_be(changes: dict[str, str], told: str, tmp_path: Path) -> None:
+def test_portfolios_that_cannot_be(changes: dict[str, str], expected: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("\n".join(f"{key}: {value}" for key, value in (BASE | changes).items()))
     done = call(str(file))
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.startswith(told), done.stderr
+    assert done.stderr.startswith(expected), done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_a_contract_in_a_currency_of_account_is_linear() -> None:
-    """Settled in a dollar coin that is worth 0.99: equity and margin are those of dollars, times that."""
+    """In a dollar coin worth 0.99, equity and margin are 0.99 times those in dollars."""
     assets = [{"name": "USD"}, {"name": "USDT", "price": 0.99}]
     perpetual = {
         "name": "P",
@@ -540,7 +557,7 @@ def test_a_contract_in_a_currency_of_account_is_linear() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shocks", "told"),
+    ("shocks", "expected"),
     [
         (
             "shocks: [{name: a, moves: {DOGE: -0.1}}]",
@@ -551,9 +568,9 @@ def test_a_contract_in_a_currency_of_account_is_linear() -> None:
         ("shocks: []", "shocks: a list of 0, must be a list of at least 1"),
     ],
 )
-def test_shocks_that_cannot_be(shocks: str, told: str, tmp_path: Path) -> None:
+def test_shocks_that_cannot_be(shocks: str, expected: str, tmp_path: Path) -> None:
     file = tmp_path / "shocks.yaml"
     file.write_text(shocks)
     done = call("portfolios/single_perp", "--stress", str(file))
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.startswith(told), done.stderr
+    assert done.stderr.startswith(expected), done.stderr

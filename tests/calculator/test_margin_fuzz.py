@@ -1,4 +1,4 @@
-"""Mutated portfolios and shocks through the calculator: each is judged, or refused in lines that a user can act on."""
+"""Mutated portfolios and shocks: the calculator judges each or refuses it with a remedy."""
 
 import copy
 import json
@@ -33,7 +33,7 @@ EXTREME = [
 
 
 class Mutant(NamedTuple):
-    """What is handed to ``deleverage margin mine.yaml``."""
+    """Input of ``deleverage margin mine.yaml``."""
 
     about: str
     text: bytes  # of mine.yaml
@@ -53,7 +53,7 @@ def extreme(rng: Rng, data: Node) -> Change:
         ]
     found += [
         (name, "X")
-        for name in ("collateral", "marks", "vols")
+        for name in ("collateral", "marks", "volatilities")
         if isinstance(data.setdefault(name, {}), dict)
     ]
     path, value = pick(rng, found), pick(rng, EXTREME)
@@ -84,7 +84,9 @@ def unpriced(rng: Rng, data: Node) -> Change:
     """Market data taken away."""
     found = [("underlyings", n) for n in range(len(data["underlyings"]))]
     found += [
-        (name,) for name in ("vols", "smiles", "marks", "instruments", "assets") if name in data
+        (name,)
+        for name in ("volatilities", "smiles", "marks", "instruments", "assets")
+        if name in data
     ]
     path = pick(rng, found)
     del at(data, path[:-1])[path[-1]]
@@ -98,7 +100,7 @@ def renamed(rng: Rng, data: Node) -> Change:
         [path for path in places(data) if path[-1] in ("name", "instrument", "underlying", "kind")],
     )
     at(data, path[:-1])[path[-1]] = value = pick(
-        rng, ["nobody", "", "x" * 300, "a.b", "USD", 5, "own\n"]
+        rng, ["missing", "", "x" * 300, "a.b", "USD", 5, "own\n"]
     )
     return Change(f"{dotted(path)} = {value!r}")
 
@@ -184,10 +186,10 @@ def call(made: Mutant) -> Result:
 
 
 def faults(done: Result, made: Mutant) -> list[str]:
-    """What is wrong with an answer."""
+    """List the faults of an answer."""
     if done.exit_code == 0:
         if "--json" not in made.arguments:
-            return [] if done.stdout and not done.stderr else [done.stderr or "says nothing"]
+            return [] if done.stdout and not done.stderr else [done.stderr or "prints nothing"]
         judged = json.loads(done.stdout)["engines"].values()
         return (
             []

@@ -1,4 +1,4 @@
-"""Windows of moves in which an account is liquidatable or bankrupt: the table agrees with stress tests."""
+"""Windows of moves in which an account is liquidatable or bankrupt agree with stress tests."""
 
 import functools
 import os
@@ -46,7 +46,10 @@ def option(rng: np.random.Generator, number: int, expiry: float, strike: float) 
 
 
 def portfolio(seed: int) -> dict[str, Any]:
-    """Up to twelve options of one or two expiries, spreads among them, at times a perpetual or a second underlying."""
+    """Return up to twelve options of one or two expiries, some of them in spreads.
+
+    Some portfolios have a perpetual or a second underlying.
+    """
     rng = np.random.default_rng([13, seed])
     expiries, coins = (
         HOUR * np.exp(rng.uniform(-2, np.log(2_000), 2)),
@@ -117,7 +120,10 @@ def shocks(
 
 
 def disagreements(seed: int, engine: str, count: int = 18) -> Iterator[str]:
-    """Moves of which table and stress say different things, by a portfolio whose cash some of its moves use up."""
+    """List the moves at which the table and the stress test of a portfolio differ.
+
+    The cash of the portfolio is used up by some of the moves.
+    """
     rng, raw = np.random.default_rng([14, seed]), portfolio(seed)
     moves = np.concatenate([rng.normal(0, 0.2, 20), rng.normal(0, 0.02, 10), at_strikes(raw)])
     turning = build_curves(judged(raw, engine))[
@@ -136,11 +142,14 @@ def disagreements(seed: int, engine: str, count: int = 18) -> Iterator[str]:
                 continue
             inside = any(low <= shock.all <= high for low, high in told.windows)
             if inside != (verdict in words):
-                yield f"portfolio {seed} under {engine}: {shock.all:+.6%} is {verdict}, windows {told.windows}"
+                yield (
+                    f"portfolio {seed} under {engine}: {shock.all:+.6%} is {verdict}, "
+                    f"windows {told.windows}"
+                )
 
 
 COUNT = int(os.environ.get("DELEVERAGE_PORTFOLIOS", "10000"))
-"""Portfolios: 10,000 take ten minutes of CPU; ``DELEVERAGE_PORTFOLIOS`` asks for fewer or more."""
+"""Portfolios: 10,000 take ten minutes of CPU; ``DELEVERAGE_PORTFOLIOS`` sets another number."""
 
 BLOCKS = [
     pytest.param(range(n, n + 100), marks=[pytest.mark.slow] * (n > 100), id=str(n))
@@ -189,7 +198,7 @@ def butterfly(below: float, wing: float, cash: float, hours: float = 0.25) -> di
 def test_a_butterfly_sold_is_bankrupt_around_its_middle(
     below: float, wing: float, cash: float, engine: str
 ) -> None:
-    """It owes wing - |price - middle| at expiry, a quarter of an hour earlier all but a few dollars of it."""
+    """It owes wing - |price - middle| at expiry, and nearly as much 15 minutes earlier."""
     raw = butterfly(below, wing, cash)
     account = judged(raw, engine)
     liquidatable, bankrupt = find_index_moves(account)
@@ -209,7 +218,7 @@ def test_a_butterfly_sold_is_bankrupt_around_its_middle(
 
 
 def test_windows_are_printed() -> None:
-    """Both ends of a window that ends; only the near one of a window that runs to the end of what is looked at."""
+    """Both ends of a window are printed, or the near end where it reaches the end of the range."""
     raw = butterfly(0.185, 900, 450)
     config = PortfolioConfig.model_validate(raw)
     (line,) = [
@@ -224,7 +233,7 @@ def test_windows_are_printed() -> None:
 
 
 def test_a_long_that_is_paid_for_is_never_liquidated() -> None:
-    """Its maintenance is its value: no fraction of a cent, on any way there, makes the account liquidatable."""
+    """Its maintenance margin is its value: no rounding on the way makes it liquidatable."""
     call = PERP | {
         "name": "C",
         "kind": "option",
@@ -236,7 +245,7 @@ def test_a_long_that_is_paid_for_is_never_liquidated() -> None:
         "instruments": [call],
         "positions": [{"instrument": "C", "quantity": 0.37}],
     }
-    raw["vols"] = {"C": 0.613}
+    raw["volatilities"] = {"C": 0.613}
     account = judged(raw, "binance")
     assert find_index_moves(account) == (IndexMoves(None, None), IndexMoves(None, None))
     config = PortfolioConfig.model_validate(raw)
@@ -246,7 +255,7 @@ def test_a_long_that_is_paid_for_is_never_liquidated() -> None:
 
 
 def test_scenarios_are_found_within_wrappers_and_sums() -> None:
-    """Prices to look at are those at which a scenario reaches a strike, wherever in an engine its grid is."""
+    """Scenarios that reach a strike are found wherever the engine holds its grid."""
     span = {"kind": "span"}
     wrapped = {
         "kind": "compressed",
@@ -292,7 +301,7 @@ def test_copies_side_by_side_are_judged_as_one_by_one(engine: str) -> None:
 def test_copies_that_cannot_stand_side_by_side_are_judged_one_by_one(
     name: str, engine: str
 ) -> None:
-    """Credits between two named underlyings are of the first copy only; a coin has one price, so it cannot move."""
+    """Only the first copy has credits between named underlyings, and a coin has only one price."""
     config = load_config(f"portfolios/{name}", (), PortfolioConfig)
     account = margin_portfolio(config, engine, load_engine(engine, config))
     prices = np.geomspace(0.5, 1.5, 40)

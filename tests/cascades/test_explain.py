@@ -1,4 +1,4 @@
-"""`deleverage explain`: a cascade in a page, and twins that say what would have stopped it (LIQ-9)."""
+"""`deleverage explain`: the page of a cascade, and counterfactual runs that stop it (LIQ-9)."""
 
 import re
 import shutil
@@ -48,7 +48,7 @@ def written(steps: int, folder: Path) -> Path:
 
 
 def told(*words: str) -> tuple[int, str]:
-    """Exit code and what is printed, without the line that these results are of no recorded code."""
+    """Return the exit code and the output, without the line about results of no recorded code."""
     done = CliRunner().invoke(app, list(words))
     lines = done.output.splitlines(keepends=True)
     return done.exit_code, "".join(line for line in lines if "made by an earlier build" not in line)
@@ -85,8 +85,8 @@ def test_a_page_names_trigger_people_cost_and_what_would_have_stopped_it(result:
     assert len(text.splitlines()) <= 60, "a page"
 
 
-def test_twins_are_the_run_without_somebody(result: Path) -> None:
-    """Without close-outs nothing is closed out and the mark stands higher; a rescued account costs what it lacked."""
+def test_twins_are_the_run_without_an_account(result: Path) -> None:
+    """Without close-outs the mark stands higher; a rescued account costs its deficit."""
     case = cases.select_cascade(*cases.read_run(result), 1)
     alone, everybody, first = counterfactual_runs.run_counterfactuals(case, 1)
     closed = case.frames["closeouts"]
@@ -155,8 +155,8 @@ def test_attribution_stands_beside_removal_and_another_engine(result: Path, tmp_
     assert "binance" in text
 
 
-def test_a_sign_is_told_where_the_interval_leaves_nil_out() -> None:
-    """Nil in every world decides nothing, nor does what rounding left of it."""
+def test_a_sign_is_decided_where_the_interval_excludes_zero() -> None:
+    """Zero in every world decides nothing, nor does a rounding error."""
     table = pd.DataFrame(
         {"spared": [0.0, 1e-17, -1e-17, 0.02, 0.02], "spared_reach": [0.0, 0.0, 0.0, 0.03, 0.01]}
     )
@@ -188,7 +188,8 @@ def test_agreement_knows_no_unit_no_order_and_no_side(pairs, times, rnd) -> None
         again = measure_agreement(other, "due close-outs of others")
         assert (again.same_sign_share, again.n_decided) == (told.same_sign_share, told.n_decided)
         assert again.correlation == pytest.approx(told.correlation, nan_ok=True)
-    assert measure_agreement(table.assign(pushed=found), "due close-outs of others").same_sign_share == 1
+    exact = measure_agreement(table.assign(pushed=found), "due close-outs of others")
+    assert exact.same_sign_share == 1
 
 
 def test_what_cannot_be_explained_is_told(result: Path, tmp_path: Path) -> None:
@@ -217,7 +218,7 @@ def test_what_cannot_be_explained_is_told(result: Path, tmp_path: Path) -> None:
 
 
 def test_sizes_of_cascades_of_several_results(result: Path, tmp_path: Path) -> None:
-    """One run's two or three are too few for a tail, and it says so; what is no result has its line."""
+    """Cascades too few for a tail are reported, and so is a folder that is no result."""
     done = CliRunner().invoke(tails, [str(result), str(result)])
     links = build_contagion(cases.read_run(result)[1])
     assert done.exit_code == 0, done.output
@@ -259,7 +260,7 @@ def asked_before(case: cases.Cascade, engine: EngineConfig) -> float:
 def test_another_engine_is_compared_at_equal_capital_and_compression(
     preset: str, kappa: float, constant: bool, result: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before, a preset was taken as packaged: at another capital, without the run's κ, and in short runs a constant."""
+    """A preset is compared at the capital and the κ of the run, and not as it is packaged."""
     config, frames = cases.read_run(result)
     own = config.venues[0].engine.model_copy(update={"compression": kappa})
     venues = config.venues[0].model_copy(update={"engine": own}), *config.venues[1:]
@@ -274,11 +275,11 @@ def test_another_engine_is_compared_at_equal_capital_and_compression(
     found = counterfactual_runs.run_under_engine(case, preset)
     assert seen[0] == own
     used = seen[-1]
-    assert used.kappa == kappa
+    assert used.compression == kappa
     monkeypatch.undo()
     assert used.requirement == load_config(f"engines/{preset}", [], EngineConfig).requirement
     assert asked_before(case, used) == pytest.approx(asked_before(case, own), rel=1e-9)
-    assert f"scaled by {used.scale:.3g}" in found.terms
+    assert f"scaled by {used.margin_multiplier:.3g}" in found.terms
     assert f"compressed by κ = {kappa:g} as in the run" in found.terms
     assert ("needs 17 h of past" in found.terms and "a constant" in found.terms) == constant
 

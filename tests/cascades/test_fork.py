@@ -19,7 +19,7 @@ def same(one: Frames, two: Frames) -> None:
 
 @pytest.mark.parametrize("name", ["two_coins", "small_crash"])
 def test_a_fork_goes_on_as_the_market_it_was_taken_from(name: str) -> None:
-    """Views into a ledger, streams, what engines learnt, resting orders: as they were, and apart from each other."""
+    """A fork restores the ledger, streams, engines and resting orders, and shares none of them."""
     config = load_run(name, ["duration=3000", "profile_every=600"])
 
     def begin() -> Market:

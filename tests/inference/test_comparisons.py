@@ -1,4 +1,4 @@
-"""Pairs, tails, families, precision, frontiers, sharing out, screening and sentences, on cases with known truth."""
+"""Comparisons on cases of known truth: pairs, tails, families, frontiers, screening, sentences."""
 
 import itertools
 import math
@@ -45,7 +45,7 @@ VALUES = st.floats(-100, 100)
 
 
 def test_newcombe_on_a_published_table() -> None:
-    """Fagerland, Lydersen & Laake (2014, Statistics in Medicine 33), 21 children before and after a transplant."""
+    """The table is of Fagerland, Lydersen & Laake (2014, Statistics in Medicine 33), 21 pairs."""
     before = np.repeat([True, True, False, False], [1, 1, 7, 12])
     after = np.repeat([True, False, True, False], [1, 1, 7, 12])
     found = compare_pairs(before, after)
@@ -54,7 +54,7 @@ def test_newcombe_on_a_published_table() -> None:
 
 
 def test_shares_without_a_difference_have_an_interval() -> None:
-    """Nobody ever lost anything in 20 pairs, which does not prove that nobody ever would."""
+    """Without a loss in 20 pairs the probability of a loss still has an interval."""
     found = compare_pairs(np.zeros(20, dtype=bool), np.zeros(20, dtype=bool))
     assert found.mean == 0
     assert found.p == 1
@@ -74,7 +74,7 @@ def test_turning_pairs_round_turns_their_interval_round(
 
 
 def test_a_relative_change_is_as_uncertain_as_what_it_is_relative_to() -> None:
-    """Twice the mean of independent draws: with the base held fixed the interval covers 79% of the time."""
+    """An interval with the base held fixed would cover only 79% of the time."""
     generator, hits = np.random.default_rng(4), 0
     for _ in range(120):
         base, other = generator.lognormal(0, 0.5, 20), 2 * generator.lognormal(0, 0.5, 20)
@@ -88,7 +88,7 @@ def test_a_relative_change_is_as_uncertain_as_what_it_is_relative_to() -> None:
 
 
 def test_signs_flipped_are_counted_exactly() -> None:
-    """Of six differences above nil, one of 64 ways of signing them is as large, and one as small."""
+    """One of the 64 sign patterns of six positive differences is as large, and one as small."""
     found = compare_pairs(np.array([2.0, 3, 4, 5, 6, 7]), np.ones(6))
     assert found.p == 2 / 64
     assert compare_pairs(np.ones(4), np.ones(4)).p == 1
@@ -129,7 +129,7 @@ def test_a_pair_that_lacks_a_run_is_left_out(engines: pd.DataFrame) -> None:
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
 def test_holm_rejects_what_its_steps_reject(p: list[float]) -> None:
-    """The procedure as Holm states it: smallest first, each against the level over those that are left."""
+    """The procedure of Holm: smallest first, each against the level over the remaining number."""
     found, left = adjust_p_values(np.array([*p, math.nan])), len(p)
     assert math.isnan(found[-1])
     for k in np.argsort(p, kind="stable"):
@@ -196,7 +196,7 @@ def test_tails_of_every_setting(engines: pd.DataFrame) -> None:
 
 @pytest.mark.slow
 def test_intervals_of_tails_cover() -> None:
-    """Of samples of 200: exact order statistics at least 95%; the bootstrap of a tail of 20 near it."""
+    """Order statistics of 200 draws cover at least 95%; the bootstrap of a tail of 20 nearly."""
     draws = np.random.default_rng(8).exponential(size=(200, 200))
     truth = math.log(10)
     assert (
@@ -235,7 +235,7 @@ def test_precision_and_what_it_would_take() -> None:
     assert count_further_runs(found, 1.0) == 90
     assert count_further_runs(found, 2.5) == 0
     assert count_further_runs(Estimate(5, 1.0, 1.0, 1.0), 0.1) is None, (
-        "equal values tell nothing of their spread"
+        "equal values have no spread to measure"
     )
     assert count_further_runs(estimate_mean(np.array([1.0])), 0.1) is None
     assert count_further_runs(Estimate(5, math.inf, 1.0, math.inf), 0.1) is None
@@ -351,7 +351,7 @@ def test_elementary_effects_are_salibs() -> None:
 
 
 def test_sobol_of_a_sum() -> None:
-    """Of 2 x + y, uniform: x has four fifths of the variance."""
+    """In 2 x + y with uniform inputs, x has four fifths of the variance."""
     asked = define_problem({"x": (0, 1), "y": (0, 1)})
     points = sobol_points.sample(asked, 256, calc_second_order=False, seed=1)
     noise = np.random.default_rng(4).normal(0, 0.1, (len(points), 4))
@@ -378,7 +378,8 @@ def test_titles_say_when_nothing_was_found() -> None:
     )
     assert four == (
         "Bad debt: 4 pairs cannot distinguish span from tiered (+0.67 (+0.47 to +0.75)): "
-        "the smallest p-value that 4 pairs can give is 0.125, and 6 are the fewest that could fall below 0.05."
+        "the smallest p-value that 4 pairs can give is 0.125, and 6 are the fewest that could "
+        "fall below 0.05."
     )
     many = Estimate(7, 1.2, 0.4, 2.0)
     assert "by Holm over 6 comparisons, and 8 are" in sentences.describe_comparison(
@@ -400,7 +401,7 @@ def test_titles_say_when_nothing_was_found() -> None:
 
 @pytest.mark.parametrize(("family", "fewest"), [(1, 6), (2, 7), (6, 8), (12, 9), (40, 11)])
 def test_so_few_pairs_can_never_be_significant(family: int, fewest: int) -> None:
-    """All differences of one sign are the most that pairs can say; Holm multiplies the smallest p of a family."""
+    """Differences of one sign give the smallest p; Holm multiplies it by the size of the family."""
     assert count_pairs_needed(family) == fewest
     for n in (fewest - 1, fewest):
         alike = np.linspace(1, 2, n)

@@ -1,4 +1,4 @@
-"""Crossings of a level: known truth, what is said where there is none or several, what to run next."""
+"""Crossings of a level: known truth, none or several crossings, settings to run next."""
 
 import math
 
@@ -24,7 +24,7 @@ GRID = np.linspace(1, 2, 6)
 
 
 def runs_of(chances: F8, seeds: int, root: int = 0) -> pd.DataFrame:
-    """Truth values with the same draw of a seed at every setting, as common random numbers make them."""
+    """Return truth values with common random numbers: one draw of a seed at every setting."""
     draws = np.random.default_rng(root).random(seeds)
     rows = [
         (k, seed, draws[seed] < p)
@@ -76,7 +76,7 @@ def test_what_is_not_reached_is_said_with_the_range() -> None:
     assert near.format_cell().endswith("to above 2)"), "resamples that reach it are not hidden"
     assert (
         describe_crossing("P", below)
-        == "P, level 0.5 along compression: not reached in [1, 2]: below it throughout, 40 seeds."
+        == "P, level 0.5 along kappa: not reached in [1, 2]: below it throughout, 40 seeds."
     )
 
 
@@ -91,7 +91,7 @@ def test_every_crossing_of_what_is_not_monotone_is_reported() -> None:
 
 
 def test_crossings_on_the_same_draws_are_told_apart_though_their_intervals_overlap() -> None:
-    """The same people break .1 earlier: nobody could tell from two intervals, everybody from one of the difference."""
+    """The level is crossed 0.1 earlier, which only the interval of the difference shows."""
     late, early = runs_of(logistic(1.5), 60), runs_of(logistic(1.4), 60)
     one, other = (find_crossing(each, "kappa", "lost", 0.5) for each in (early, late))
     assert one.high > other.low
@@ -141,9 +141,7 @@ def test_the_test_of_monotonicity_holds_its_level() -> None:
             .reset_index()
             .melt("seed", var_name="kappa", value_name="lost")
         )
-        wrong += not find_crossing(
-            runs.astype({"compression": float}), "kappa", "lost", 0.9
-        ).is_monotone
+        wrong += not find_crossing(runs.astype({"kappa": float}), "kappa", "lost", 0.9).is_monotone
     assert wrong <= 9, "5% of 60 are 3; 9 would be seen once in a thousand"
 
 
@@ -162,14 +160,14 @@ def test_missing_runs_do_not_move_the_others() -> None:
     assert find_crossing(fewer, "kappa", "lost", 0.5).at == pytest.approx(
         find_crossing(runs, "kappa", "lost", 0.5).at, abs=0.03
     )
-    with pytest.raises(StatisticsError, match=r"^compression: no run at 1\.2 has lost"):
+    with pytest.raises(StatisticsError, match=r"^kappa: no run at 1\.2 has lost"):
         find_crossing(
             runs.assign(lost=runs["lost"].where(runs["kappa"].round(1) != 1.2)),
             "kappa",
             "lost",
             0.5,
         )
-    with pytest.raises(StatisticsError, match=r"^compression: 1 settings, a crossing needs two"):
+    with pytest.raises(StatisticsError, match=r"^kappa: 1 settings, a crossing needs two"):
         find_crossing(runs[runs["kappa"] == 1], "kappa", "lost", 0.5)
 
 

@@ -34,7 +34,7 @@ def test_wilson_on_the_published_example() -> None:
 
 
 def test_the_bootstrap_covers_at_its_level() -> None:
-    """Of skewed samples of 20, which is what replications are: BCa covers less than 95%, but near it."""
+    """BCa intervals of skewed samples of 20 cover slightly less than 95%."""
     draws = np.random.default_rng(1).exponential(size=(300, 20))
     covered = np.mean([found.low <= 1 <= found.high for found in map(estimate_mean, draws)])
     assert 0.88 <= covered <= 0.98

@@ -1,4 +1,4 @@
-"""Price files as their sources write them: one reading by backtest and replay, or a refusal that names the row."""
+"""Price files of many sources: backtest and replay read the same, or refuse and name the row."""
 
 import json
 import math
@@ -316,7 +316,7 @@ def test_columns_that_hold_no_price_make_no_asset(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "expected"),
     [
         (
             {"date": "d", "close": C, "signal": C},
@@ -329,9 +329,11 @@ def test_columns_that_hold_no_price_make_no_asset(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_columns_that_are_not_known_are_refused_by_name(tmp_path: Path, columns, told: str) -> None:  # type: ignore[no-untyped-def]
+def test_columns_that_are_not_known_are_refused_by_name(
+    tmp_path: Path, columns, expected: str
+) -> None:  # type: ignore[no-untyped-def]
     table = pd.DataFrame({**columns, "date": WHEN.strftime("%Y-%m-%d")})
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=expected):
         read_return_series(str(csv(table, tmp_path / "a.csv")))
 
 
@@ -407,12 +409,12 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("written", "told"), REFUSED)
+@pytest.mark.parametrize(("written", "expected"), REFUSED)
 def test_a_file_that_cannot_be_read_rightly_is_refused(
-    tmp_path: Path, written: str, told: str
+    tmp_path: Path, written: str, expected: str
 ) -> None:
     (tmp_path / "a.csv").write_text(written)
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=expected):
         read_return_series(str(tmp_path / "a.csv"))
 
 
@@ -446,7 +448,10 @@ def test_a_spread_is_no_series_of_log_returns(tmp_path: Path, name: str) -> None
 
 
 def test_differences_are_margined_in_quote_currency(tmp_path: Path) -> None:
-    """Of normal differences with a deviation of 0.5, 99% is 1.16; ten times the price is ten times the margin."""
+    """The 99% quantile of normal differences with deviation 0.5 is 1.16.
+
+    Ten times the price needs ten times the margin.
+    """
     file = spread(tmp_path, "spread", 3000)
     large = pd.read_csv(file)
     large["spread"] *= 10
@@ -494,20 +499,20 @@ def holed(tmp_path: Path, weekdays: bool, days: int) -> str:
 CASES = [(True, 14, True), (True, 5, False), (False, 14, True), (False, 3, True), (False, 1, False)]
 
 
-@pytest.mark.parametrize(("weekdays", "days", "told"), CASES)
+@pytest.mark.parametrize(("weekdays", "days", "expected"), CASES)
 def test_a_gap_is_named_with_its_dates(
-    tmp_path: Path, weekdays: bool, days: int, told: bool
+    tmp_path: Path, weekdays: bool, days: int, expected: bool
 ) -> None:
     file = holed(tmp_path, weekdays, days)
     replay = load_run("crash_2008", own_data_overrides("crash_2008", file)).underlyings
     for notes in (read_return_series(file).notes, describe_replays(replay)):
         gaps = [line for line in notes if "each passes as one night" in line]
-        assert bool(gaps) == told
-        assert not told or f"2023-02-01 to 2023-02-{1 + days:02d} ({days} days)" in gaps[0]
+        assert bool(gaps) == expected
+        assert not expected or f"2023-02-01 to 2023-02-{1 + days:02d} ({days} days)" in gaps[0]
 
 
 def test_a_split_is_adjusted_where_the_file_shows_it(tmp_path: Path) -> None:
-    """Five for one on day 30: the plain close falls by about four fifths, and neither run nor backtest sees that."""
+    """A split of five for one on day 30 moves neither the run nor the backtest."""
     plain = TABLE.assign(close=C, Date=WHEN.strftime("%Y-%m-%d"))
     plain.loc[:29, ["open", "high", "low", "close"]] *= 5
     shown, hidden = (
@@ -657,7 +662,7 @@ def test_quick_leaves_days_that_a_user_sets() -> None:
 
 @pytest.mark.parametrize("dated", [False, True])
 def test_funding_rates_come_from_a_file(tmp_path: Path, dated: bool) -> None:
-    """What is paid and when; longs pay shorts rate x notional at the mark."""
+    """Longs pay shorts rate x notional at the mark, at the times of the file."""
     from experiments.simulation import simulate_run
 
     times = (
@@ -696,7 +701,7 @@ PAID = [0.0001, -0.0002, 0.0003]
     ],
 )
 def test_rates_are_read_as_venues_write_them(tmp_path: Path, columns: dict[str, object]) -> None:
-    """Binance (some milliseconds late), ccxt with two times, OKX with what was paid, percent; newest first too."""
+    """The files are of Binance (a few ms late), ccxt (two times) and OKX, in either order."""
     table = pd.DataFrame(columns)
     for rows in (table, table[::-1]):
         since, rates = read_funding_rates(str(csv(rows, tmp_path / "r.csv")))

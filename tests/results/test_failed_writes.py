@@ -1,4 +1,4 @@
-"""A disk that is full or read-only at any write: one line, exit code 1, and the same bytes when it is tried again."""
+"""A disk that is full or read-only at any write: one line, exit code 1, same bytes on retry."""
 
 import errno
 import os
@@ -26,7 +26,8 @@ TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
 CRASH = (
     *("small_crash", "duration=300", "profile_every=120"),
     "stresses=[{kind: move, at: 120, duration: 120, size: -0.30}]",
-    "populations=[{kind: traders, count: 20, venue: exchange, leverage: 8, reference_leverage: 40, initial_entry_share: 1, "
+    "populations=[{kind: traders, count: 20, venue: exchange, leverage: 8, "
+    "reference_leverage: 40, initial_entry_share: 1, "
     "warm_up: 60}, {kind: makers, count: 3, venue: exchange}]",
 )
 
@@ -126,7 +127,7 @@ def told(done: Result, at: int) -> None:
 
 
 def each(command: tuple[object, ...], out: Path, chosen: Callable[[int], bool]) -> Iterator[int]:
-    """Refuse one write after another, as far as there are any; the number of each, while its traces lie there."""
+    """Refuse one write after another and yield its number while its traces are on disk."""
     at = 0
     while True:
         at += 1
@@ -256,7 +257,7 @@ def test_every_command_reports_a_failed_write(
 
 
 def test_a_file_that_may_not_grow_is_a_full_disk(tmp_path: Path) -> None:
-    """By the system itself: files of more than 6 kB are refused while they are written, by Arrow too."""
+    """The system refuses files of more than 6 kB while they are written, by Arrow too."""
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))"
     code = f"{limit}; from experiments.__main__ import main; main()"
     command = [sys.executable, "-c", code, "run", *CRASH, "--quiet", "--out", "x"]

@@ -1,4 +1,4 @@
-"""What names a run: all code that its bytes depend on; runs of different codes are never mixed without a word."""
+"""Identity of a run: all code that its bytes depend on; mixed code is always reported."""
 
 import hashlib
 import json
@@ -184,7 +184,7 @@ def test_a_run_says_which_code_made_it(whole: Path) -> None:
 
 
 def place(**changes: object) -> SweepContext:
-    """Of a sweep of this process."""
+    """Return the context of a sweep of this process."""
     code = CodeFingerprint(
         identity.describe_code(),
         identity.hash_sources(),
@@ -197,7 +197,7 @@ def place(**changes: object) -> SweepContext:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"facts": identity.describe_code() | {"python": "CPython 3.99"}}, "in python CPython"),
         ({"facts": identity.describe_code() | {"algebra": ["openblas 0 Zen x1"]}}, "in algebra "),
@@ -220,7 +220,7 @@ def place(**changes: object) -> SweepContext:
     ],
 )
 def test_workers_that_differ_are_refused_by_name(
-    changes: dict[str, object], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, object], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         execute_jobs.threadpoolctl, "threadpool_info", list
@@ -229,7 +229,7 @@ def test_workers_that_differ_are_refused_by_name(
     execute_jobs.check_worker(place()._replace(folder=str(tmp_path)))
     with pytest.raises(OutputError) as error:
         execute_jobs.check_worker(place(**changes)._replace(folder=str(tmp_path)))
-    assert told in str(error.value)
+    assert expected in str(error.value)
     assert str(error.value).startswith("worker ")
     assert "\n" not in str(error.value)
 
@@ -353,7 +353,7 @@ def damage(run: Path, how: str) -> None:
         },
         "totals": json.dumps(summary | {"totals": {}}),
         "no frames": json.dumps(sealed.seal_summary(bare | {"sha256": {}})),
-        "outside_multiple": json.dumps(
+        "outside": json.dumps(
             sealed.seal_summary(
                 bare | {"sha256": bare["sha256"] | {f"../{other.name}/steps.parquet": "0" * 64}}
             )
@@ -439,7 +439,11 @@ def test_links_to_other_folders_cost_nothing_there(kept: Path, tmp_path: Path) -
 
 
 def unsign(folder: Path) -> list[str]:
-    """Make all runs of a sweep those of an early build of 0.2.0, which recorded no code; their names."""
+    """Strip the recorded code from the runs of a sweep, as early builds of 0.2.0 had none.
+
+    Returns:
+        names of the runs.
+    """
     frame = pd.read_parquet(folder / "runs.parquet")
     for run in sorted((folder / "runs").iterdir()):
         summary = json.loads((run / "summary.json").read_text())
@@ -463,7 +467,7 @@ def unsign(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "runs").iterdir())
 
 
-def test_a_result_of_an_early_build_is_told_in_a_line(kept: Path) -> None:
+def test_a_result_of_an_early_build_is_reported_in_a_line(kept: Path) -> None:
     names = unsign(kept)
     done = call("tables", kept, "--study", TINY)
     assert (done.exit_code, done.stderr.count("\n")) == (0, 1)
@@ -475,12 +479,17 @@ def test_a_result_of_an_early_build_is_told_in_a_line(kept: Path) -> None:
     frame = kept / "runs" / names[0] / "steps.parquet"
     whole = frame.read_bytes()
     frame.write_bytes(whole[:-1])
-    assert f"runs/{names[0]}/steps.parquet: is not the file" in call("verify", kept).stderr
+    assert (
+        f"runs/{names[0]}/steps.parquet: differs from its checksum" in call("verify", kept).stderr
+    )
     frame.write_bytes(whole)
     for mixed in ((), ("--mixed",)):
         done = call("sweep", TINY, "--executor", "serial", "--out", kept, *mixed)
-        told = f"{len(names)} runs there were made by an earlier build, which did not record its code, they were not"
-        assert (done.exit_code, told in done.stderr) == (0, not mixed)
+        line = (
+            f"{len(names)} runs there were made by an earlier build, "
+            "which did not record its code, they were not"
+        )
+        assert (done.exit_code, line in done.stderr) == (0, not mixed)
     done = call("verify", kept)
     assert (done.exit_code, done.stderr) == (0, "")
 
@@ -534,7 +543,9 @@ def test_verify_takes_one_run_of_a_sweep(kept: Path) -> None:
     assert (call("verify", run).exit_code, call("verify", run, "--sample", 0).exit_code) == (0, 0)
     (run / "accounts.parquet").write_bytes(b"")
     assert call("verify", run).stderr == "accounts.parquet: differs\n"
-    assert call("verify", run, "--sample", 0).stderr.startswith("accounts.parquet: is not the file")
+    assert call("verify", run, "--sample", 0).stderr == (
+        "accounts.parquet: differs from its checksum in summary.json\n"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -620,7 +631,7 @@ POPULATIONS["mine"] = Mine
 
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
-    """A user's folder: a study with people of a plug-in, which imports a file beside it."""
+    """A user's folder: a study with a population of a plug-in, which imports a file beside it."""
     (tmp_path / "kinds.py").write_text(KIND)
     (tmp_path / "beside.py").write_text("SHARE = 1\n")
     (tmp_path / "small.py").write_text((STUDIES / "faulty.py").read_text(encoding="utf-8"))
@@ -682,13 +693,16 @@ def test_a_plugin_and_what_it_imports_belong_to_a_run(mine: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_remembers_its_plugins(mine: Path) -> None:
-    people = "[{kind: mine, count: 20, venue: exchange, warm_up: 60}, {kind: makers, count: 3, venue: exchange}]"
+    populations = (
+        "[{kind: mine, count: 20, venue: exchange, warm_up: 60}, "
+        "{kind: makers, count: 3, venue: exchange}]"
+    )
     done = deleverage(
         mine,
         "run",
         "small_crash",
         "duration=300",
-        f"populations={people}",
+        f"populations={populations}",
         "--out",
         "r",
         "--quiet",
@@ -760,7 +774,7 @@ def test_a_sweep_after_an_edit_makes_its_runs_again(file: str, tree: Path, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         (
             {"axes": [{"name": "s", "values": [1, 2], "paths": {"seed": 1}}]},
@@ -792,11 +806,11 @@ def test_a_sweep_after_an_edit_makes_its_runs_again(file: str, tree: Path, tmp_p
     ],
 )
 def test_changes_without_effect_are_refused(
-    changes: dict[str, object], told: str, tmp_path: Path
+    changes: dict[str, object], expected: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError) as error:
         run_sweep(tiny(**changes), out=tmp_path / "x", options=SERIAL)
-    assert told in str(error.value)
+    assert expected in str(error.value)
     assert not (tmp_path / "x").exists()
 
 

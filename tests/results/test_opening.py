@@ -17,7 +17,11 @@ from experiments.sweep.runner import SweepOptions, run_sweep
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "studies" / "tiny.yaml"
-PLANTED = "from pathlib import Path\nPath({mark!r}).write_text(__file__)\nraise SystemExit('planted code ran')\n"
+PLANTED = (
+    "from pathlib import Path\n"
+    "Path({mark!r}).write_text(__file__)\n"
+    "raise SystemExit('planted code ran')\n"
+)
 
 
 def call(*words: object) -> Result:
@@ -26,7 +30,7 @@ def call(*words: object) -> Result:
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a sweep of a user's own study leaves."""
+    """Result folder of a sweep of a user's own study."""
     return run_sweep(
         load_study(TINY),
         out=tmp_path_factory.mktemp("swept") / "tiny",
@@ -140,7 +144,10 @@ def test_nothing_runs_from_the_working_folder_either(result: Path, tmp_path: Pat
 def test_the_module_is_named_on_the_command_line(result: Path) -> None:
     done = call("tables", result)
     assert done.exit_code == 2
-    rule = "is a study of a user's own, and code that lies in a result never runs, name its file: --study tiny.yaml"
+    rule = (
+        "is a study of a user's own, and code that lies in a result never runs, "
+        "name its file: --study tiny.yaml"
+    )
     assert done.output == f"tiny: {rule}\n"
     for file in (TINY, TINY.with_suffix(".py")):
         done = call("tables", result, "--study", file)

@@ -1,4 +1,4 @@
-"""Figures, tables and reports made again from result folders; what is damaged, unknown or of another age is named."""
+"""Figures, tables and reports remade from results; damaged or outdated files are named."""
 
 import json
 import re
@@ -136,7 +136,7 @@ def test_the_report_stands_alone_and_has_all_its_parts(study: Path) -> None:
     assert "url(" not in text
     for part in (
         "Does a higher leverage cap alone break the market",
-        "means with 95% intervals",
+        "means with 95% confidence intervals",
         "Table 2.",
         "Figure 1.",
     ):
@@ -149,7 +149,7 @@ def test_the_report_stands_alone_and_has_all_its_parts(study: Path) -> None:
     assert "1 Purpose and patterns" in text, "the ODD text"
     assert "venues.0.engine.requirement.tiers.0.max_leverage" in text, "parameters of the base"
     assert "elasticity 0, cap 100, seed 1, role base" in text, "a run that failed"
-    assert "ValueError: &lt;b&gt;as it was&lt;/b&gt;" in text, "and what it said is not markup"
+    assert "ValueError: &lt;b&gt;as it was&lt;/b&gt;" in text, "its message is not markup"
 
 
 def test_the_report_of_a_run_and_its_figures_made_again(run: Path) -> None:
@@ -211,7 +211,7 @@ def test_metrics_with_precision_and_against_a_reference(study: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
         (["--metric", "bad_dept"], "--metric: 'bad_dept' is not one of"),
         (["--metric", "cap"], "--metric: 'cap' is not one of"),
@@ -231,11 +231,11 @@ def test_metrics_with_precision_and_against_a_reference(study: Path) -> None:
     ],
 )
 def test_unknown_metrics_and_references_are_named(
-    study: Path, options: list[str], told: str
+    study: Path, options: list[str], expected: str
 ) -> None:
     found = call("tables", study, *options)
     assert found.exit_code == 2
-    assert told in found.output
+    assert expected in found.output
     assert not (study / "tables").exists()
 
 
@@ -243,11 +243,11 @@ def test_metrics_with_runs_missing_and_with_words(study: Path) -> None:
     """A truth value that some runs lack is a probability of the others; words have no mean."""
     scores = pd.read_parquet(study / "scores.parquet")
     happened = scores["any_deleveraged"].astype(object).where(scores["seed"] != 2, None)
-    scores = scores.assign(any_deleveraged=happened, told="word")
+    scores = scores.assign(any_deleveraged=happened, comment="word")
     store.write_frame(scores, study / "scores.parquet", {"version": provenance.read_version()})
     resolved = study / "study.resolved.yaml"
     resolved.write_text(
-        resolved.read_text().replace("metrics: []", "metrics: [any_deleveraged, told]")
+        resolved.read_text().replace("metrics: []", "metrics: [any_deleveraged, comment]")
     )
     assert "any_deleveraged" in resolved.read_text()
     found = call("tables", study)
@@ -450,7 +450,7 @@ def test_every_table_of_a_study_is_latex_of_even_rows(study: Path) -> None:
         ]
         assert len({len(re.findall(r"(?<!\\)&", line)) for line in rows}) == 1
         assert "n &" in rows[0]
-        assert "95\\% interval" in rows[0]
+        assert "95\\% CI" in rows[0]
 
 
 def test_markdown_loses_links_that_lead_beside_the_page() -> None:

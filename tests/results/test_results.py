@@ -1,4 +1,4 @@
-"""What is written to disk: bytes, folders, figures."""
+"""Files of a result: bytes, folders, figures."""
 
 from pathlib import Path
 
@@ -162,7 +162,7 @@ def test_a_finished_result_whose_place_was_taken_meanwhile_is_kept(tmp_path: Pat
     with ResultDraft(final) as draft:
         (draft.folder / "manifest.json").write_text("{}")
         final.mkdir()
-        (final / "of somebody else").touch()
+        (final / "of another run").touch()
         with pytest.raises(OutputError, match="the finished result is kept in") as told:
             draft.commit()
     kept = Path(str(told.value).rsplit(" ", 1)[1])

@@ -1,4 +1,4 @@
-"""People who make their run fail, hang or kill its process, as their cause says; for tests of the runner."""
+"""Population that fails, hangs or kills the process of its run, for tests of the runner."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ class Faulty(NoiseTraders):
     )
 
     def decide(self, *arguments: Any) -> Any:
-        """What befalls them."""
+        """Cause the configured fault, or trade."""
         if self.fault == "raise":
             raise ValueError("a fault of their own")
         if self.fault == "kill":

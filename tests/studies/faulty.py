@@ -1,4 +1,4 @@
-"""What the study ``faulty`` measures: the lowest mark of runs that came to their end."""
+"""Measure of the study ``faulty``: the lowest mark of each completed run."""
 
 from pathlib import Path
 
@@ -9,19 +9,19 @@ from sim.metrics.cascades import Frames
 
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
-    """Of the run."""
+    """Return the lowest mark of the run."""
     return pd.DataFrame({"low": [float(frames["steps"]["mark"].min())]})
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """All scores."""
+    """Return all scores."""
     return {"scores": runs}
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
-    """None."""
+    """Draw no figures."""
 
 
 def report(runs: pd.DataFrame) -> str:
-    """How many."""
+    """Return the number of runs."""
     return f"{len(runs)} runs"

@@ -10,7 +10,7 @@ from experiments.studies import cascade_sizes
 
 
 def drawn(power: float, seeds: int = 12) -> pd.DataFrame:
-    """Geometric sizes, of which the cutoff, 2 x mean - 1, goes with the number of traders to a power."""
+    """Draw geometric sizes whose cutoff, 2 x mean - 1, is a power of the number of traders."""
     parts = []
     for traders in (100, 200, 400, 800):
         mean = (7 * (traders / 100) ** power + 1) / 2
@@ -25,20 +25,20 @@ def drawn(power: float, seeds: int = 12) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("power", "told"),
+    ("power", "sentence"),
     [
         (0.0, "its growth is not statistically significant"),
         (0.5, "it grows more slowly than the market"),
         (1.0, "it keeps its share of the market"),
     ],
 )
-def test_a_cutoff_grows_as_the_law_it_was_drawn_from(power: float, told: str) -> None:
+def test_a_cutoff_grows_as_the_law_it_was_drawn_from(power: float, sentence: str) -> None:
     runs = drawn(power)
     table = cascade_sizes.fit_growth(cascade_sizes.tabulate_sizes(runs))
     (found,) = table.to_dict("records")
     assert found["low"] <= power <= found["high"]
     assert found["high"] - found["low"] < 0.3
-    assert told in cascade_sizes.describe_growth(table)
+    assert sentence in cascade_sizes.describe_growth(table)
 
 
 @pytest.mark.slow

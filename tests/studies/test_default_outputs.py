@@ -18,7 +18,8 @@ overrides:
   duration: 300
   venues.0.engine.requirement.tiers: [{floor: 0, max_leverage: 40}]
   populations:
-    - {kind: traders, count: 20, venue: exchange, leverage: 8, reference_leverage: 40, initial_entry_share: 1, warm_up: 60}
+    - {kind: traders, count: 20, venue: exchange, leverage: 8, reference_leverage: 40,
+       initial_entry_share: 1, warm_up: 60}
     - {kind: makers, count: 3, venue: exchange}
 axes:
   - {name: cap, values: [2, 50], paths: {venues.0.engine.requirement.tiers.0.max_leverage: 1}}
@@ -29,7 +30,8 @@ import pandas as pd
 
 def score(config, frames, twin):
     steps = frames["steps"]
-    return pd.DataFrame({"low": [steps["mark"].min()], "moved": [bool(steps["mark"].nunique() > 1)]})
+    moved = bool(steps["mark"].nunique() > 1)
+    return pd.DataFrame({"low": [steps["mark"].min()], "moved": [moved]})
 """
 
 

@@ -76,7 +76,7 @@ def test_people_who_lose_half_lose_no_more_than_all(crash: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("name", ["compression", "engine_comparison"])
 def test_rules_of_a_study_are_at_equal_capital(name: str) -> None:
-    """MAR-2: on the reference book each ties up what isolated tiers do, to the digits that its scale has."""
+    """Each rule requires as much capital as isolated tiers on the reference book (MAR-2)."""
     books, unit = load_reference_book()
     (axis,) = (axis for axis in load_study(name).axes if axis.name == "engine")
     assert len(axis.values) >= 6
@@ -122,7 +122,7 @@ def scores(broken: Callable[[str, float, int], bool], **more: Any) -> pd.DataFra
         row: dict[str, Any] = {
             "engine": engine,
             "elasticity": 1.0,
-            "compression": kappa,
+            "kappa": kappa,
             "seed": seed,
             "broken": hit,
         }
@@ -142,7 +142,7 @@ def scores(broken: Callable[[str, float, int], bool], **more: Any) -> pd.DataFra
 
 
 def steady(engine: str, kappa: float, seed: int) -> bool:
-    """Isolated tiers break at a κ of .3, span at .7."""
+    """Return whether a run breaks: isolated tiers at a κ of 0.3, span at 0.7."""
     return kappa > (0.3 if engine == "isolated" else 0.7)
 
 
@@ -161,8 +161,8 @@ def test_critical_kappa_is_where_half_of_the_runs_break(tmp_path: Path) -> None:
     assert (table["half_p_monotone"] == 1).all()
     report = compression.report(runs)
     assert (
-        "ε = 1: κ* is 0.3 (95% CI 0.2 to 0.4) under isolated to 0.7 (0.6 to 0.8) under span; against isolated"
-        in report
+        "ε = 1: κ* is 0.3 (95% CI 0.2 to 0.4) under isolated to 0.7 (0.6 to 0.8) under span; "
+        "against isolated" in report
     )
     assert (
         "R(1%) passes 1 at a lower κ than P passes ½, with separate intervals, in 1 of the 2 cases"
@@ -174,7 +174,7 @@ def test_critical_kappa_is_where_half_of_the_runs_break(tmp_path: Path) -> None:
 
 
 def test_rules_are_held_against_the_reference_on_the_same_draws() -> None:
-    """Each seed breaks .2 earlier under span: three seeds show nothing, ten do, though the intervals overlap."""
+    """Each seed breaks 0.2 earlier under span, which ten seeds show and three do not."""
 
     def later(engine: str, kappa: float, seed: int) -> bool:
         return kappa > 0.07 * seed - 0.2 * (engine == "span")
@@ -197,15 +197,15 @@ def test_rules_are_held_against_the_reference_on_the_same_draws() -> None:
     assert (table["n"] > 0).all()
 
 
-def test_amplification_is_told_where_there_are_twins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_amplification_is_reported_where_there_are_twins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paired, "RESAMPLES", 2_000)
     assert "the mark" not in compression.report(scores(steady))
     rising = scores(steady).assign(
         amplification=lambda runs: 1.1 + 0.01 * runs["seed"] - 0.4 * (runs["engine"] == "span")
     )
     told = (
-        "κ = 0.8: close-outs deepen the fall of the mark under isolated (ε = 1) and make it shallower "
-        "under span (ε = 1) (amplification 0.755 to 1.155"
+        "κ = 0.8: close-outs deepen the fall of the mark under isolated (ε = 1) "
+        "and make it shallower under span (ε = 1) (amplification 0.755 to 1.155"
     )
     assert told in compression.report(rising)
     level = rising.assign(amplification=lambda runs: 1 + 0.01 * (runs["seed"] - 5.5))
@@ -253,14 +253,20 @@ def test_rules_are_held_against_the_reference_at_the_same_capital(tmp_path: Path
         in report
     )
     assert "isolated 1 times. It does not differ statistically significantly from span." in report
-    safest = "ε = 1, safest: span, probability that the fund refuses a loss, mean over levels: span below isolated"
+    safest = (
+        "ε = 1, safest: span, probability that the fund refuses a loss, mean over levels: "
+        "span below isolated"
+    )
     assert safest in report
-    worst = "isolated, the reference itself. All other rules differ from it, statistically significantly."
+    worst = (
+        "isolated, the reference itself. "
+        "All other rules differ from it, statistically significantly."
+    )
     assert f"ε = 1, most dangerous at the same capital: {worst}" in report
     own = "Maintenance at half of initial under every rule, less the presets' own"
     assert (
-        f"{own}: probability that the fund refuses a loss: no difference is statistically significant."
-        in report
+        f"{own}: probability that the fund refuses a loss: "
+        "no difference is statistically significant." in report
     )
     over = engine_comparison.tables(runs)["over_levels"].query(
         "measure == 'broken' and arm == 'preset'"
@@ -388,7 +394,7 @@ FUNDED = ("fund", "equity", "deposits", "withdrawals")
 
 
 def test_a_fund_that_bore_everything_would_have_done_so_had_it_been_larger() -> None:
-    """What the study leaves out: the path of a run is the same but for what the fund has."""
+    """The size of the fund changes its balance, and nothing else on the path of a run."""
     runs = [
         simulate_run(load_run("small_crash", [*CRASH, f"populations.5.share={share}"]))
         for share in (0.02, 0.16)

@@ -1,4 +1,4 @@
-"""What each study measures, on frames and markets small enough to check by hand or quickly."""
+"""Measures of each study on frames and markets small enough to check by hand."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,10 @@ PARTICIPANTS = sum(each.count for each in CONFIG.populations if not each.fund_ve
 
 @pytest.fixture(scope="module")
 def autumn() -> Frames:
-    """Frames of two days of two steps: three people are closed out, two of them at the second open, one twice."""
+    """Frames of two days of two steps.
+
+    Three accounts are closed out: two of them at the second open, one of them twice.
+    """
     stamps = pd.to_datetime(
         ["2008-09-15 09:30", "2008-09-15 09:31", "2008-09-16 09:30", "2008-09-16 09:31"]
     )
@@ -108,7 +111,7 @@ def test_a_run_is_told_in_total_and_by_day(days: pd.DataFrame, tmp_path: Path) -
 
 
 def test_the_open_of_a_real_day_is_where_the_gap_is() -> None:
-    """Monday 13 October 2008: the largest gap of these weeks in the S&P 500, and one step of the run."""
+    """Monday 13 October 2008 has the largest gap of these weeks, in one step of the run."""
     config = load_run(
         "crash_2008",
         ["underlyings.0.process.start=2008-10-10", "underlyings.0.process.end=2008-10-13"],
@@ -167,7 +170,10 @@ def test_refinement_counts_the_calm_before_and_the_shock_after(tmp_path: Path) -
 
 
 AGREE = [name for name in refinement.WORDS if name != "spread"]
-"""What must not depend on the length of a step (TIME-1). The spread does; experiments/studies/README.md gives the reason."""
+"""Measures that must not depend on the length of a step (TIME-1).
+
+The spread does; experiments/studies/README.md gives the reason.
+"""
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What the study ``tiny`` measures: the lowest mark."""
+"""Measure of the study ``tiny``: the lowest mark."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from sim.metrics.cascades import Frames
 
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
-    """Of the run and of its twin; and how many were closed out."""
+    """Return the lowest marks of the run and its twin, and the number of close-outs."""
     assert twin is not None
     lows = [float(each["steps"]["mark"].min()) for each in (frames, twin)]
     return pd.DataFrame(
@@ -20,17 +20,17 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Means by setting."""
+    """Return means by setting."""
     return {"means": runs.groupby(["cap", "move"])[["low", "alone", "closed"]].mean().reset_index()}
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
-    """Lows by cap."""
+    """Plot the lowest mark by cap."""
     figure = Figure(figsize=(1, 1))
     figure.subplots().plot(runs["cap"], runs["low"], "o")
     save_figure(figure, folder / "low", tables(runs)["means"])
 
 
 def report(runs: pd.DataFrame) -> str:
-    """The table."""
+    """Return the table of means."""
     return tables(runs)["means"].to_csv(index=False)

@@ -1,4 +1,4 @@
-"""Studies on markets small enough to be quick: settings, plan, twins, the packaged ones, the commands."""
+"""Studies on small markets: settings, plan, twins, packaged studies, commands."""
 
 import math
 from pathlib import Path
@@ -165,7 +165,7 @@ def test_further_settings_join_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"axes": []}, r"axes"),
         (
@@ -195,8 +195,8 @@ def test_further_settings_join_once() -> None:
         ({"roles": {"base": {}}}, "roles: base, is the run itself"),
     ],
 )
-def test_what_is_no_study_is_told(changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_is_no_study_is_told(changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
         small(**changes)
 
 
@@ -247,14 +247,14 @@ def test_studies_are_listed_with_question_and_cost() -> None:
     assert lines[at + 1].strip() == "480 runs, 20 min; --quick 72 runs, 3 min (on 2 processors)"
 
 
-def test_the_leverage_study_says_what_the_shock_took(tmp_path: Path) -> None:
+def test_the_leverage_study_reports_what_the_shock_took(tmp_path: Path) -> None:
     """A real market from plan to report, in this process."""
     outcome = run_sweep(small(), out=tmp_path / "x", options=SweepOptions("serial"))
     scores = pd.read_parquet(tmp_path / "x" / "scores.parquet")
     calm, wild = scores.iloc[0], scores.iloc[1]
     assert list(scores.columns[:3]) == ["elasticity", "cap", "seed"]
     assert (calm["closed_out"], calm["amplification"]) == (0, 1), (
-        "nobody was closed out: the run is its own twin"
+        "no account was closed out: the run is its own twin"
     )
     assert wild["closed_out"] > 0.05
     assert wild["amplification"] != 1

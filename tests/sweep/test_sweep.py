@@ -1,4 +1,4 @@
-"""The runner: whole folders, resumption, failures, shared runs, other people's folders, batches, deaths."""
+"""The runner: whole folders, resumption, failures, shared runs, folders of others, batches."""
 
 import json
 import shutil
@@ -294,7 +294,7 @@ def test_a_module_asks_for_more_until_it_has_enough(
     assert pd.read_parquet(folder / "scores.parquet")["cap"].tolist() == [2, 2, 50, 50, 11, 12]
     before, count = files(folder), len(made)
     run_sweep(study, out=folder, options=SERIAL)
-    assert (files(folder), len(made)) == (before, count), "asked again, they are there"
+    assert (files(folder), len(made)) == (before, count), "a second sweep repeats none"
 
 
 def test_the_roles_beside_a_twin_are_rows_of_their_own(tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_the_roles_beside_a_twin_are_rows_of_their_own(tmp_path: Path) -> None:
     assert scores["role"].tolist() == ["base", "wide"] * 4
 
 
-# Other people's folders
+# Folders of other users
 
 
 def test_another_studys_results_are_refused_by_name(whole: Path) -> None:
@@ -342,7 +342,7 @@ def test_one_sweep_at_a_time_writes_to_a_folder(whole: Path) -> None:
     assert files(whole) == before
 
 
-def test_a_study_that_cannot_be_read_back_is_told(whole: Path, tmp_path: Path) -> None:
+def test_a_study_that_cannot_be_read_back_is_reported(whole: Path, tmp_path: Path) -> None:
     (tmp_path / "study.resolved.yaml").write_bytes(b"\xff\xfe: [")
     assert "study.resolved.yaml: cannot be read" in call("--out", tmp_path).stderr
 
@@ -351,7 +351,7 @@ def test_a_study_that_cannot_be_read_back_is_told(whole: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (
             ("--executor", "slurm"),
@@ -359,7 +359,7 @@ def test_a_study_that_cannot_be_read_back_is_told(whole: Path, tmp_path: Path) -
         ),
         (("--executor", "loki"), "(did you mean 'loky'?)"),
         (("--executor", "loky", "--jobs", "0"), "--jobs: 0, must be at least 1"),
-        (("venues.0.bnad=3",), "tiny at cap=2.0, move=small_notional: venues.0.bnad: "),
+        (("venues.0.bnad=3",), "tiny at cap=2.0, move=small: venues.0.bnad: "),
         (
             ("--executor", "tcp://nowhere"),
             "--executor: tcp://nowhere, no dask scheduler answers there",
@@ -370,11 +370,11 @@ def test_a_study_that_cannot_be_read_back_is_told(whole: Path, tmp_path: Path) -
     ],
 )
 def test_bad_input_is_a_line_and_leaves_nothing(
-    arguments: tuple[str, ...], told: str, tmp_path: Path
+    arguments: tuple[str, ...], expected: str, tmp_path: Path
 ) -> None:
     done = call("--out", tmp_path / "x", *arguments)
     assert (done.exit_code, done.stdout) == (app.BAD_INPUT, "")
-    assert told in done.stderr
+    assert expected in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
 
@@ -401,25 +401,26 @@ def test_what_a_module_promises_it_makes(whole: Path, what: str, tmp_path: Path)
         run_sweep(tiny(**{what: ["missing"]}), out=tmp_path / "x", options=SERIAL)
 
 
-def test_a_score_that_raises_is_told_and_runs_are_kept(
+def test_a_score_that_raises_is_reported_and_runs_are_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     module = execute_jobs.load_study_module(tiny().module)
 
     def score(*rest: Any) -> None:
-        raise ZeroDivisionError("nobody traded")
+        raise ZeroDivisionError("no trades")
 
     with monkeypatch.context() as patch:
         patch.setitem(vars(module), "score", score)
         done = call("--out", tmp_path / "x")
     assert done.exit_code == app.FAILED
-    told = f"score fails (ZeroDivisionError: nobody traded, {__file__}:{score.__code__.co_firstlineno + 1}), correct it"
-    assert done.stderr.endswith(f"study failed: tiny: cap 2, move small, seed 1: {told}\n")
+    line = f"{__file__}:{score.__code__.co_firstlineno + 1}"
+    problem = f"score fails (ZeroDivisionError: no trades, {line}), correct it"
+    assert done.stderr.endswith(f"study failed: tiny: cap 2, move small, seed 1: {problem}\n")
     assert set(pd.read_parquet(tmp_path / "x" / "runs.parquet")["status"]) == {COMPLETE}
     assert call("--out", tmp_path / "x").exit_code == 0
 
 
-def test_statistics_that_cannot_be_told_of_these_axes_are_a_line(
+def test_statistics_that_do_not_fit_these_axes_are_a_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def refuse(runs: pd.DataFrame) -> None:
@@ -441,8 +442,8 @@ def test_a_study_is_two_files(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match=r"no alone\.py beside it, a study is two files"):
         load_study(tmp_path / "alone.yaml")
-    (tmp_path / "alone.py").write_text("def score(): ...\n")
-    with pytest.raises(ConfigError, match="no function 'tables', every study has one"):
+    (tmp_path / "alone.py").write_text("def tables(runs): ...\n")
+    with pytest.raises(ConfigError, match="no function 'score', every study has one, write it"):
         run_sweep(load_study(tmp_path / "alone.yaml"), out=tmp_path / "x", options=SERIAL)
     assert not (tmp_path / "x").exists()
 
@@ -470,7 +471,7 @@ def runs_in(folder: Path) -> int:
 
 
 def test_a_report_leaves_everything_as_the_sweep_wrote_it(kept: Path) -> None:
-    """Figures, tables and report are made again to the byte; those of single runs beside them, if asked for."""
+    """Figures, tables and report are remade to the byte; those of single runs on request."""
     assert CliRunner().invoke(app.app, ["report", str(kept), "--study", str(TINY)]).exit_code == 0
     page = (kept / "report.html").read_text(encoding="utf-8")
     assert "<title>Tiny</title>" in page
@@ -575,7 +576,7 @@ def test_short_jobs_go_in_batches_that_shrink_towards_the_end() -> None:
     pool = Hospital(set(), slots=2, seconds=0.05)
     list(driver.run_jobs(units(400), pool, PLACE))
     sizes = [len(order) for order in pool.orders]
-    assert sizes[0] == 1, "nobody knows yet how long one takes"
+    assert sizes[0] == 1, "the duration of a job is still unknown"
     assert max(sizes) == round(driver.BATCH_SECONDS / 0.05)
     assert sizes[-1] == 1
 

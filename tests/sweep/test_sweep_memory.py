@@ -1,4 +1,4 @@
-"""What the driver of ten thousand short runs holds."""
+"""Memory of the driver of ten thousand short runs."""
 
 import os
 import subprocess
@@ -54,7 +54,7 @@ print(len(outcome.runs), measure_peak_memory())
 
 @pytest.mark.slow
 def test_ten_thousand_runs_fit_a_small_driver(tmp_path: Path) -> None:
-    """Plan, orders, results, scores, tables: all but the runs, which are the workers' affair, and bootstraps."""
+    """The driver plans, collects and tabulates 10,000 runs; workers and bootstraps are left out."""
     settings = os.environ | {"PYTHONPATH": str(ROOT)}
     code = f"OUT = {str(tmp_path / 'x')!r}\n{DRIVER}"
     command = [sys.executable, "-c", code]

@@ -1,4 +1,4 @@
-"""Sweeps in processes of their own, which are killed, interrupted, hung; on every executor, with the same bytes."""
+"""Sweeps in separate processes, killed, interrupted or hung: same bytes on every executor."""
 
 import os
 import re
@@ -24,7 +24,10 @@ pytestmark = pytest.mark.slow
 
 
 def start(out: Path, *arguments: object, study: str = "tiny.yaml") -> "subprocess.Popen[str]":
-    """A sweep in the folder of the studies, in a process group of its own; it hears SIGINT, whoever began the tests."""
+    """Start a sweep in the folder of the studies, in its own process group.
+
+    It handles SIGINT even where the process of the tests ignores it.
+    """
     heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     code = f"{heard}; from experiments.__main__ import main; main()"
     command = [
@@ -184,7 +187,14 @@ def cluster(
     tls: Sequence[str] = (),
     last: dict[str, str] | None = None,
 ) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
-    """Address of a scheduler on loopback, and the scheduler and its two workers; settings more for the last worker."""
+    """Yield the address of a scheduler on loopback, and its process and those of two workers.
+
+    Args:
+        folder: working folder.
+        settings: environment of all processes.
+        tls: options of the certificates.
+        last: further environment of the last worker.
+    """
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | settings
     quiet = {
         "cwd": folder,
@@ -237,8 +247,8 @@ def test_a_cluster_over_tcp_makes_the_same_bytes_though_a_worker_is_killed(
         people[0].kill()
         told = finish(sweep)
     assert told.splitlines()[0] == (
-        f"{address}: has no authentication, any program that can reach it can run code as its user; "
-        "use a closed network, or tls://"
+        f"{address}: has no authentication, any program that can reach it can run code "
+        "as its user; use a closed network, or tls://"
     )
     assert same(files(out), serial)
 
@@ -282,8 +292,8 @@ def test_a_cluster_over_tls_needs_certificates(
     with cluster(tmp_path, PINS, tls) as (address, _):
         told = finish(start(out, *SEEDS, "--executor", address), 2)
         assert told == (
-            f"--executor: {address}, needs certificates, name their files in dask's configuration or in "
-            f"{', '.join(names)}\n"
+            f"--executor: {address}, needs certificates, name their files in dask's "
+            f"configuration or in {', '.join(names)}\n"
         )
         (tmp_path / "other").mkdir()
         for name, path in zip(names, signed(tmp_path / "other")[1::2], strict=True):
@@ -328,7 +338,8 @@ def test_a_worker_with_other_sources_is_refused_before_any_run(tmp_path: Path) -
         warned, refused = told.splitlines()
         assert warned.startswith(f"{address}: has no authentication")
         assert re.match(
-            r"worker \S+:\d+: differs from the driver in agents/makers\.py: workers need the driver's",
+            r"worker \S+:\d+: differs from the driver in agents/makers\.py: "
+            r"workers need the driver's",
             refused,
         )
         assert runs(tmp_path / "x") == 0
@@ -338,16 +349,16 @@ def test_a_worker_with_other_sources_is_refused_before_any_run(tmp_path: Path) -
     assert runs(tmp_path / "x") > 0
 
 
-def test_a_scheduler_that_does_not_answer_is_told(tmp_path: Path) -> None:
+def test_a_scheduler_that_does_not_answer_is_reported(tmp_path: Path) -> None:
     told = finish(start(tmp_path / "x", "--executor", "tcp://127.0.0.1:9"), 2)
-    assert (
-        told
-        == "--executor: tcp://127.0.0.1:9, no dask scheduler answers there, start one with: dask scheduler\n"
+    assert told == (
+        "--executor: tcp://127.0.0.1:9, no dask scheduler answers there, "
+        "start one with: dask scheduler\n"
     )
 
 
 def test_runs_that_raise_hang_or_kill_leave_the_others_alone(tmp_path: Path) -> None:
-    """A user's own people, registered by a plugin in every process."""
+    """A population of the user, registered by a plug-in in every process."""
     faults = ("--plugin", "faults", "--time-limit", 30, "--jobs", 2)
     told = finish(start(tmp_path / "x", *faults, study="faulty.yaml"), 1)
     table = pd.read_parquet(tmp_path / "x" / "runs.parquet").set_index(["fault", "seed"])

@@ -10,7 +10,7 @@ NEW, CANCEL = 1, 2
 
 
 def crowd(members: int) -> Callable[[], None]:
-    """One step: everybody's last order is cancelled and a new one placed, in two calls of arrays, then matched."""
+    """Cancel all last orders and place new ones, in two calls with arrays, then match."""
     env = core.StepEnvNumpy(1, 0, 1, 1)
     rng = np.random.default_rng(1)
     owners = np.arange(members, dtype=np.uint32)

@@ -1,4 +1,4 @@
-"""The crowd as one Mesa object per trader on a plain Python book, as Mesa models are usually written; no accounts."""
+"""The crowd as Mesa models are usually written: one object per trader, a plain Python book."""
 
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -11,7 +11,7 @@ BUY, SELL = 1, -1
 
 
 class Order:
-    """What is left of one limit order."""
+    """Remainder of one limit order."""
 
     __slots__ = ("lots", "owner", "price")
 
@@ -72,7 +72,7 @@ class Exchange(mesa.Model):
         Trader.create_agents(self, members)
 
     def step(self) -> None:
-        """Everybody orders about the last price."""
+        """Let every trader send an order about the last price."""
         self.middle = self.book.last
         self.agents.shuffle_do("step")
 

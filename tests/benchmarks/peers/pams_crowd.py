@@ -1,4 +1,4 @@
-"""The crowd on PAMS, one agent object each, orders living for one step; it keeps cash and shares but no margin."""
+"""The crowd on PAMS: one agent object each, orders of one step, cash and shares, no margin."""
 
 from collections.abc import Callable
 from random import Random
