@@ -71,7 +71,7 @@ class Trader(mesa.Agent):  # type: ignore[misc]  # mesa ships no types
         )
 
     def remove(self) -> None:
-        """Leave the market: cancel resting orders and take no further decision.
+        """Leave the market: cancel resting orders and make no further decision.
 
         Raises:
             DeleverageError: the owner holds a position or is an insurance fund.

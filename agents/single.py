@@ -1,4 +1,4 @@
-"""Base of populations in plain Python: members decide one at a time, which is simple and slow."""
+"""Base of populations in plain Python whose members decide one at a time; simple but slow."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ from sim.types import (
 
 
 class MemberOrder(NamedTuple):
-    """One order. The same instrument and slot replaces; quantity 0 cancels."""
+    """One order. It replaces the order of the same instrument and slot; quantity 0 cancels."""
 
     instrument: int  # global number
     quantity: int  # lots, + buys
@@ -57,12 +57,12 @@ class MemberAccount(NamedTuple):
 class MemberMarket:
     """Market as one member sees it in a step: prices and orders by name of instrument.
 
-    Prices are in quote currency, sizes in lots. Everything is public knowledge of the last mark;
-    an order placed through it goes through admission like any other.
+    Prices are in quote currency, sizes in lots. All data are public and as of the last mark. An
+    order that is made here passes admission like any other.
 
     Attributes:
         instruments: names of the instruments that the population trades.
-        observation: the arrays behind it, over all instruments and venues.
+        observation: the underlying arrays, over all instruments and venues.
     """
 
     def __init__(
@@ -184,8 +184,8 @@ class IndividualPopulation(Population):
     """Base of populations whose members decide one by one.
 
     A subclass has a ``kind`` and ``decide_member``. All members start with ``wealth`` at ``venue``.
-    ``n_trait_draws`` and ``n_decision_draws`` count the uniform draws that a member is given at the
-    start and in every step (RNG-1); a subclass that wants traits extends ``start``.
+    ``n_trait_draws`` and ``n_decision_draws`` are the numbers of uniform draws that a member
+    receives at the start and in every step (RNG-1). A subclass with traits extends ``start``.
     """
 
     latency: int = Field(8, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")

@@ -39,13 +39,13 @@ PopulationFactory = Callable[["Market"], Sequence[PopulationProtocol]]
 
 
 class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
-    """Agents trading on venues whose margin engines can be swapped.
+    """Market of agents that trade on venues with exchangeable margin engines.
 
     Args:
         config: rules of the market; copied, not changed.
         populate: function that makes the participants (see ``agents.populate``).
         seed: root seed of every stream (RNG-1).
-        bars: daily bars by source, for replayed underlyings.
+        bars: bars by source, of days or shorter, for replayed underlyings.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         return self.state.exogenous_path
 
     def retire_owner(self, owner: int) -> None:
-        """Remove a participant: cancel its resting orders, and let it decide no more.
+        """Remove a participant: cancel its resting orders and ignore it in later decisions.
 
         Its cash stays in its accounts. Draws and decisions of other participants do not change.
 

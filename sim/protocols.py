@@ -93,7 +93,7 @@ class LiquidationPolicy(Protocol):
     ) -> B1:
         """Return accounts whose lots are on offer to all traders after a step, (A,).
 
-        The venue publishes these lots, and the loss waterfall leaves the accounts alone meanwhile.
+        The venue publishes these lots. The loss waterfall skips accounts that are on offer.
         """
         ...
 
@@ -102,12 +102,12 @@ class LossLayer(Protocol):
     """Layer of the loss waterfall."""
 
     def absorb(self, loss: Shortfall, context: LayerContext) -> LayerResult:
-        """Return what this layer takes of one bankrupt account's portfolio and deficit; pure."""
+        """Return the fills and payments of this layer for one bankrupt account; pure."""
         ...
 
 
 class PopulationProtocol(Protocol):
-    """One behavioural type of Mesa agents whose members decide together."""
+    """Behavioural type of Mesa agents whose members decide in one call."""
 
     name: str  # unique in the market; names its random streams
     count: int

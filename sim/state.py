@@ -1,4 +1,4 @@
-"""State of one market: data that the phases of a step read and change, and pure reads of it."""
+"""State of one market: the data of the phases of a step, and methods that read it."""
 
 from dataclasses import dataclass, field
 

@@ -66,7 +66,7 @@ class Contracts(NamedTuple):
 
 
 class MarketView(NamedTuple):
-    """Public data of some instruments of one venue, without the future and without the index."""
+    """Public data of some instruments of one venue, up to the present and without the index."""
 
     tick: int
     contracts: Contracts
@@ -169,7 +169,7 @@ class Exposure(NamedTuple):
         return self.position * self.market.lot_value()
 
     def equity(self) -> F8:
-        """Return market equity, (A,), minor units of the numeraire; the only formula of it."""
+        """Return market equity, (A,), minor units of the numeraire."""
         view, terms = self.market, self.market.contracts
         return account_sums.sum_equity(
             self.balance, self.position, view.price, view.mark, terms.multiplier, terms.settle
@@ -184,8 +184,8 @@ class Exposure(NamedTuple):
     def worst_case_portfolios(self) -> "tuple[Exposure, ...]":
         """Return the portfolios that admission must cover, with cash as it is (MAR-1).
 
-        A perpetual takes its larger side. Spot that is held and spot that is owed have different
-        margins, so the portfolios contain both sides of spot in every combination.
+        Each perpetual is at its larger side. Spot that is held and spot that is owed have different
+        margins, so there is a portfolio for every combination of sides of spot.
         """
         positions = [account_sums.find_worse_side(self.position, self.bids, self.asks)]
         spots = self.market.contracts.kind == SPOT

@@ -51,7 +51,7 @@ NAMES = {
     "RunResult": "experiments.paper.load_results",
     "StudyResult": "experiments.paper.load_results",
 }
-"""Names that are passed on, and the module of each; it is imported when the name is first used."""
+"""Re-exported names, and the module of each; it is imported when the name is first used."""
 
 REGISTRIES = {
     "netting": ("sim.margin", "NETTINGS"),
@@ -87,7 +87,7 @@ __all__ = [  # NAMES are found on first use
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name that is passed on when it is first used."""
+    """Import a re-exported name when it is first used."""
     if name == "__version__":
         return importlib.import_module("experiments.results.provenance").read_version()
     if name not in NAMES:
@@ -96,7 +96,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the names of this module, those passed on included."""
+    """List the names of this module, including re-exported ones."""
     return sorted({*globals(), *__all__, "__version__"})
 
 
@@ -183,7 +183,7 @@ class StudyChanges(TypedDict, total=False):
 def market(
     name: str | Path, overrides: Iterable[str] = (), **changes: Unpack[RunChanges]
 ) -> "Market":
-    """Return a market before its first step, to be stepped and read as a Mesa model.
+    """Return a market before its first step; it is a Mesa model.
 
     Args: see :func:`run`.
 
@@ -211,6 +211,13 @@ def run(
     Args:
         name: a packaged configuration (:func:`list_configs`) or the path of a YAML file.
         overrides: changes, such as ``"venues.0.fees.taker=0.001"``.
+<<<<<<< HEAD
+=======
+        engine: margin engine of every venue, a preset or the path of a YAML file; none = as
+            configured.
+        seed: root seed in place of the configuration's.
+        quick: apply the changes of the configuration for ``--quick``.
+>>>>>>> rd
         out: result folder to be written as ``deleverage run`` does; none = nothing is written.
         changes: ``engine``, ``seed`` and ``quick``, see :class:`RunChanges`.
 
@@ -244,12 +251,18 @@ def sweep(
     jobs: int | None = None,
     **changes: Unpack[StudyChanges],
 ) -> "StudyResult":
-    """Make all runs of a study that are not there yet, and open its results.
+    """Make the missing runs of a study and open its results.
 
     Args:
         study: a packaged study (``list_configs("studies")``) or the path of a YAML file.
         overrides: changes to the configuration of every run.
+<<<<<<< HEAD
         out: result folder; none = ``results/NAME``. A sweep that was interrupted goes on there.
+=======
+        out: result folder; none = ``results/NAME``. An interrupted sweep is continued there.
+        seeds: number of replications; none = the study's.
+        quick: apply the changes of the study for ``--quick``.
+>>>>>>> rd
         jobs: worker processes; none = one for each processor.
         changes: ``seeds`` and ``quick``, see :class:`StudyChanges`.
 
@@ -285,13 +298,19 @@ def margins(
     """Return the margins of accounts under several engines.
 
     Args:
+<<<<<<< HEAD
         portfolio: prices and instruments: a packaged portfolio (``list_configs("portfolios")``),
             the path of a YAML file, or a mapping of the same keys. Its own positions are the only
             account where ``accounts`` is not given.
+=======
+        portfolio: prices and instruments, as a packaged portfolio (``list_configs("portfolios")``),
+            the path of a YAML file, or a mapping of the same keys. Without ``accounts``, its own
+            positions are the only account.
+>>>>>>> rd
         accounts: one row per position: ``account``, ``instrument``, ``quantity`` (units of the
             underlying, + long) and, where known, ``entry`` (quote currency).
         engines: names of presets, paths of YAML files, or ``"all"`` for every preset.
-        cash: of every account, or by account; none = the portfolio's (units of the numeraire).
+        cash: cash of every account, or by account; none = the portfolio's (units of the numeraire).
 
     Returns:
         A row for each account and engine: ``equity``, ``initial``, ``maintenance`` (units of the

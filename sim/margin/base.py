@@ -76,7 +76,7 @@ class ValuationComponent(Component):
 
     @abstractmethod
     def compute_haircuts(self, accounts: Exposure) -> Margins:
-        """Return the disallowed amounts of each account; pure.
+        """Return the haircuts on each account's equity; pure.
 
         Returns:
             (A,) minor units of the numeraire, >= 0.

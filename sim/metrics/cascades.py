@@ -61,5 +61,5 @@ def measure_amplification(
 
 
 def is_untouched(frames: Frames) -> bool:
-    """Return True without close-outs and losses: the run is then its own twin."""
+    """Return True if a run has no close-outs and losses, which makes it equal to its twin."""
     return not len(frames["closeouts"]) and not len(frames["losses"])

@@ -1,10 +1,10 @@
-"""Contagion: attribution of close-outs to their causes, as shares (LIQ-6).
+"""Contagion: attribution of close-outs to their causes, as shares (LIQ-8).
 
 Nodes are actions: the close-outs of one account in one round. The harm to an action's account since
-its excess was last >= 0 is divided among its causes. Causes of the same kind from outside are
-netted, a round's move of an instrument is one event, and causes with a positive effect do not
-count. A move is divided further among the actions that made it, by how far each moved the mark in
-the direction of the move. Links are therefore factorised, action <- move <- actions, without a row
+its excess was last >= 0 is divided among its causes. External causes of the same kind are netted,
+a round's move of an instrument is one event, and causes with a positive effect do not count. A move
+is divided further among the actions that caused it, by how far each moved the mark in the direction
+of the move. Links are therefore factorised, action <- move <- actions, without a row
 for each pair.
 """
 

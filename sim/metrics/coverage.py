@@ -1,4 +1,4 @@
-"""Likelihood-ratio tests of margin coverage, from the days with a loss beyond the margin.
+"""Likelihood-ratio tests of margin coverage.
 
 A breach is a day with a loss above the margin set before it; p is the required share of such days.
 0 log 0 is zero throughout, so that samples without breaches, and of breaches only, have a result.
@@ -74,7 +74,7 @@ def find_accepted_range(days: int, p: float, confidence: float = 0.95) -> tuple[
 
 
 def run_first_failure_test(day: int | None, p: float, days: int = 0) -> BacktestResult:
-    """Test the time until the first breach, too early or too late (Kupiec 1995); chi2(1).
+    """Test whether the first breach is too early or too late (Kupiec 1995); chi2(1).
 
     Args:
         day: day of the first breach, counted from 1; None = no breach.
@@ -88,8 +88,8 @@ def run_first_failure_test(day: int | None, p: float, days: int = 0) -> Backtest
 def run_independence_test(counts: BreachTransitions) -> BacktestResult:
     """Test independence of breaches (Christoffersen 1998, Int. Economic Review 39(4)); chi2(1).
 
-    The alternative is a first-order Markov chain. Without breaches, or with nothing else, the chain
-    has no more information: the statistic is zero.
+    The alternative is a first-order Markov chain. If there are no breaches, or only breaches, the
+    statistic is zero.
     """
     quiet, hit = counts.calm + counts.began, counts.ended + counts.stayed
     breaches = counts.began + counts.stayed

@@ -1,8 +1,8 @@
-"""Cascades and their branching: generations, sizes, depths and the reach of each action (LIQ-6).
+"""Cascades and their branching: generations, sizes, depths and the reach of each action (LIQ-8).
 
-An action belongs to generations in part: to the first by the share of its roots, to each later one
-by the share of its harm that the generation before did. Masses of generations are therefore exact
-sums of shares, and their ratios require no choice of a single parent.
+An action can belong to several generations in part. Its share in the first is that of its roots;
+its share in each later one is the part of its harm that the generation before caused. So the masses
+of generations are exact sums of shares, and their ratios require no choice of a single parent.
 """
 
 import itertools

@@ -40,7 +40,7 @@ def find_largest_basis(frames: Frames) -> ExtremeValue | None:
 
 
 def count_one_sided(frames: Frames) -> tuple[int, int]:
-    """Return the number of steps in which a perpetual lacked a bid or an ask, and of all steps."""
+    """Return the number of steps in which a perpetual had no bid or no ask, and of all steps."""
     steps = select_perpetuals(frames)
     one_sided = steps.loc[steps["fallback"], "step"].nunique()
     return int(one_sided), int(frames["steps"]["step"].nunique())

@@ -18,7 +18,7 @@ def find_largest_rise(margin: F8, days: int) -> float:
 
 
 def find_stressed_rise(margin: F8, stressed: B1, days: int) -> float:
-    """Return the largest rise that ends on a stressed day, when cash is scarce.
+    """Return the largest rise that ends on a stressed day.
 
     Args:
         margin: (T,).
@@ -47,7 +47,7 @@ def select_stressed_days(losses: F8, window: int = 20, share: float = 0.1) -> B1
 
 
 def average_margin(margin: F8) -> float:
-    """Return the mean margin: the capital that it binds."""
+    """Return the mean margin."""
     return float(margin.mean())
 
 

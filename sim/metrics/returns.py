@@ -49,8 +49,8 @@ def estimate_jackknife_interval(
 ) -> tuple[float, float]:
     """Return the 95% interval of a statistic of returns (n,) by the block jackknife (Kunsch 1989).
 
-    One contiguous block at a time is left out. Blocks longer than the memory of volatility prevent
-    that clustering makes the interval too narrow.
+    One contiguous block at a time is left out. If blocks are longer than the memory of volatility,
+    clustering does not make the interval too narrow.
     """
     cuts = np.array_split(np.arange(returns.size), blocks)
     without = np.array([statistic(np.delete(returns, cut)) for cut in cuts])

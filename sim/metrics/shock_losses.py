@@ -11,8 +11,8 @@ from sim.metrics.inputs import require_instrument
 class ShockLosses(NamedTuple):
     """Lots over the open interest before a shock, and losses over its value.
 
-    A lot may be taken over by the fund, closed out in its name and deleveraged. Shares therefore
-    need not sum to one, nor stay below one.
+    The same lot may be taken over by the fund, closed out in the fund's name and auto-deleveraged.
+    So the sum of the shares may differ from one and exceed one.
     """
 
     closed_out: float  # lots that close-outs filled, in the book or at auction

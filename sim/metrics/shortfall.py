@@ -13,7 +13,7 @@ N_PATHS, SEED = 200_000, 20_141_202
 
 
 def compute_z2(pnl: F8, var: F8, es: F8, alpha: float) -> float:
-    """Return Z2 = Σ X_t I_t / (T alpha ES_t) + 1; its mean is zero if forecasts are right.
+    """Return Z2 = Σ X_t I_t / (T alpha ES_t) + 1; its mean is zero if forecasts are correct.
 
     Source: Acerbi and Székely (2014, Risk, test 2).
 

@@ -37,9 +37,9 @@ def compute_breach_probability(days: int, breaches: int, p: float) -> float:
 def classify_breaches(days: int, breaches: int, p: float = TABLE_P) -> TrafficLight:
     """Return the zone and the capital multipliers of a number of breaches.
 
-    The table is for 250 days and 99%. For other samples we use the multiplier of the table's
-    largest number of breaches that is no less likely to be reached. This is our reading, because
-    Basel gives none; it keeps the probabilities of the steps.
+    The table is for 250 days and 99%. For other samples the result is the multiplier of the
+    largest number of breaches in the table that is at least as likely to be reached. This is this
+    project's extension, because Basel gives none; it keeps the probabilities of the steps.
 
     Args:
         days: T, at least 1.
