@@ -211,13 +211,6 @@ def run(
     Args:
         name: a packaged configuration (:func:`list_configs`) or the path of a YAML file.
         overrides: changes, such as ``"venues.0.fees.taker=0.001"``.
-<<<<<<< HEAD
-=======
-        engine: margin engine of every venue, a preset or the path of a YAML file; none = as
-            configured.
-        seed: root seed in place of the configuration's.
-        quick: apply the changes of the configuration for ``--quick``.
->>>>>>> rd
         out: result folder to be written as ``deleverage run`` does; none = nothing is written.
         changes: ``engine``, ``seed`` and ``quick``, see :class:`RunChanges`.
 
@@ -256,13 +249,7 @@ def sweep(
     Args:
         study: a packaged study (``list_configs("studies")``) or the path of a YAML file.
         overrides: changes to the configuration of every run.
-<<<<<<< HEAD
-        out: result folder; none = ``results/NAME``. A sweep that was interrupted goes on there.
-=======
         out: result folder; none = ``results/NAME``. An interrupted sweep is continued there.
-        seeds: number of replications; none = the study's.
-        quick: apply the changes of the study for ``--quick``.
->>>>>>> rd
         jobs: worker processes; none = one for each processor.
         changes: ``seeds`` and ``quick``, see :class:`StudyChanges`.
 
@@ -298,15 +285,9 @@ def margins(
     """Return the margins of accounts under several engines.
 
     Args:
-<<<<<<< HEAD
-        portfolio: prices and instruments: a packaged portfolio (``list_configs("portfolios")``),
-            the path of a YAML file, or a mapping of the same keys. Its own positions are the only
-            account where ``accounts`` is not given.
-=======
         portfolio: prices and instruments, as a packaged portfolio (``list_configs("portfolios")``),
             the path of a YAML file, or a mapping of the same keys. Without ``accounts``, its own
             positions are the only account.
->>>>>>> rd
         accounts: one row per position: ``account``, ``instrument``, ``quantity`` (units of the
             underlying, + long) and, where known, ``entry`` (quote currency).
         engines: names of presets, paths of YAML files, or ``"all"`` for every preset.
