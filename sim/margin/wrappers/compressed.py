@@ -54,7 +54,8 @@ class CompressionMargin(ItemisedRequirement, AdditiveRequirement):
 
     def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`AdditiveRequirement`."""
-        return self.factor * compute_initial_by_leg(self.inner, accounts)
+        scaled = scale_leverage(accounts, self.factor)
+        return self.factor * compute_initial_by_leg(self.inner, scaled)
 
     def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """Return the inner parts, each times the factor."""
