@@ -1,4 +1,4 @@
-"""What a run leaves behind, read with pandas: who was closed out, when, and who paid."""
+"""Read the frames of a run with pandas: close-outs, their times, and the payers of losses."""
 
 import deleverage
 

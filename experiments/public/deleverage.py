@@ -72,7 +72,7 @@ REGISTRIES = {
 OPEN_ENDED = ("netting", "valuation", "requirement", "return_model")
 """Registries that are read whenever a configuration is; the others are read once."""
 
-__all__ = [  # names of NAMES are found when asked for
+__all__ = [  # names of NAMES are imported when they are first used
     "NAMES",
     "REGISTRIES",
     "Run",
