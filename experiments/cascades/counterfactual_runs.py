@@ -214,7 +214,8 @@ def _match_capital(case: Cascade, other: EngineConfig, number: int) -> tuple[Eng
         target = measure_capital(own.model_copy(update={"compression": 0.0}), book, unit).total
         other = scale_to_equal_capital(other, book, unit, target)
         terms = (
-            f"scaled by {other.margin_multiplier:.3g}, at which it requires as much as the run's own engine "
+            f"scaled by {other.margin_multiplier:.3g}, at which it requires "
+            f"as much as the run's own engine "
             f"of the accounts before the cascade, {target:.2%} of notional; {shared}"
         )
     except ConfigError as error:

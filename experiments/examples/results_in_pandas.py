@@ -1,4 +1,4 @@
-"""Frames of a run, read with pandas: owners closed out, the worst minute, and losses by layer."""
+"""Read the frames of a run with pandas: close-outs, their times, and the payers of losses."""
 
 import deleverage
 

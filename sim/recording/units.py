@@ -1,4 +1,4 @@
-"""Units of the columns of all frames; `sim/recording/README.md` lists them beside the meaning of columns."""
+"""Units of the columns of all frames; `sim/recording/README.md` has them beside the meanings."""
 
 import pandas as pd
 

@@ -46,7 +46,8 @@ class BracketValuation(ValuationComponent):
                     )
                 if above.counted_share > below.counted_share:
                     raise ValueError(
-                        f"brackets.{name}.{k}.counted_share: {above.counted_share:g} is more than the "
+                        f"brackets.{name}.{k}.counted_share: {above.counted_share:g} "
+                        "is more than the "
                         f"{below.counted_share:g} of the bracket before: lower it"
                     )
         return self

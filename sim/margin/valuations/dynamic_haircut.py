@@ -48,7 +48,8 @@ class DynamicHaircut(ValuationComponent):
         for asset, instrument in self.price_instruments.items():
             if asset == instrument:
                 raise ValueError(
-                    f"price_instruments.{asset}: an asset cannot stand for itself, name an instrument"
+                    f"price_instruments.{asset}: an asset cannot stand for itself, "
+                    "name an instrument"
                 )
         return self
 
