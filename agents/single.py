@@ -23,6 +23,9 @@ from sim.types import (
 )
 
 
+NOTHING_TRADED: I8 = np.empty(0, dtype=np.int64)
+
+
 class MemberOrder(NamedTuple):
     """One order. It replaces the order of the same instrument and slot; quantity 0 cancels."""
 
@@ -196,8 +199,8 @@ class IndividualPopulation(Population):
         (), description="instruments they trade; empty = all perpetuals of the venue (names)"
     )
 
-    _scope: TradingScope = PrivateAttr()
-    _numbers: dict[str, int] = PrivateAttr()
+    _scope: TradingScope = PrivateAttr(TradingScope(0, NOTHING_TRADED))
+    _numbers: dict[str, int] = PrivateAttr(default_factory=dict)
 
     @abstractmethod
     def decide_member(
