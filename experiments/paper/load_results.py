@@ -90,7 +90,7 @@ class StudyResult(NamedTuple):
 
 
 def open_result(
-    folder: Path, own: Path | None = None, *, measured: bool = True
+    folder: str | Path, own: str | Path | None = None, *, measured: bool = True
 ) -> RunResult | StudyResult:
     """Open a result folder without running any of its files.
 
@@ -104,6 +104,7 @@ def open_result(
             be read.
         ConfigError: the study has no module.
     """
+    folder, own = Path(folder), None if own is None else Path(own)
     if not folder.is_dir():
         problem = "is no folder" if folder.exists() else "no such folder"
         rule = "name the result of deleverage run or deleverage sweep"

@@ -5,19 +5,19 @@ from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
-import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from experiments.figures.style import save_figure, use_style
+from experiments.figures.style import PAGE_WIDTH, draw_estimates, save_figure, use_style
 from experiments.results.markdown import format_estimate, format_header, format_row
 from experiments.statistics import Estimate, summarise_measures
+from experiments.studies.shared.rules import choose_line_style
 
 ESTIMATES = "estimates"
 """Name of the default table and of the default figure."""
 
-HUE = "setting"
-"""Column of the label of a line, and title of the legend."""
-
+PANELS_PER_ROW = 3
 MAX_PANELS = 6
 """Measures that the default figure draws; the table has all of them."""
 
@@ -65,51 +65,50 @@ def split_columns(runs: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def draw_figures(runs: pd.DataFrame, folder: Path) -> None:
-    """Draw each measure over the setting with the most values, one line for each other setting."""
+    """Draw each measure over the setting with the most values, one line for each other setting.
+
+    Points and bars are the means and intervals of the default table.
+    """
     by, measures = split_columns(runs)
     if not measures or not by:
         return
+    table = make_tables(runs)[ESTIMATES]
     along = max(by, key=lambda name: runs[name].nunique())
     others = [name for name in by if name != along and runs[name].nunique() > 1]
-    long = _melt_measures(runs, by, measures, others)
-    if not is_numeric_dtype(long[along]):
-        long[along] = long[along].astype(str)
+    shown = measures[:MAX_PANELS]
+    n_rows = -(-len(shown) // PANELS_PER_ROW)
     with use_style():
-        grid = seaborn.relplot(
-            data=long,
-            x=along,
-            y="value",
-            hue=HUE if others else None,
-            col="measure",
-            col_wrap=min(len(measures), 3),
-            kind="line",
-            errorbar=("ci", 95),
-            err_style="bars",
-            seed=0,
-            marker="o",
-            height=2.2,
-            facet_kws={"sharey": False},
-        )
-        grid.set_titles("{col_name}").set_axis_labels(along, "mean, 95% interval")
-        save_figure(grid.figure, folder / ESTIMATES, make_tables(runs)[ESTIMATES])
+        figure = Figure(figsize=(PAGE_WIDTH, 2.4 * n_rows), layout="constrained")
+        panels = figure.subplots(n_rows, min(len(shown), PANELS_PER_ROW), squeeze=False).ravel()
+        for axes, name in zip(panels, shown, strict=False):
+            _draw_panel(axes, table[table["measure"] == name], along, others)
+            axes.set(title=name.replace("_", " "), xlabel=along, ylabel="mean, 95% interval")
+        for axes in panels[len(shown) :]:
+            axes.remove()
+        save_figure(figure, folder / ESTIMATES, table)
 
 
-def _melt_measures(
-    runs: pd.DataFrame, by: list[str], measures: list[str], others: list[str]
-) -> pd.DataFrame:
-    """Return a row for each run and measure, with a label of the settings in ``others``."""
-    long = runs.melt(id_vars=[*by, "seed"], value_vars=measures[:MAX_PANELS], var_name="measure")
-    long["value"] = long["value"].astype(float)
-    long["measure"] = long["measure"].str.replace("_", " ")
+def _draw_panel(axes: Axes, table: pd.DataFrame, along: str, others: list[str]) -> None:
+    """Draw one measure: a line of means with intervals for each setting of ``others``."""
+    is_number = is_numeric_dtype(table[along])
+    values = list(dict.fromkeys(table[along]))
+    x = table[along] if is_number else table[along].map(values.index)
+    placed = table.assign(x=x.astype(float))
+    groups = {"": placed}
     if others:
-        labels = [
+        groups = {
             ", ".join(
-                f"{name} {_format_cell(value)}" for name, value in zip(others, row, strict=True)
-            )
-            for row in long[others].itertuples(index=False)
-        ]
-        long[HUE] = labels
-    return long
+                f"{name} {_format_cell(value)}" for name, value in zip(others, setting, strict=True)
+            ): group
+            for setting, group in placed.groupby(others, sort=False)
+        }
+    looks = [choose_line_style(place) for place in range(len(groups))]
+    spread = float(placed["x"].max() - placed["x"].min()) or 1.0
+    draw_estimates(axes, groups, looks, "x", 0.015 * spread)
+    if not is_number:
+        axes.set_xticks(range(len(values)), [str(value) for value in values])
+    if others:
+        axes.legend(frameon=False, fontsize="small")
 
 
 def format_report(tables: dict[str, pd.DataFrame]) -> str:
