@@ -358,7 +358,8 @@ def test_a_score_that_raises_is_told_and_runs_are_kept(monkeypatch: pytest.Monke
         patch.setitem(vars(module), "score", score)
         done = call("--out", tmp_path / "x")
     assert done.exit_code == cli.FAILED
-    assert done.stderr.endswith("study failed: tiny: cap 2, move small, seed 1: ZeroDivisionError: nobody traded\n")
+    told = f"score fails (ZeroDivisionError: nobody traded, {__file__}:{score.__code__.co_firstlineno + 1}), correct it"
+    assert done.stderr.endswith(f"study failed: tiny: cap 2, move small, seed 1: {told}\n")
     assert set(pd.read_parquet(tmp_path / "x" / "runs.parquet")["status"]) == {COMPLETE}
     assert call("--out", tmp_path / "x").exit_code == 0
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from experiments.figures import FIGURES
 from experiments.paper.opened import RunResult, StudyResult
+from experiments.sweep.study import made_by
 from sim.errors import DeleverageError
 
 
@@ -19,7 +20,7 @@ def draw(result: RunResult | StudyResult, folder: Path) -> list[str]:
     """
     if isinstance(result, RunResult):
         return _run(result, folder)
-    result.module.figures(result.scores, folder)
+    made_by(result.module, "figures", result.scores, folder)
     return []
 
 
