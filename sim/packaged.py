@@ -45,7 +45,7 @@ def preset(key: str, name: str) -> Path:
     if is_file(name):
         return Path(name)
     field = next((part for part in reversed(key.split(".")) if part != "*" and not part.isdecimal()), "")
-    folder = f"{field.rstrip('s')}s/"
+    folder = f"{field.strip('-').rstrip('s')}s/"
     names = [each.removeprefix(folder) for each in packaged() if each.startswith(folder)]
     plain = name.removesuffix(".yaml")
     if plain in names:

@@ -26,7 +26,9 @@ def draw(result: RunResult | StudyResult, folder: Path) -> list[str]:
 
 def _run(result: RunResult, folder: Path) -> list[str]:
     problems = []
-    if not len(result.frames.get("steps", ())):
+    if "steps" not in result.frames:
+        return []  # what is wrong with that file is among the problems of the result
+    if not len(result.frames["steps"]):
         return [f"{result.folder}: no step was recorded, figures need some, make the run again"]
     numeraire = result.config.assets[0]
     for name, figure in FIGURES.items():

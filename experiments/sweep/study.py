@@ -14,7 +14,7 @@ from experiments import identity, plugins
 from experiments.closure import ROOT, files_from
 from experiments.config import RunConfig
 from experiments.plugins import FAULTS, fault
-from experiments.sweep.config import StudyConfig, names
+from experiments.sweep.config import StudyConfig, names, packaged_study
 from experiments.sweep.plan import Task
 from sim.errors import ConfigError, DeleverageError
 from sim.metrics.cascades import Frames
@@ -117,6 +117,11 @@ def found(name: str, own: Path | None) -> str:
     Raises:
         ConfigError: there is no such module.
     """
+    if own is not None and (shipped := packaged_study(own)):
+        if shipped != name:
+            told = f"is the study {shipped!r}, the results are of {name!r}, name the file of that: --study {name}.yaml"
+            raise ConfigError([f"--study {own}: {told}"])
+        return f"experiments.studies.{shipped}"
     if own is not None:
         path = own.with_suffix(".py")
         if not path.is_file():
