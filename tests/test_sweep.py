@@ -208,7 +208,7 @@ def test_a_run_out_of_time_is_a_row_and_is_tried_again(
         faulty(patch, late)
         done = call("--out", tmp_path / "x", "--time-limit", 5)
     assert done.exit_code == cli.FAILED
-    assert "runs timeout; " in done.stderr
+    assert "runs out of time; " in done.stderr
     runs = pd.read_parquet(tmp_path / "x" / "runs.parquet")
     assert set(runs.loc[runs["status"] == "timeout", "error"]) == {"ran out of its 5 s"}
     assert call("--out", tmp_path / "x").exit_code == 0
@@ -276,7 +276,8 @@ def test_another_studys_results_are_refused_by_name(whole: Path) -> None:
 def test_the_same_study_with_other_changes_is_refused(whole: Path) -> None:
     done = call("--out", whole, "dt=30")
     assert done.exit_code == cli.BAD_INPUT
-    assert done.stderr == f"{whole}: holds results of 'tiny' with other also, choose another folder with --out\n"
+    assert done.stderr.startswith(f"{whole}: holds results of 'tiny' with other values of also (changes of every run")
+    assert done.stderr.endswith("on the command line), choose another folder with --out\n")
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
