@@ -10,9 +10,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from experiments import cli
+from experiments.cautions import cautions
 from experiments.cli_arguments import LONGEST, unusable
 from experiments.config import load_run
 from experiments.file_kinds import absent, load_as, mistaken, namesake
+from experiments.studies.shocks import shocked
 from experiments.sweep.config import load_study
 from experiments.sweep.executors import opened
 from experiments.sweep.runner import Options, sweep
@@ -224,3 +226,38 @@ def test_arguments_that_no_command_can_use(wrong: str, told: str) -> None:
 def test_files_are_read_as_what_they_are() -> None:
     with pytest.raises(ConfigError, match="small_crash: is a market, use deleverage run small_crash"):
         load_as("study", "small_crash", (), type(load_study(TINY)))
+
+
+ADJUSTED = "venues.0.engine.valuation={kind: delta_adjusted}"
+BIDDERS = "populations=[{kind: traders, count: 9, venue: exchange}, {kind: liquidators, count: 2, venue: exchange}]"
+CAUTIONS = [
+    ("small_crash", [BIDDERS], "set venues.0.liquidation.kind to auction", ["venues.0.liquidation.kind=auction"]),
+    (
+        "hedged",
+        [ADJUSTED, "venues.0.engine.netting.kind=isolated"],
+        "set venues.0.engine.netting.kind to cross",
+        ["venues.0.engine.netting.kind=cross"],
+    ),
+    (
+        "small_crash",
+        [ADJUSTED, "venues.0.engine.netting.kind=cross"],
+        "or choose another valuation",
+        ["venues.0.engine.valuation={kind: haircut}"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "told", "remedy"), CAUTIONS, ids=[row[2] for row in CAUTIONS])
+def test_remedies_of_idle_settings_work(name: str, settings: list[str], told: str, remedy: list[str]) -> None:
+    (line,) = cautions(load_run(name, settings))
+    assert told in line
+    assert cautions(load_run(name, [*settings, *remedy])) == []
+
+
+def test_a_study_of_a_shock_needs_one() -> None:
+    with pytest.raises(ConfigError) as caught:
+        shocked(load_run("small_crash", ["stresses=[]"]))
+    (line,) = caught.value.problems
+    remedy = line.partition("add one such as ")[2]
+    assert line.startswith("stresses: no move among them")
+    assert shocked(load_run("small_crash", [f"stresses=[{remedy}]"])) > 1
