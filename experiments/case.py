@@ -71,7 +71,9 @@ def read(folder: Path) -> tuple[RunConfig, Frames]:
 
     result = opened(folder, measured=False)
     if not isinstance(result, RunResult):
-        raise DataError(f"{folder}: is a study, explain tells of one run, name one of {folder / 'runs'}")
+        runs = sorted(path for path in (folder / "runs").glob("*") if (path / "summary.json").is_file())
+        rule = f"name one such as {runs[0]}" if runs else "but none is there, start deleverage sweep with it again"
+        raise DataError(f"{folder}: is a study, explain tells of one of its runs, {rule}")
     if lacking := [name for name in FRAMES if name not in result.frames]:
         damaged = [each for each in result.problems if any(f"{name}.parquet" in each for name in lacking)]
         told = f"{folder}: no {', '.join(f'{name}.parquet' for name in lacking)}, make the run again with this version"
@@ -88,8 +90,10 @@ def chosen(config: RunConfig, frames: Frames, number: int) -> Case:
     links = contagion(frames)
     place = members(links)
     if not (place == number).any():
-        told = f"there are {place.max()}, the largest is 1" if place.size else "nothing was closed out in this run"
-        raise DataError(f"cascade: {number}, {told}, choose one that `deleverage explain` lists")
+        rule = "nothing was closed out in this run, hence there is none, leave it out"
+        if place.size:
+            rule = f"is not one of 1 to {place.max()}, of which 1 is the largest, choose one of them"
+        raise DataError(f"--cascade: {number}, {rule}")
     return Case(config, frames, links, number, np.flatnonzero(place == number))
 
 

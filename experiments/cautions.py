@@ -12,6 +12,7 @@ from sim.instruments import contracts_of
 from sim.liquidation.fraction import Fraction
 from sim.liquidation.full import Full
 from sim.margin.delta_adjusted import DeltaAdjusted
+from sim.margin.netting import Cross
 from sim.types import OPTION, SPOT
 
 
@@ -38,10 +39,15 @@ def _unhedged_collateral(config: RunConfig) -> Iterator[str]:
     """Venues where no account has both spot and derivatives that could hedge it."""
     for number, venue in enumerate(config.venues):
         if isinstance(venue.engine.valuation, DeltaAdjusted) and not _hedges(config, number, venue):
+            crossed = venue.model_copy(update={"engine": venue.engine.model_copy(update={"netting": Cross()})})
+            place = f"venues.{number}"
+            remedy = f"list spot and a perpetual of one underlying in {place}.instruments, or choose another valuation"
+            if _hedges(config, number, crossed):
+                remedy = f"set {place}.engine.netting.kind to cross"
             yield (
-                f"venues.{number}.engine.valuation: 'delta_adjusted' cuts spot less where derivatives on its "
+                f"{place}.engine.valuation: 'delta_adjusted' cuts spot less where derivatives on its "
                 f"underlying are short in the same account, but no account at {venue.name!r} can hold both, so "
-                "that all spot is cut as not hedged: list both, or net them in one account (netting: cross)"
+                f"that all spot is cut as not hedged: {remedy}"
             )
 
 

@@ -161,8 +161,8 @@ def schema(
 
     try:
         write_text(text, out)
-    except OSError as error:
-        problem = refused(error, out)
+    except (OSError, OutputError) as error:
+        problem = error if isinstance(error, OutputError) else refused(error, out)
         _say(str(problem))
         raise typer.Exit(BAD_INPUT if isinstance(problem, OutputError) else FAILED) from error
 

@@ -73,8 +73,10 @@ def sweep(
     typer.echo(outcome.folder)
     missing = {status: count for status, count in outcome.counts.items() if status != "complete"}
     if missing:
-        told = ", ".join(f"{count} runs {status}" for status, count in missing.items())
-        _say(f"{told}; {outcome.folder / 'runs.parquet'} says why, the same command tries them again")
+        words = {"timeout": "out of time"}
+        told = ", ".join(f"{count} runs {words.get(status, status)}" for status, count in missing.items())
+        longer = ", with a longer --time-limit if need be" if "timeout" in missing else ""
+        _say(f"{told}; {outcome.folder / 'runs.parquet'} says why, the same command tries them again{longer}")
         raise typer.Exit(FAILED)
 
 

@@ -12,11 +12,8 @@ from pathlib import Path
 from experiments.closure import files_of, is_beside
 from sim.errors import ConfigError, brief
 
-FAULTS = (
-    *(SyntaxError, NameError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError, AssertionError),
-    *(RuntimeError, OSError, SystemExit),
-)
-"""What a user's own module can raise while it is imported."""
+FAULTS = (Exception, SystemExit)
+"""What a user's own module can raise."""
 
 _FILES: dict[str, dict[str, str]] = {}
 """Digests of the files of each plug-in of this process, as they were when it was imported."""
@@ -33,27 +30,58 @@ def plug_in(modules: Iterable[str] | None, path: str | None = None) -> None:
         ConfigError: one that cannot be imported.
     """
     for name in modules or ():
-        if not all(part.isidentifier() for part in name.split(".")):
-            raise ConfigError([f"--plugin {brief(name)}: is no name of a module, write one such as mine or mine.rules"])
         last = path or os.getcwd()
+        _check_name(name, last)
         if last not in sys.path:
             sys.path.append(last)
         before = set(sys.modules)
         try:
-            importlib.import_module(name)
-        except ImportError as error:
-            rule = f"cannot be imported ({error}), name a module of this folder or environment"
-            raise ConfigError([f"--plugin {name}: {rule}"]) from error
+            module = importlib.import_module(name)
         except FAULTS as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            told = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
-            rule = f"fails when imported ({told}, {where.filename}:{where.lineno}), correct it"
+            rule = f"fails when imported ({fault(error)}), correct it"
+            if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+                rule = f"cannot be imported ({error}), name a module of this folder or environment"
             raise ConfigError([f"--plugin {name}: {rule}"]) from error
+        if module.__file__ is None and vars(module).get("__path__"):
+            rule = "is a folder without __init__.py, which registers nothing, write that file or name a module in it"
+            raise ConfigError([f"--plugin {name}: {rule}"])
         if name not in _FILES:
             held = files_of(name)
             known = {path.resolve() for path in held.values()}
             held |= {label: path for label, path in _gained(before).items() if path.resolve() not in known}
             _FILES[name] = {label: hashlib.sha256(each.read_bytes()).hexdigest() for label, each in held.items()}
+
+
+def _check_name(name: str, folder: str) -> None:
+    """Refuse what is no name of a module.
+
+    Raises:
+        ConfigError: what to write instead.
+    """
+    if all(part.isidentifier() for part in name.split(".")) and not (Path(folder) / name).is_file():
+        return
+    stem = Path(name).stem
+    near = stem if name == f"{stem}.py" and stem.isidentifier() else "mine or mine.rules"
+    told = "is no name of a module, write one such as mine or mine.rules"
+    if near == stem:
+        told = f"is the name of a file, name the module in it: --plugin {stem}"
+    raise ConfigError([f"--plugin {brief(name)}: {told}"])
+
+
+def fault(error: BaseException, file: str = "") -> str:
+    """What a user's own code raised, in words, with its place.
+
+    Args:
+        error: it.
+        file: path of the code, whose last line under way is the place; empty = the line that raised.
+    """
+    told = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+    if isinstance(error, SyntaxError):
+        line = "" if error.lineno is None else f":{error.lineno}"
+        return f"SyntaxError: {error.msg}, {error.filename}{line}" if error.filename else told
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == file] or list(frames)
+    return f"{told}, {own[-1].filename}:{own[-1].lineno}" if own else told
 
 
 def _gained(before: Set[str]) -> dict[str, Path]:

@@ -188,12 +188,12 @@ class Draft:
         if not self.final.is_dir():
             raise OutputError(f"{self.final}: is a file, results need a folder, choose another with --out")
         held = {path.name for path in self.final.iterdir()} - {FAILED}
-        if held and not self.overwrite:
-            raise OutputError(f"{self.final}: exists, results are never replaced silently, add --overwrite or --out")
         if held and "manifest.json" not in held:
-            raise OutputError(
-                f"{self.final}: is no result folder (no manifest.json), it will not be replaced, use --out"
-            )
+            told = "holds other things than a result (no manifest.json), it will not be replaced"
+            raise OutputError(f"{self.final}: {told}, name another folder with --out")
+        if held and not self.overwrite:
+            told = "exists, results are never replaced silently"
+            raise OutputError(f"{self.final}: {told}, add --overwrite or name another folder with --out")
 
 
 @contextmanager
@@ -233,7 +233,15 @@ def frame_of(content: bytes) -> pd.DataFrame:
 
 
 def write_text(text: str, path: Path) -> None:
-    """A text file with one kind of line end on every system."""
+    """A text file with one kind of line end on every system.
+
+    Raises:
+        OutputError: the path is a pipe, which would wait for a reader; those of the shell below /dev have one.
+        OSError: the system refuses.
+    """
+    if path.is_fifo() and path.parts[:2] not in (("/", "dev"), ("/", "proc")):
+        rule = "is a pipe, which waits for a reader, name a file with --out, or leave it out and use > in the shell"
+        raise OutputError(f"{path}: {rule}")
     with whole(path):
         path.write_text(text, encoding="utf-8", newline="\n")
 

@@ -11,16 +11,17 @@ from agents import populate
 from experiments.case import Case, called, passed, people
 from experiments.config import RunConfig
 from experiments.data import read_replays
+from experiments.file_kinds import load_as
 from experiments.fork import Fork, advanced
 from experiments.reference import taken
 from sim.errors import ConfigError, DataError, LearningWarning, did_you_mean
-from sim.loading import load
 from sim.margin.efficiency import at_equal_capital, capital
 from sim.margin.engine import EngineConfig
 from sim.margin.learning import spelt
 from sim.market import Market
 from sim.metrics.cascades import Frames
 from sim.metrics.venues import venues
+from sim.packaged import preset
 from sim.rescue import Rescue
 from sim.types import I8
 
@@ -92,14 +93,29 @@ def named(case: Case, who: str) -> Removed:
         here &= actions["step"].astype(str) == step
         first, last = (int(actions.loc[here, "step"].max()),) * 2 if here.any() else (first, last)
     if not here.any():
-        known = [*actions["population"].unique(), *actions["owner"].astype(str).unique()]
-        told = did_you_mean(who, known) or ", name a population, an owner, or OWNER@STEP"
-        raise DataError(f"without: nobody called {who!r} was closed out in cascade {case.number}{told}")
+        raise DataError(f"--without: {_unknown(case, who)}")
     rows = actions.index[here].to_numpy(np.int64)
     if not owner.isdigit():
         return Removed(f"close-outs of {who}", Rescue(populations=(who,), since=first, until=last), rows)
     name = called(actions[here].iloc[0]) + (f" in step {step}" if step else "")
     return Removed(name, Rescue(owners=(int(owner),), since=first, until=last), rows)
+
+
+def _unknown(case: Case, who: str) -> str:
+    """What to say of a name that was not closed out in a cascade."""
+    actions, (owner, at, _) = case.actions, who.partition("@")
+    own = actions[actions["owner"].astype(str) == owner]
+    if at and len(own):
+        steps = ", ".join(f"{owner}@{step}" for step in own["step"].unique())
+        return f"{who!r} was not closed out then in cascade {case.number}, choose one of {steps}"
+    known = [*actions["population"].unique(), *actions["owner"].astype(str).unique()]
+    listed = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN} more" if len(known) > SHOWN else "")
+    near = did_you_mean(who, known) or ", choose one of them, or OWNER@STEP"
+    return f"{who!r} was not closed out in cascade {case.number}, those that were are {listed}{near}"
+
+
+SHOWN = 12
+"""Names that a message lists."""
 
 
 def removed(case: Case, base: Fork, gone: Removed) -> Without:
@@ -114,8 +130,8 @@ def spared(case: Case, owner: int) -> Rescue:
     return Rescue(owners=(owner,), since=case.window[0], until=case.window[1])
 
 
-def engine(case: Case, preset: str) -> Without:
-    """The run from its beginning under another packaged engine at the cascade's venue: another history, same draws.
+def engine(case: Case, name: str) -> Without:
+    """The run from its beginning under another engine at the cascade's venue: another history, same draws.
 
     The engine is brought to the capital of the run's own, on what accounts hold and on what is known before the
     cascade, and both are compressed alike (MAR-2).
@@ -123,14 +139,25 @@ def engine(case: Case, preset: str) -> Without:
     Raises:
         ConfigError: there is no such engine, or it does not fit the market.
     """
-    other = load(f"engines/{preset}", [], EngineConfig)
+    other = engine_named(name)
     names = [venue.name for venue in case.config.venues]
     number = names.index(str(case.actions["venue"].iloc[0]))
     matched, terms = _matched(case, other, number)
     rules = case.config.model_dump(mode="json")
     rules["venues"][number]["engine"] = matched.model_dump(mode="json")
     market = advanced(begun(RunConfig.model_validate(rules)), case.window[1])
-    return without(case, f"under {preset}", market.recorder.frames())._replace(terms=f"under {preset}: {terms}")
+    return without(case, f"under {name}", market.recorder.frames())._replace(terms=f"under {name}: {terms}")
+
+
+def engine_named(name: str) -> EngineConfig:
+    """A packaged engine, or one in a file.
+
+    Raises:
+        ConfigError: there is none of that name, or the file holds something else.
+    """
+    if not name.strip():
+        raise ConfigError(["--engine: '', names no engine, give a packaged one such as span, or a file"])
+    return load_as("engine", preset("--engine", name), (), EngineConfig)
 
 
 def _matched(case: Case, other: EngineConfig, number: int) -> tuple[EngineConfig, str]:

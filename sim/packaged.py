@@ -45,7 +45,7 @@ def preset(key: str, name: str) -> Path:
     if is_file(name):
         return Path(name)
     field = next((part for part in reversed(key.split(".")) if part != "*" and not part.isdecimal()), "")
-    folder = f"{field.rstrip('s')}s/"
+    folder = f"{field.strip('-').rstrip('s')}s/"
     names = [each.removeprefix(folder) for each in packaged() if each.startswith(folder)]
     plain = name.removesuffix(".yaml")
     if plain in names:
@@ -54,7 +54,11 @@ def preset(key: str, name: str) -> Path:
         try:
             return shipped(name)
         except ConfigError as error:
-            raise ConfigError([f"{key}: {line}" for line in error.problems]) from error
+            near = did_you_mean(Path(plain).name, names) or ", choose one"
+            listed = (
+                [f"{brief(name)}: no such file, packaged are: {', '.join(names)}{near}"] if names else error.problems
+            )
+            raise ConfigError([f"{key}: {line}" for line in listed]) from error
     if not names:
         told = f"{key}: {shown(name)}, must be a mapping or a file that holds one"
         raise ConfigError([f"{told}, write {{key: value}} or the path of a .yaml file"])

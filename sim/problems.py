@@ -40,6 +40,7 @@ WORDS = {
     "date_from_datetime_parsing": ("a date such as 2008-09-15", "rewrite it"),
     "date_parsing": ("a date such as 2008-09-15", "rewrite it"),
     "date_type": ("a date such as 2008-09-15", "rewrite it"),
+    "setting": ("a number, a word, true or false, or a mapping of label and set", "rewrite it"),
     "string_pattern_mismatch": ("text that matches {pattern}", "rewrite it"),
 }
 """Pydantic's error type -> (what the value must be, what to do)."""
@@ -90,6 +91,8 @@ def _line(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> s
     rule, remedy = WORDS.get(kind, (f"what is asked for ({' '.join(error['msg'].split())})", "correct it"))
     if kind in ("float_type", "int_type") and isinstance(error["input"], str):
         remedy = _unquoted(error["input"]) or remedy
+    if kind == "too_short" and isinstance(error["input"], dict):
+        rule, remedy = "a mapping of at least {min_length} key", "write 'key: value' lines below it"
     bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
     return f"{name}: {shown(error['input'])}, must be {rule.format(**bounds)}{_note(path, data, schema)}, {remedy}"
 
@@ -219,6 +222,9 @@ def _narrow(expected: Any, data: Any) -> Any:
     branches = [branch for branch in map(bare, typing.get_args(expected)) if branch is not type(None)]
     kind = data.get("kind") if isinstance(data, dict) else None
     named = [branch for branch in branches if kind is not None and kind in kinds(branch)]
+    models = [branch for branch in branches if _is_model(branch)]
+    if not named and isinstance(data, dict) and len(models) == 1:
+        named = models  # no other branch can hold a mapping
     if named or len(branches) == 1:
         return _narrow((named or branches)[0], data)
     return expected

@@ -185,13 +185,19 @@ def test_a_contract_that_settles_in_a_coin_is_refused() -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("run", "portfolios/single_perp"), "portfolios/single_perp: holds an account, use deleverage margin"),
-        (("run", "studies/anatomy"), "studies/anatomy: is a study of many runs, use deleverage sweep"),
-        (("run", "engines/span"), "engines/span: is a margin engine, use deleverage run --engine"),
-        (("sweep", "small_crash"), "small_crash: is a market, use deleverage run"),
-        (("sweep", "mine.yaml"), "mine.yaml: is a market, use deleverage run"),
-        (("margin", "mine.yaml"), "mine.yaml: is a market, use deleverage run"),
-        (("margin", "portfolios/shocks"), "portfolios/shocks: holds shocks of an account, use deleverage margin"),
+        (
+            ("run", "portfolios/single_perp"),
+            "portfolios/single_perp: holds an account, use deleverage margin portfolios/single_perp",
+        ),
+        (("run", "studies/anatomy"), "studies/anatomy: is a study of many runs, use deleverage sweep studies/anatomy"),
+        (("run", "engines/span"), "engines/span: is a margin engine, use deleverage run MARKET --engine engines/span"),
+        (("sweep", "small_crash"), "small_crash: is a market, use deleverage run small_crash"),
+        (("sweep", "mine.yaml"), "mine.yaml: is a market, use deleverage run mine.yaml"),
+        (("margin", "mine.yaml"), "mine.yaml: is a market, use deleverage run mine.yaml"),
+        (
+            ("margin", "portfolios/shocks"),
+            "portfolios/shocks: holds shocks of an account, use deleverage margin PORTFOLIO --stress portfolios/shocks",
+        ),
     ],
     ids=str,
 )

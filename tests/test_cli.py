@@ -82,7 +82,10 @@ def test_a_result_is_replaced_only_when_asked() -> None:
     assert call("run", CONFIG, "--out", "x").exit_code == 0
     again = call("run", CONFIG, "--out", "x")
     assert again.exit_code == 2
-    assert again.stderr == "x: exists, results are never replaced silently, add --overwrite or --out\n"
+    assert (
+        again.stderr
+        == "x: exists, results are never replaced silently, add --overwrite or name another folder with --out\n"
+    )
     assert call("run", CONFIG, "--out", "x", "--overwrite").exit_code == 0
     assert sorted(path.name for path in Path().iterdir()) == ["x"]
 

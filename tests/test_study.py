@@ -131,15 +131,18 @@ def test_further_settings_join_once() -> None:
     ("changes", "told"),
     [
         ({"axes": []}, r"axes"),
-        ({"axes": [{"name": "cap", "values": [], "paths": {TIER: 1}}]}, "an axis has values or a span"),
+        ({"axes": [{"name": "cap", "values": [], "paths": {TIER: 1}}]}, "an axis has either values or a span"),
         ({"axes": [{"name": "cap", "values": [2, 2], "paths": {TIER: 1}}]}, "must differ"),
         ({"axes": [{"name": "cap", "values": [2]}]}, "a value must go somewhere"),
         ({"axes": [{"name": "kind", "values": ["cross"], "paths": {"a.b": 2}}]}, "words have no multiples, write 1"),
         ({"axes": [CAP, CAP]}, "axes: cap, names must differ, rename one"),
         ({"axes": [CAP | {"name": "seed"}]}, "axes: seed, is a column of every study's results"),
         ({"axes": [{"name": "cap", "span": {"low": 2, "high": 1}, "paths": {TIER: 1}}]}, "high: 1, must be above"),
-        ({"axes": [{"name": "cap", "span": {"low": 1, "high": 2}, "paths": {TIER: 1}}]}, "spans need latin_hypercube"),
-        ({"design": {"kind": "sobol", "points": 4}}, "sobol, no axis with a span"),
+        (
+            {"axes": [{"name": "cap", "span": {"low": 1, "high": 2}, "paths": {TIER: 1}}]},
+            "no points from the span of cap",
+        ),
+        ({"design": {"kind": "sobol", "points": 4}}, "sobol', takes its points from spans, but no axis has one"),
         ({"roles": {"base": {}}}, "roles: base, is the run itself"),
     ],
 )

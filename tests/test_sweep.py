@@ -208,7 +208,7 @@ def test_a_run_out_of_time_is_a_row_and_is_tried_again(
         faulty(patch, late)
         done = call("--out", tmp_path / "x", "--time-limit", 5)
     assert done.exit_code == cli.FAILED
-    assert "runs timeout; " in done.stderr
+    assert "runs out of time; " in done.stderr
     runs = pd.read_parquet(tmp_path / "x" / "runs.parquet")
     assert set(runs.loc[runs["status"] == "timeout", "error"]) == {"ran out of its 5 s"}
     assert call("--out", tmp_path / "x").exit_code == 0
@@ -276,7 +276,8 @@ def test_another_studys_results_are_refused_by_name(whole: Path) -> None:
 def test_the_same_study_with_other_changes_is_refused(whole: Path) -> None:
     done = call("--out", whole, "dt=30")
     assert done.exit_code == cli.BAD_INPUT
-    assert done.stderr == f"{whole}: holds results of 'tiny' with other also, choose another folder with --out\n"
+    assert done.stderr.startswith(f"{whole}: holds results of 'tiny' with other values of also (changes of every run")
+    assert done.stderr.endswith("on the command line), choose another folder with --out\n")
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -358,7 +359,8 @@ def test_a_score_that_raises_is_told_and_runs_are_kept(monkeypatch: pytest.Monke
         patch.setitem(vars(module), "score", score)
         done = call("--out", tmp_path / "x")
     assert done.exit_code == cli.FAILED
-    assert done.stderr.endswith("study failed: tiny: cap 2, move small, seed 1: ZeroDivisionError: nobody traded\n")
+    told = f"score fails (ZeroDivisionError: nobody traded, {__file__}:{score.__code__.co_firstlineno + 1}), correct it"
+    assert done.stderr.endswith(f"study failed: tiny: cap 2, move small, seed 1: {told}\n")
     assert set(pd.read_parquet(tmp_path / "x" / "runs.parquet")["status"]) == {COMPLETE}
     assert call("--out", tmp_path / "x").exit_code == 0
 

@@ -294,5 +294,5 @@ def test_runs_that_raise_hang_or_kill_leave_the_others_alone(tmp_path: Path) -> 
     assert set(table.loc["raise", "error"]) == {"ValueError: a fault of their own"}
     assert set(table.loc["hang", "error"]) == {"ran out of its 30 s"}
     assert table.loc["kill", "error"].str.contains("ended from outside").all()
-    assert told.splitlines()[-1].startswith("4 runs failed, 2 runs timeout; ")
+    assert told.splitlines()[-1].startswith("4 runs failed, 2 runs out of time; ")
     assert len(pd.read_parquet(tmp_path / "x" / "scores.parquet")) == 4

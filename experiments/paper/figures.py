@@ -4,6 +4,7 @@ from pathlib import Path
 
 from experiments.figures import FIGURES
 from experiments.paper.opened import RunResult, StudyResult
+from experiments.sweep.study import made_by
 from sim.errors import DeleverageError
 
 
@@ -19,13 +20,15 @@ def draw(result: RunResult | StudyResult, folder: Path) -> list[str]:
     """
     if isinstance(result, RunResult):
         return _run(result, folder)
-    result.module.figures(result.scores, folder)
+    made_by(result.module, "figures", result.scores, folder)
     return []
 
 
 def _run(result: RunResult, folder: Path) -> list[str]:
     problems = []
-    if not len(result.frames.get("steps", ())):
+    if "steps" not in result.frames:
+        return []  # what is wrong with that file is among the problems of the result
+    if not len(result.frames["steps"]):
         return [f"{result.folder}: no step was recorded, figures need some, make the run again"]
     numeraire = result.config.assets[0]
     for name, figure in FIGURES.items():

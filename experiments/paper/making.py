@@ -10,6 +10,7 @@ from experiments.paper.measured import Asked
 from experiments.paper.opened import RunResult, StudyResult
 from experiments.paper.run_tables import Found
 from experiments.sweep.folder import Results
+from experiments.sweep.study import made_by
 
 REPORT = "report.html"
 DEFAULT = Asked()
@@ -53,7 +54,7 @@ def make_report(result: RunResult | StudyResult, out: Path) -> Made:
     found, drawn = found_in(result), make_figures(result, out)
     paths, problems = list(drawn.paths), [*drawn.problems, *found.problems]
     if isinstance(result, StudyResult):
-        told = result.words.introduced(result.module.report(result.scores))
+        told = result.words.introduced(made_by(result.module, "report", result.scores))
         Results(out).put("report.md", lambda path: store.write_text(told + "\n", path))
         paths += [*_written(result, found, out).paths, out / "report.md"]
         content = page.of_study(result, out / "figures", found.tables, told)
@@ -67,7 +68,7 @@ def found_in(result: RunResult | StudyResult, asked: Asked = DEFAULT) -> Found:
     """The tables of a study's module and of its metrics; of a run, see ``run_tables``."""
     if isinstance(result, StudyResult):
         of_metrics = measured.tables(result.scores, result.axes, result.study.metrics, asked)
-        return Found(result.module.tables(result.scores) | of_metrics)
+        return Found(made_by(result.module, "tables", result.scores) | of_metrics)
     return run_tables.tables(result)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
+import pydantic
 
 from experiments import identity, plugins, provenance
 from experiments.config import RunConfig, load_run
@@ -20,6 +21,7 @@ from experiments.sweep.study import found as module_named
 from experiments.sweep.tally import RUNS, SCORES
 from sim.documents import read_json, read_yaml
 from sim.errors import ConfigError, DataError, DeleverageError
+from sim.problems import describe
 
 CONFIG, SUMMARY, MANIFEST = "config.resolved.yaml", "summary.json", "manifest.json"
 STEPS = "steps.parquet"
@@ -97,17 +99,27 @@ def opened(folder: Path, own: Path | None = None, *, measured: bool = True) -> R
         ConfigError: there is no module of the study.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder, name the result of deleverage run or deleverage sweep")
+        told = "is no folder" if folder.exists() else "no such folder"
+        raise DataError(f"{folder}: {told}, name the result of deleverage run or deleverage sweep")
     held = {path.name for path in folder.iterdir()}
     if RESOLVED in held:
         return _study(folder, own, measured)
+    if held & {RUNS, SCORES}:
+        raise DataError(f"{folder}: {RESOLVED} is not there, {_afresh(folder)}")
     if own is not None:
         raise ConfigError([f"--study {own}: {folder} is no result of a study, leave it out"])
     if held & {CONFIG, SUMMARY} and STEPS in held:
         return _run(folder)
-    parent = [name for name in ("runs.parquet", RESOLVED) if (folder.parent / name).is_file()]
-    near = f"; {folder.parent} is one" if parent else ""
-    raise DataError(f"{folder}: no result, holds neither {RESOLVED} nor {CONFIG}{near}, name such a folder")
+    if held & {CONFIG, SUMMARY}:
+        raise DataError(f"{folder}: {STEPS} is not there, make the run again")
+    if any((folder.parent / name).is_file() for name in (RESOLVED, CONFIG)):
+        raise DataError(f"{folder}: is a part of a result, name the whole: {folder.parent}")
+    raise DataError(f"{folder}: no result, holds neither {RESOLVED} nor {CONFIG}, name a folder that does")
+
+
+def _afresh(folder: Path) -> str:
+    """What to do where the description of a study is lost."""
+    return f"restore it, or run the sweep again into another folder with --out; --known {folder} keeps its runs"
 
 
 def _run(folder: Path) -> RunResult:
@@ -117,7 +129,7 @@ def _run(folder: Path) -> RunResult:
     _same_version(folder, str(about.get("version") or summary.get("version") or UNKNOWN))
     code = about.get("code") or summary.get("code")
     notices = plugged(folder, [code]) + _silent(folder, [code])
-    config = load_run(folder / CONFIG) if (folder / CONFIG).is_file() else _config(folder, summary)
+    config = _own_config(folder) if (folder / CONFIG).is_file() else _config(folder, summary)
     frames, problems = Held(), []
     for path in sorted(folder.glob("*.parquet")):
         try:
@@ -127,6 +139,15 @@ def _run(folder: Path) -> RunResult:
     if not frames:
         raise DataError(*problems)
     return RunResult(folder, config, frames, about or {"version": summary["version"]}, tuple(problems), notices)
+
+
+def _own_config(folder: Path) -> RunConfig:
+    try:
+        return load_run(folder / CONFIG)
+    except ConfigError as error:
+        told = error.problems[0].removeprefix(f"{folder / CONFIG}: ")
+        rule = f"is no configuration of this version ({told}), restore it or make the run again"
+        raise DataError(f"{folder / CONFIG}: {rule}") from error
 
 
 def plugged(folder: Path, codes: Sequence[Any]) -> tuple[str, ...]:
@@ -190,7 +211,7 @@ def _study(folder: Path, own: Path | None, measured: bool) -> StudyResult:
     except DataError as error:
         problems.append(str(error))
     try:
-        about = _json(folder / MANIFEST)
+        about = _json(folder / MANIFEST, again)
     except DataError as error:
         problems.append(str(error))
     mixed = words([code for code in codes if isinstance(code, dict)])
@@ -219,11 +240,16 @@ def codes_of(folder: Path) -> list[Any]:
 def _resolved(folder: Path) -> StudyConfig:
     path = folder / RESOLVED
     try:
-        study = StudyConfig.model_validate(read_yaml(path))
-    except (ConfigError, OSError, ValueError) as error:
-        told = (str(error).strip().splitlines() or [""])[0]
-        raise DataError(f"{path}: is no study of this version ({told}), restore it or run the sweep again") from error
-    return study
+        content = read_yaml(path)
+    except (ConfigError, OSError) as error:
+        told = (str(error).strip().splitlines() or [""])[0].removeprefix(f"{path}: ")
+        raise DataError(f"{path}: cannot be read ({told}), {_afresh(folder)}") from error
+    plain = content if isinstance(content, dict) else {}
+    try:
+        return StudyConfig.model_validate(plain)
+    except pydantic.ValidationError as error:
+        told = describe(error, plain, StudyConfig)[0]
+        raise DataError(f"{path}: is no study of this version ({told}), {_afresh(folder)}") from error
 
 
 def base_of(result: StudyResult) -> RunConfig | None:
@@ -248,23 +274,30 @@ def _summaries(result: StudyResult) -> Iterator[Path]:
 def _frame(path: Path, again: str = "make the run again, or use what else there is") -> pd.DataFrame:
     try:
         return pd.read_parquet(path.absolute())
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: is not there, {again}") from error
     except (OSError, ValueError, pa.ArrowException) as error:
         told = (str(error).strip().splitlines() or [""])[0]
         raise DataError(f"{path}: cannot be read ({told}), {again}") from error
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path, again: str = "make the run again") -> dict[str, Any]:
     try:
         return read_json(path)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: is not there, {again}") from error
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read, make the result again") from error
+        raise DataError(f"{path}: cannot be read, {again}") from error
 
 
 def _config(folder: Path, summary: dict[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(summary["config"])
     except (KeyError, ValueError) as error:
-        raise DataError(f"{folder / SUMMARY}: has no configuration of this version, make the run again") from error
+        told = f"{folder / SUMMARY}: has no configuration of this version"
+        if "config" not in summary:
+            told = f"{folder / CONFIG}: is not there"
+        raise DataError(f"{told}, make the run again") from error
 
 
 def _version(path: Path) -> str:

@@ -69,7 +69,9 @@ class Run(NamedTuple):
 
 def tables(result: RunResult) -> Found:
     """Each by name; one for which a run is too short is left out, one that lacks a frame is told of, too."""
-    if not len(result.frames.get("steps", ())):
+    if "steps" not in result.frames:
+        return Found({}, [])  # what is wrong with that file is among the problems of the result
+    if not len(result.frames["steps"]):
         return Found({}, [f"{result.folder}: no step was recorded, tables need some, make the run again"])
     run = Run(result, most_liquidated(result.frames["steps"]))
     found, problems = dict[str, pd.DataFrame](), list[str]()

@@ -20,5 +20,6 @@ def shocked(config: RunConfig) -> int:
     """
     moves = [stress.at for stress in config.stresses if isinstance(stress, Move)]
     if not moves:
-        raise ConfigError([f"{config.name}.stresses: no move among them, a shock is needed: add one"])
+        rule = "no move among them, a shock is needed, add one such as {kind: move, at: 600, duration: 60, size: -0.1}"
+        raise ConfigError([f"stresses: {rule}"])
     return max(math.ceil(min(moves) / config.dt), 2)

@@ -5,19 +5,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, StrictBool, StrictFloat, StrictStr, model_validator
+from pydantic import Discriminator, Field, PrivateAttr, StrictBool, StrictFloat, StrictStr, Tag, model_validator
 
 from experiments.config import hurried, swapped
-from experiments.file_kinds import load_as, mistaken
+from experiments.file_kinds import absent, load_as, mistaken, namesake
 from sim.component import Component, choice
 from sim.errors import ConfigError, not_one_of
-from sim.packaged import find, packaged
+from sim.packaged import PACKAGED, find, is_file, packaged
 
 BASE, TWIN = "base", "twin"
 """Roles of a run: itself, and what it is compared with on the same draws."""
 
-Value = StrictBool | StrictFloat | StrictStr
+Value = Annotated[StrictBool, Tag("truth")] | Annotated[StrictFloat, Tag("number")] | Annotated[StrictStr, Tag("word")]
 """A setting of one axis, as it stands in a column."""
+
+
+def _form(value: object) -> str | None:
+    """Which form of a setting a value has; none for what cannot be one."""
+    forms = ((bool, "truth"), (int | float, "number"), (str, "word"), (dict | Named, "labelled"))
+    return next((form for kind, form in forms if isinstance(value, kind)), None)
+
+
+FORMS = Discriminator(
+    _form, custom_error_type="setting", custom_error_message="a number, a word, true or false, or label and set"
+)
 
 
 class Named(Component):
@@ -51,7 +62,7 @@ class Axis(Component):
     """One thing that varies."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="column of its values in results (name)")
-    values: tuple[Annotated[Value | Named, Field(union_mode="left_to_right")], ...] = Field(
+    values: tuple[Annotated[Value | Annotated[Named, Tag("labelled")], FORMS], ...] = Field(
         default=(), description="settings: numbers, words, or labels of changes"
     )
     span: Span | None = Field(default=None, description="in place of values: a range, sampled by the design")
@@ -63,17 +74,18 @@ class Axis(Component):
     @model_validator(mode="after")
     def _varies(self) -> "Axis":
         if bool(self.values) == (self.span is not None):
-            raise ValueError(
-                f"values: {len(self.values)}, an axis has values or a span, and not both, give one of them"
-            )
+            told = "and this one has both, remove one of them" if self.values else "give one of them, such as [1, 2]"
+            raise ValueError(f"values: an axis has either values or a span, {told}")
         if any(not isinstance(value, Named) for value in self.values) and not self.paths:
             raise ValueError("paths: none, a value must go somewhere, name a path and a factor such as {dt: 1}")
         words = [value for value in self.values if isinstance(value, str | bool)]
         if words and set(self.paths.values()) != {1}:
-            raise ValueError(f"paths: factors of {words[0]!r}, words have no multiples, write 1")
+            factor = next(each for each in self.paths.values() if each != 1)
+            raise ValueError(f"paths: {factor:g} times {words[0]!r}, words have no multiples, write 1 for each path")
         labels = self.labels
         if len(set(labels)) < len(labels):
-            raise ValueError(f"values: {', '.join(map(str, labels))}, must differ, remove the one that stands twice")
+            told = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in labels)
+            raise ValueError(f"values: {told}, must differ, remove the one that stands twice")
         return self
 
     @property
@@ -158,13 +170,16 @@ class StudyConfig(Component):
         if BASE in self.roles:
             lines.append(f"roles: {BASE}, is the run itself, choose another name")
         if isinstance(self.design, Listed) and len({len(axis.values) for axis in self.axes}) > 1:
-            lines.append("design: list, needs as many values on every axis, add some or use grid")
+            counts = ", ".join(f"{axis.name} has {len(axis.values)}" for axis in self.axes)
+            rule = f"needs as many values on every axis, but {counts}, add some or write design: {{kind: grid}}"
+            lines.append(f"design: 'list', {rule}")
         spans = [axis.name for axis in self.axes if axis.span is not None]
-        if isinstance(self.design, Sampled) != bool(spans):
-            told = f"{', '.join(spans) or 'no axis'} with a span"
-            lines.append(
-                f"design: {self.design.kind}, {told}, spans need latin_hypercube or sobol and these need spans"
-            )
+        if spans and not isinstance(self.design, Sampled):
+            rule = f"takes no points from the span of {', '.join(spans)}, write design: {{kind: sobol, points: 16}}"
+            lines.append(f"design: {self.design.kind!r}, {rule}")
+        if isinstance(self.design, LatinHypercube | SobolPoints) and not spans:
+            rule = "takes its points from spans, but no axis has one, give one a span or write design: {kind: grid}"
+            lines.append(f"design: {self.design.kind!r}, {rule}")
         if lines:
             raise ValueError("\n".join(lines))
         return self
@@ -212,13 +227,14 @@ def load_study(
     Raises:
         ConfigError: with one line for each problem.
     """
-    own = str(name).endswith((".yaml", ".yml"))
-    if not own and name not in names():
-        rule = f"study: {not_one_of(name, names())}, or a YAML file of your own"
-        raise ConfigError(mistaken("study", name) or [rule])
-    place = str(name) if own else f"{FOLDER}{name}"
+    shipped = packaged_study(name)
+    own = not shipped and str(name).endswith((".yaml", ".yml"))
+    if not own and not shipped:
+        raise ConfigError(mistaken("study", name) or _unknown(str(name)))
+    place = str(name) if own else f"{FOLDER}{shipped}"
     counted = [] if seeds is None else [f"seeds={seeds}"]
     study = load_as("study", place, [*(hurried(place) if quick else ()), *counted], StudyConfig)
+    _check_base(study.base)
     study = study.model_copy(update={"also": (*study.also, *_engine_of_all(study, engine), *also)})
     beside = find(place).resolve().with_suffix(".py")
     if own and (beside.parent / RESOLVED).is_file():
@@ -227,6 +243,37 @@ def load_study(
     if own and not beside.is_file():
         raise ConfigError([f"{name}: no {beside.name} beside it, a study is two files, write what it measures there"])
     return study.measured_by(beside) if own else study
+
+
+def packaged_study(name: str | Path) -> str:
+    """The packaged study that a name or a path means; empty if it means none."""
+    plain = str(name).removeprefix(FOLDER)
+    if plain in names():
+        return plain
+    try:
+        path = find(name).resolve()
+    except ConfigError:
+        return ""
+    return path.stem if path == PACKAGED / FOLDER / path.name else ""
+
+
+def _unknown(name: str) -> list[str]:
+    """The line on a study that is neither packaged nor a file."""
+    if files := [path for path in (f"{name}.yaml", f"{name}.yml") if is_file(path)]:
+        return [f"study: {name!r} is no packaged study, name the file if you mean that: {files[0]}"]
+    return namesake("study", name) or [f"study: {not_one_of(name, names())}, or a YAML file of your own"]
+
+
+def _check_base(base: str) -> None:
+    """Refuse what no run can start from.
+
+    Raises:
+        ConfigError: there is no such file, or it is of another kind.
+    """
+    if mistaken("run", base) or (not is_file(base) and namesake("run", base)):
+        raise ConfigError([f"base: {base!r} is no market, name one such as small_crash"])
+    if lines := absent("run", base):
+        raise ConfigError([f"base: {line}" for line in lines])
 
 
 ENGINE = re.compile(r"venues\.(\d+|\*)\.engine")

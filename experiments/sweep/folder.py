@@ -17,6 +17,9 @@ from sim.errors import ConfigError, OutputError
 GROWS = ("description", "axes", "design", "seeds", "quick", "metrics", "tables", "figures", "seconds")
 """What may change in a study whose results are there: runs are named by what they are, so more can join them."""
 
+WORDS = {"also": "also (changes of every run: the study's, --engine, and a.b=3 on the command line)"}
+"""What keys of a study are called where they say too little."""
+
 HALF_DONE = re.compile(r"\.([0-9a-f]{12}\.)?\d+\.tmp")
 """Names of what a process is making: a run's folder, or an entry of the results."""
 
@@ -41,7 +44,10 @@ class Results:
             WriteError: a write failed.
         """
         plain = study.model_dump(mode="json")
-        with self._told():
+        if self.place.is_symlink() and not self.place.exists():
+            rule = "is a link to nothing, results need a folder, choose another with --out"
+            raise OutputError(f"{self.place}: {rule}")
+        with self._told(self.kept if self.place.is_dir() else ""):
             if self.place.exists():
                 self._refuse(plain)
             (self.place / "runs").mkdir(parents=True, exist_ok=True)
@@ -54,12 +60,12 @@ class Results:
             self._sweep_up()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Failed writes within are reported in one line."""
+    def _told(self, kept: str | None = None) -> Iterator[None]:
+        """Failed writes within are reported in one line, with words for what is kept; none = those of the folder."""
         try:
             yield
         except OSError as error:
-            raise store.refused(error, self.place, self.kept) from error
+            raise store.refused(error, self.place, self.kept if kept is None else kept) from error
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -90,12 +96,16 @@ class Results:
         if RESOLVED not in held:
             raise OutputError(f"{self.place}: holds no {RESOLVED}, hence no study's results, choose another with --out")
         other = self._resolved()
-        if other.get("name") != plain["name"]:
+        if not other.get("name"):
+            rule = "is no study, restore it or choose another folder with --out"
+            raise OutputError(f"{self.place / RESOLVED}: {rule}")
+        if other["name"] != plain["name"]:
             rule = f"holds results of the study {other.get('name')!r}, not of {plain['name']!r}"
             raise OutputError(f"{self.place}: {rule}, choose another folder with --out")
         differ = [key for key in plain if key not in GROWS and other.get(key) != plain[key]]
         if differ:
-            rule = f"holds results of {plain['name']!r} with other {', '.join(differ)}"
+            told = ", ".join(WORDS.get(key, key) for key in differ)
+            rule = f"holds results of {plain['name']!r} with other values of {told}"
             raise OutputError(f"{self.place}: {rule}, choose another folder with --out")
 
     def _is_beginning(self, path: Path) -> bool:

@@ -20,8 +20,8 @@ from experiments.sweep.config import BASE, TWIN
 from experiments.sweep.plan import unpacked
 from experiments.sweep.records import COMPLETE, FAILED, TIMEOUT, Code, Job, Place, Result, Spec, State
 from experiments.sweep.sealed import SUMMARY, Damage, digests, read, remove, seal
-from experiments.sweep.study import digest_of, module_of
-from sim.errors import DataError, OutputError
+from experiments.sweep.study import digest_of, made_by, module_of
+from sim.errors import DataError, DeleverageError, OutputError
 from sim.metrics.cascades import Frames, untouched
 
 
@@ -207,8 +207,8 @@ def _scored(job: Job, frames: Mapping[str, Frames], module: str) -> tuple[pd.Dat
     try:
         for role, spec in job.runs.items():
             if role != TWIN:
-                rows = study.score(unpacked(spec.config), frames[role], frames.get(TWIN))
+                rows = made_by(study, "score", unpacked(spec.config), frames[role], frames.get(TWIN))
                 parts.append(rows if alone else rows.assign(role=role))
-    except Exception as error:
-        return None, f"{type(error).__name__}: {error}"
+    except (DeleverageError, OSError) as error:
+        return None, str(error)
     return pd.concat(parts, ignore_index=True), ""

@@ -13,7 +13,7 @@ from experiments.paper.tables import Words
 from experiments.paper.tables import write as write_tables
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.folder import Results
-from experiments.sweep.study import module_of
+from experiments.sweep.study import made_by, module_of
 from sim.errors import ConfigError, not_one_of
 
 MANIFEST = "manifest.json"
@@ -34,11 +34,11 @@ def write(results: Results, study: StudyConfig, scores: pd.DataFrame, mixed: str
     """
     module = module_of(study.module)
     axes = [*(axis.name for axis in study.axes), *(["role"] if "role" in scores else [])]
-    made_of = module.tables(scores) | measured.tables(scores, axes, study.metrics, measured.Asked())
+    made_of = made_by(module, "tables", scores) | measured.tables(scores, axes, study.metrics, measured.Asked())
     words = Words.of(module)._replace(mixed=mixed)
     results.put("tables", lambda folder: _tables(made_of, folder, words, study.name))
     results.put("figures", lambda folder: _figures(module, scores, folder))
-    report = words.introduced(module.report(scores))
+    report = words.introduced(made_by(module, "report", scores))
     results.put("report.md", lambda path: store.write_text(report + "\n", path))
     made = {"tables": _names(results.place / "tables"), "figures": _names(results.place / "figures")}
     promised = {"tables": study.tables, "figures": study.figures}
@@ -57,7 +57,7 @@ def _tables(tables: dict[str, pd.DataFrame], folder: Path, words: Words, of: str
 
 def _figures(module: Any, scores: pd.DataFrame, folder: Path) -> None:
     folder.mkdir()
-    module.figures(scores, folder)
+    made_by(module, "figures", scores, folder)
 
 
 def _names(folder: Path) -> list[str]:

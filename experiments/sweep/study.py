@@ -13,7 +13,8 @@ import pandas as pd
 from experiments import identity, plugins
 from experiments.closure import ROOT, files_from
 from experiments.config import RunConfig
-from experiments.sweep.config import StudyConfig, names
+from experiments.plugins import FAULTS, fault
+from experiments.sweep.config import StudyConfig, names, packaged_study
 from experiments.sweep.plan import Task
 from sim.errors import ConfigError, DeleverageError
 from sim.metrics.cascades import Frames
@@ -57,10 +58,46 @@ def module_of(module: str) -> Study:
         ConfigError: there is none, or it lacks a function that every study has.
     """
     found: Any = _file(Path(module)) if module.endswith(".py") else _imported(module)
-    missing = [name for name in FUNCTIONS if name not in vars(found)]
+    missing = [name for name in FUNCTIONS if not callable(vars(found).get(name))]
     if missing:
         raise ConfigError([f"{module}: no function {missing[0]!r}, every study has one, write it"])
     return found
+
+
+def made_by(module: Study, function: str, *arguments: object) -> Any:
+    """What a function of a study's module returns.
+
+    Raises:
+        StudyError: it raised something, or returned what is of no use.
+    """
+    place = str(vars(module).get("__file__"))
+    try:
+        found = vars(module)[function](*arguments)
+    except (DeleverageError, OSError):
+        raise
+    except FAULTS as error:
+        raise StudyError(f"{function} fails ({fault(error, place)}), correct it") from error
+    wanted, words = RETURNS[function]
+    parts = found.values() if isinstance(found, dict) else ()
+    odd = [each for each in (found, *parts) if not isinstance(each, wanted)]
+    if odd:
+        raise StudyError(f"{place}: {function} returns {_article(odd[0])}, must return {words}, correct it")
+    return found
+
+
+def _article(value: object) -> str:
+    name = type(value).__name__
+    return "nothing" if value is None else f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+RETURNS: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "score": (pd.DataFrame, "a pandas DataFrame"),
+    "tables": ((dict, pd.DataFrame), "pandas DataFrames by name, as a dict"),
+    "figures": (object, "nothing"),
+    "report": (str, "text"),
+    "refine": ((list, tuple), "a list of tasks"),
+}
+"""What functions of a study's module return, and in words."""
 
 
 FUNCTIONS = ("score", "tables", "figures", "report")
@@ -80,6 +117,11 @@ def found(name: str, own: Path | None) -> str:
     Raises:
         ConfigError: there is no such module.
     """
+    if own is not None and (shipped := packaged_study(own)):
+        if shipped != name:
+            told = f"is the study {shipped!r}, the results are of {name!r}, name the file of that: --study {name}.yaml"
+            raise ConfigError([f"--study {own}: {told}"])
+        return f"experiments.studies.{shipped}"
     if own is not None:
         path = own.with_suffix(".py")
         if not path.is_file():
@@ -118,8 +160,14 @@ def _digest(path: Path) -> str:
 
 def refined(study: StudyConfig, scores: Callable[[], pd.DataFrame]) -> Sequence[Task]:
     """What a module asks for after it has seen the scores so far; nothing if it has no ``refine``."""
-    refine = vars(module_of(study.module)).get(REFINE)
-    return refine(study, scores()) if refine is not None else ()
+    module = module_of(study.module)
+    if REFINE not in vars(module):
+        return ()
+    found = made_by(module, REFINE, study, scores())
+    if odd := [each for each in found if not isinstance(each, Task)]:
+        words = RETURNS[REFINE][1]
+        raise StudyError(f"{study.module}: {REFINE} returns {_article(odd[0])} in it, must return {words}, correct it")
+    return found
 
 
 def _imported(name: str) -> Any:
@@ -142,7 +190,10 @@ def _file(path: Path) -> Any:
     if known is not None and known.__file__ == str(path) and _LOADED.get(str(path), ("",))[0] == now:
         return known
     module = importlib.util.module_from_spec(spec)
-    exec(compile(content, str(path), "exec"), vars(module))  # never from a cache, which may be of another content
+    try:
+        exec(compile(content, str(path), "exec"), vars(module))  # never from a cache, which may be of another content
+    except FAULTS as error:
+        raise ConfigError([f"{path}: fails when imported ({fault(error, str(path))}), correct it"]) from error
     sys.modules[name] = module
     _LOADED[str(path)] = now, _digest(path)
     return module

@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from experiments import identity, provenance, store
 from experiments.sweep.config import StudyConfig
@@ -12,7 +13,7 @@ from experiments.sweep.folder import Results
 from experiments.sweep.plan import Unit
 from experiments.sweep.records import COMPLETE, FAILED, Result
 from experiments.sweep.sealed import summary_of
-from experiments.sweep.study import digest_of
+from experiments.sweep.study import StudyError, digest_of
 from sim.errors import ConfigError, not_one_of
 
 RUNS, SCORES = "runs.parquet", "scores.parquet"
@@ -43,11 +44,14 @@ class Tally:
         """One is done.
 
         Raises:
-            ConfigError: the first scores lack a metric that the study names.
+            ConfigError: the first scores lack a metric that the study names, or have a column of an axis's name.
         """
         if result.rows is not None and not self.scored:
             known = list(result.rows.columns)
             problems = [f"metrics: {not_one_of(name, known)}" for name in self.study.metrics if name not in known]
+            setting = self.units[result.number].setting
+            taken = [name for name in setting if name in known and (result.rows[name] != setting[name]).any()]
+            problems += [f"axes: {name}, is a column that score makes too, rename one of them" for name in taken]
             if problems:
                 raise ConfigError(problems)
         if result.rows is not None:
@@ -121,7 +125,24 @@ class Tally:
         about |= {"code": store.canonical(self.codes(results)), "module": digest_of(self.study.module)}
         results.put(RUNS, lambda path: store.write_frame(self.runs(), path, about))
         if self.scored:
-            results.put(SCORES, lambda path: store.write_frame(self.scores(), path, about))
+            scores = self.scores()
+            try:
+                results.put(SCORES, lambda path: store.write_frame(scores, path, about))
+            except pa.ArrowException as error:
+                raise StudyError(*_unwritable(scores, self.study.module)) from error
+
+
+def _unwritable(scores: pd.DataFrame, module: str) -> list[str]:
+    """A line for each column of scores that Parquet cannot hold."""
+    rule = "must all be numbers, truth values, times or text of one kind, correct score"
+    found = []
+    for name, column in scores.items():
+        try:
+            pa.array(column.to_numpy(), from_pandas=True)
+        except pa.ArrowException:
+            kinds = ", ".join(sorted({type(value).__name__ for value in column}))
+            found.append(f"{module}: column {name!r} of score holds values of type {kinds}, which {rule}")
+    return found
 
 
 def _told(unit: Unit) -> str:

@@ -18,6 +18,7 @@ from experiments import identity, plugins, provenance, store
 from experiments.config import RunConfig
 from experiments.paper.opened import plugged
 from experiments.sweep.config import RESOLVED
+from experiments.sweep.folder import HALF_DONE
 from experiments.sweep.making import write
 from experiments.sweep.older import UNSIGNED
 from experiments.sweep.outputs import MANIFEST, sha256
@@ -64,7 +65,10 @@ def verify(place: Path, sample: int, seed: int = 0) -> Verdict:
         OutputError: no results, or not finished.
         DataError: a plug-in that made them is not named.
     """
-    if (place / CONFIG).is_file() and (place / MANIFEST).is_file() and not (place / RESOLVED).is_file():
+    if not place.is_dir():
+        told = "is no folder" if place.exists() else "no such folder"
+        raise OutputError(f"{place}: {told}, name the result of deleverage run or deleverage sweep")
+    if (place / CONFIG).is_file() and not (place / RESOLVED).is_file():
         return _run(place, again=sample > 0)
     if is_run(place.resolve().name) and (place / SUMMARY).is_file():
         return _one(place.resolve(), again=sample > 0)
@@ -89,7 +93,34 @@ def _study(place: Path, sample: int, seed: int) -> Verdict:
         else:
             found = [_changed(name) for name in damaged(path)]
         wrong += [f"runs/{path.name}/{told}" for told in found]
+    strays = [*_strays(place, manifest["files"]), *(f"runs/{name}" for name in _beside(place / "runs"))]
+    wrong += [f"{name}: {STRAY}" for name in strays]
     return Verdict(len(manifest["files"]), len(again), tuple(wrong), tuple(dict.fromkeys(notices)))
+
+
+STRAY = "was not written by deleverage, remove it"
+
+PAGE = "report.html"
+"""What deleverage report writes into a result later, without the manifest."""
+
+
+def _strays(place: Path, files: Mapping[str, str]) -> list[str]:
+    """Files of a result, by name, that neither its manifest lists nor a command adds; folders of a user's are left."""
+    found = [path for path in sorted(place.iterdir()) if not path.is_dir() or path.is_symlink()]
+    return [path.name for path in found if path.name not in {MANIFEST, PAGE, *files}]
+
+
+def _beside(runs: Path) -> list[str]:
+    """What lies among the runs and is none, and in runs beside their files; half-done ones are swept up later."""
+    there = [path for path in sorted(runs.glob("*")) if not HALF_DONE.fullmatch(path.name)]
+    inside = (f"{path.name}/{name}" for path in there if is_run(path.name) for name in _inside(path))
+    return [*(path.name for path in there if not is_run(path.name)), *inside]
+
+
+def _inside(run: Path) -> list[str]:
+    """What lies in a run of a sweep beside its frames and summary; other frames are among the damage."""
+    found = sorted(run.iterdir()) if run.is_dir() and not run.is_symlink() else []
+    return [path.name for path in found if path.name != SUMMARY and (path.suffix != ".parquet" or path.is_dir())]
 
 
 def _early(place: Path, count: int) -> list[str]:
@@ -100,12 +131,12 @@ def _early(place: Path, count: int) -> list[str]:
 
 def _one(folder: Path, *, again: bool) -> Verdict:
     """One run of a sweep."""
-    if is_unsigned(folder):
-        return Verdict(0, 0, tuple(_changed(name) for name in damaged(folder)), tuple(_early(folder, 1)))
-    if again:
-        made = _again(folder)
-        return Verdict(0, 1, tuple(made.differences), tuple(_other(made.code)))
-    return Verdict(0, 0, tuple(_changed(name) for name in damaged(folder)))
+    strays = [f"{name}: {STRAY}" for name in _inside(folder)]
+    if is_unsigned(folder) or not again:
+        notices = _early(folder, 1) if is_unsigned(folder) else []
+        return Verdict(0, 0, (*map(_changed, damaged(folder)), *strays), tuple(notices))
+    made = _again(folder)
+    return Verdict(0, 1, (*made.differences, *strays), tuple(_other(made.code)))
 
 
 def _run(folder: Path, *, again: bool) -> Verdict:
@@ -118,10 +149,12 @@ def _run(folder: Path, *, again: bool) -> Verdict:
     notices = [*plugged(folder, [manifest.get("code")]), *_other(manifest.get("code"))]
     needed = (CONFIG, SUMMARY, *sorted(path.name for path in folder.glob("*.parquet")))
     wrong, runs = [*_unlisted(manifest["files"], needed), *_listed(folder, manifest["files"])], 0
+    wrong += [f"{name}: {STRAY}" for name in _strays(folder, manifest["files"]) if name not in needed]
     try:
         config = load_run(folder / CONFIG)
     except DeleverageError as error:
-        return Verdict(len(manifest["files"]), 0, (*wrong, f"{CONFIG}: {error}"), tuple(notices))
+        lines = [f"{CONFIG}: {line.removeprefix(f'{folder / CONFIG}: ')}" for line in str(error).splitlines()]
+        return Verdict(len(manifest["files"]), 0, (*wrong, *lines), tuple(notices))
     plain = config.model_dump(mode="json")
     if not _is_named(plain, manifest):
         wrong.append(f"{CONFIG}: its configuration is not that of {MANIFEST}")
@@ -135,7 +168,7 @@ def _run(folder: Path, *, again: bool) -> Verdict:
                 known = {line.partition(":")[0] for line in wrong}
                 wrong += _against(folder, Path(bench) / "run", set(manifest["files"]) - known)
             except DeleverageError as error:
-                wrong.append(f"{CONFIG}: cannot be run again ({error})")
+                wrong += [f"{CONFIG}: cannot be run again ({line})" for line in str(error).splitlines()]
     return Verdict(len(manifest["files"]), runs, tuple(wrong), tuple(notices))
 
 
@@ -175,18 +208,26 @@ def _other(code: Any) -> list[str]:
 
 
 def _manifest(place: Path, needed: tuple[str, ...]) -> dict[str, Any]:
+    is_study = (place / RESOLVED).is_file()
+    again = AGAIN if is_study else "make the run again"
     for name in needed:
-        if not (place / name).is_file():
-            rule = "no finished results of a study or run, name the folder of a sweep that has ended, or of a run"
-            raise OutputError(f"{place}: has no {name}, hence {rule}")
+        if (place / name).is_file():
+            continue
+        rule = "hence no finished results of a study or run, name the folder of a sweep that has ended, or of a run"
+        if is_study or (place / CONFIG).is_file():
+            rule = f"hence no finished result, {again}"
+        raise OutputError(f"{place}: has no {name}, {rule}")
     path = place / MANIFEST
     try:
         found = read_json(path)
     except (OSError, ValueError) as error:
-        raise OutputError(f"{path}: cannot be read ({error}), make the result again") from error
+        raise OutputError(f"{path}: cannot be read ({error}), {again}") from error
     if not isinstance(found.get("files"), dict):
-        raise OutputError(f"{path}: holds no checksums of files, make the result again with this version")
+        raise OutputError(f"{path}: holds no checksums of files, {again}")
     return found
+
+
+AGAIN = "start deleverage sweep with this folder again"
 
 
 def _complete(place: Path) -> list[str]:
@@ -195,9 +236,9 @@ def _complete(place: Path) -> list[str]:
         names = list(dict.fromkeys(runs.loc[runs["status"] == COMPLETE, "hash"]))
     except (ValueError, KeyError, OSError, pa.ArrowException) as error:
         told = (str(error).splitlines() or [""])[0]
-        raise OutputError(f"{place / RUNS}: cannot be read ({told}), run the sweep again") from error
+        raise OutputError(f"{place / RUNS}: cannot be read ({told}), {AGAIN}") from error
     if odd := [name for name in names if not is_run(name)]:
-        raise OutputError(f"{place / RUNS}: {odd[0]!r} is no name of a run, run the sweep again")
+        raise OutputError(f"{place / RUNS}: {odd[0]!r} is no name of a run, {AGAIN}")
     return names
 
 
@@ -248,7 +289,7 @@ def _again(folder: Path) -> Made:
             told = f"{bench}: cannot be written, make room or name another folder for temporary files with TMPDIR"
             raise store.WriteError(told) from error
         except DeleverageError as error:
-            return Made([f"{SUMMARY}: cannot be run again ({error})"], code)
+            return Made([f"{SUMMARY}: cannot be run again ({line})" for line in str(error).splitlines()], code)
         there, now = digests(folder), digests(Path(bench) / folder.name)
         same = (Path(bench) / folder.name / SUMMARY).read_bytes() == (folder / SUMMARY).read_bytes()
         shutil.rmtree(Path(bench) / folder.name)
