@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from sim.component import Component
 from sim.errors import did_you_mean, not_one_of, shown
+from sim.packaged import packaged
 
 WORDS = {
     "greater_than": ("greater than {gt}", "raise it"),
@@ -43,6 +44,8 @@ WORDS = {
     "string_pattern_mismatch": ("text that matches {pattern}", "rewrite it"),
 }
 """Pydantic's error type -> (what the value must be, what to do)."""
+
+MAPPINGS = ("model_type", "model_attributes_type", "dict_type")
 
 FIELD = re.compile(r"[a-z_][\w.-]*: ")
 """How a validator's message begins that names a field of its mapping."""
@@ -90,8 +93,17 @@ def _line(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> s
     rule, remedy = WORDS.get(kind, (f"what is asked for ({' '.join(error['msg'].split())})", "correct it"))
     if kind in ("float_type", "int_type") and isinstance(error["input"], str):
         remedy = _unquoted(error["input"]) or remedy
+    if kind in MAPPINGS and isinstance(error["input"], str):
+        remedy = _included(error["input"]) or remedy
     bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
     return f"{name}: {shown(error['input'])}, must be {rule.format(**bounds)}{_note(path, data, schema)}, {remedy}"
+
+
+def _included(text: str) -> str:
+    """The remedy for the name of a file where a mapping is expected, such as ``span`` or ``engines/span``."""
+    name = text.removesuffix(".yaml")
+    names = [text] if text.endswith(".yaml") else [each for each in packaged() if f"/{each}".endswith(f"/{name}")]
+    return f"write {{include: {names[0]}}}" if names else ""
 
 
 def _unquoted(text: str) -> str:
