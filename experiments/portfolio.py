@@ -110,7 +110,7 @@ class PortfolioConfig(Component):
         return f"collateral.{name}: {name!r} is no asset{near}, {declare}"
 
     def _unpriced(self) -> list[str]:
-        """Assets without a price beside an underlying of their name: one of them would be worth one of the numeraire."""
+        """Assets without a price beside an underlying of their name: one of each would be worth 1."""
         quoted = {coin_of(quote.name): quote for quote in reversed(self.underlyings)}
         found = []
         for n, asset in enumerate(self.assets[1:], start=1):
@@ -165,8 +165,8 @@ class PortfolioConfig(Component):
                 told.append(f"{where}.max_lots: the largest position, {worth}; it must stay below 2^53: {lower}")
             ticks, price = round(exact(prices[each.underlying], each.tick)), f"{prices[each.underlying]:g}"
             if ticks < 1:
-                low = f"the price of {each.underlying!r}, {price}, is less than one tick of {each.name!r}, {each.tick:g}"
-                told.append(f"{where}.tick: {low}: lower the tick")
+                low = f"the price of {each.underlying!r}, {price}, is less than one tick"
+                told.append(f"{where}.tick: {low} of {each.name!r}, {each.tick:g}: lower the tick")
             elif ticks > each.levels:
                 told.append(f"{where}.max_price: {each.max_price:g}, but {each.underlying!r} is at {price}: raise it")
         return told + self._amounts() + self._sizes()

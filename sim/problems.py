@@ -144,10 +144,14 @@ def _user_path(error: ErrorDetails, data: Any) -> tuple[Any, ...]:
     """Pydantic's location without the names of union branches and validators."""
     path: list[Any] = []
     node, parts = data, error["loc"]
+    branched = False  # whether the branch of this mapping's union has been passed; a key may have the same name
     for place, part in enumerate(parts):
         last = place == len(parts) - 1
+        if not branched and isinstance(node, dict) and part == node.get("kind"):
+            branched = True
+            continue
         if _holds(node, part):
-            node = node[part]
+            node, branched = node[part], False
         elif not (last and error["type"] == "missing"):
             continue
         path.append(part)

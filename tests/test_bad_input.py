@@ -86,7 +86,7 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
     ),
     (
         "venues.1.engine.requirement.tiers=[{floor: 0, max_leverage: 0.5}]",
-        ["venues.1.engine.requirement.tiers: max_leverage 0.5 at floor 0 asks of all for more than they buy, raise"],
+        ["venues.1.engine.requirement.tiers: max_leverage 0.5 at floor 0 requires more than the position is worth"],
     ),
     # money that is not whole
     (

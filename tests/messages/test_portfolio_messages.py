@@ -194,7 +194,11 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     (
         {"underlyings": [U | {"price": 1e-9}]},
         "instruments.0.tick: the price of 'B', 1e-09, is less than one tick of 'P', 1: lower the tick",
-        {"underlyings": [U | {"price": 1e-9}], "instruments": [P | {"tick": 1e-9, "lot": 1e7, "max_price": 1e-5}], "positions": []},
+        {
+            "underlyings": [U | {"price": 1e-9}],
+            "instruments": [P | {"tick": 1e-9, "lot": 1e7, "max_price": 1e-5}],
+            "positions": [],
+        },
     ),
     (
         {"underlyings": [U | {"price": 2e6}]},
@@ -219,7 +223,8 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"positions": [LONG | {"quantity": 1e9}]},
-        "positions.0.quantity: 1e+09, more than max_lots of 'P' allows, 100000: lower it, or raise instruments.0.max_lots",
+        "positions.0.quantity: 1e+09, more than max_lots of 'P' allows, 100000: lower it, or raise "
+        "instruments.0.max_lots",
         {"positions": [LONG | {"quantity": 1e5}]},
     ),
     (
@@ -281,7 +286,7 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
 @pytest.mark.parametrize(("wrong", "told", "mended"), PORTFOLIOS)
 def test_the_remedy_of_a_wrong_portfolio_works(tmp_path: Path, wrong: Change, told: str, mended: Change) -> None:
     found = judged(tmp_path, wrong)
-    assert found.splitlines()[:1] and found.startswith(told), found
+    assert found.startswith(told), found
     assert not judged(tmp_path, mended)
 
 
