@@ -119,12 +119,13 @@ def _prices(table: Table) -> F8:
     some = {OPEN, HIGH, LOW} & set(table.quotes)
     if some and len(some) < 3:
         lacking = ", ".join(sorted({OPEN, HIGH, LOW} - some))
+        them = "it" if len(some) == 2 else "them"
         raise DataError(
-            f"{table.source}: no column {lacking}; open, high and low go together: add it or drop the others"
+            f"{table.source}: no column {lacking}; open, high and low go together: add {them} or drop the others"
         )
     if CLOSE not in table.quotes:
         told = ", ".join(map(str, table.frame.columns))
-        raise DataError(f"{table.source}: 0 columns named '{CLOSE}' among {told}; one is needed: rename")
+        raise DataError(f"{table.source}: no column '{CLOSE}' among {told}; one is needed: rename the column of prices")
     prices = np.full((len(table.frame), 4), np.nan)
     for number, name in enumerate(COLUMNS):
         if some or name == CLOSE:

@@ -140,7 +140,7 @@ def test_shortfall_of_an_engine_is_no_less_than_its_value_at_risk() -> None:
         (lambda t: t.iloc[:50], "too little history for its look-back of 100"),
         (lambda t: t.assign(asset0=t["asset0"].astype(str) + "x"), "is '"),
         (lambda t: t.assign(date="soon"), "'soon' is not a date"),
-        (lambda t: t[["date"]], "no column beside date"),
+        (lambda t: t[["date"]], "no column of prices beside date"),
         (lambda t: t.assign(asset0=-t["asset0"]), "must stay above 0"),
         (lambda t: t.assign(asset0=np.where(t.index == 7, 0, t["asset0"] / 100)), "row 7: asset0 is 0, 1 such in all"),
         (lambda t: t.assign(asset0=1 + 1e-15 * t.index), "stand still"),

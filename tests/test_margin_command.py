@@ -367,7 +367,7 @@ BASE = {
             {"underlyings": "[{name: B, price: 60000, volatility: -0.5}]"},
             "underlyings.0.volatility: -0.5, must",
         ),
-        ({"underlyings": "[{name: B, price: 1e-9}]"}, "instruments.0.tick: the price of 'B', 1e-09, is less than one tick"),
+        ({"underlyings": "[{name: B, price: 1e-9}]"}, "instruments.0.tick: the price of 'B', 1e-09, is less"),
         ({"underlyings": "[]"}, "underlyings: a list of 0, must be a list of at least 1"),
         (
             {"instruments": f"[{PERP}, {CALL}]"},
