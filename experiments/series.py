@@ -1,5 +1,6 @@
 """Return series for backtests: packaged, CSV or Parquet; several columns are a portfolio."""
 
+import shlex
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -58,7 +59,7 @@ def read_series(source: str, assets: Sequence[str] = (), returns: Returns = "aut
     _check_times(table)
     names = _assets(table, assets)
     if (rows := len(table.frame)) < 3:
-        raise DataError(f"{source}: {rows} rows are too few to judge anything: give more")
+        raise DataError(f"{source}: {rows} {'row is' if rows == 1 else 'rows are'} too few to judge by: give more")
     values = np.column_stack([_numbers(table, name) for name in names])
     kind, notes = _kind(table, names, values, returns)
     notes = [*table.notes, *_selection(table, names), *notes, *gap_notes(source, table.times)]
@@ -70,7 +71,7 @@ def read_series(source: str, assets: Sequence[str] = (), returns: Returns = "aut
         values, dates = np.diff(np.log(values) if kind == "log" else values, axis=0), dates[1:]
     if len(values) < 2:
         days = np.unique(table.times.astype("datetime64[D]")).size
-        raise DataError(f"{source}: {days} days are too few to judge anything by day: give more")
+        raise DataError(f"{source}: {days} {'day is' if days == 1 else 'days are'} too few to judge by: give more")
     unit = 0.0
     if kind == "differences":
         unit = float(values.std(axis=0).max()) / TYPICAL
@@ -101,7 +102,11 @@ def _assets(table: Table, asked: Sequence[str]) -> list[str]:
     if table.quotes:
         if table.rest:
             unknown, close = ", ".join(map(repr, table.rest)), table.quotes.get(CLOSE, "")
-            remedy = f"--assets {close} to use the close alone" if close else "--assets with the columns of prices"
+            remedy = (
+                f"--assets {shlex.quote(close)} to use the close alone"
+                if close
+                else "--assets with the columns of prices"
+            )
             raise DataError(f"{table.source}: {unknown}: not known beside {_quoted(table)}; drop it, or give {remedy}")
         for last in (ADJUSTED, CLOSE):
             if last in table.quotes:
@@ -169,7 +174,7 @@ def _kind(table: Table, names: list[str], values: F8, asked: Returns) -> tuple[R
         )
         raise DataError(
             f"{table.source}: {told}; all columns must be prices (above 0) or all log returns: convert some, or give "
-            f"--assets {','.join(name for name, wrong in zip(names, low, strict=True) if not wrong.size)}"
+            f"--assets {shlex.quote(','.join(name for name, wrong in zip(names, low, strict=True) if not wrong.size))}"
         )
     return "given", [f"{table.source}: {', '.join(names)}: values on both sides of 0 are read as log returns"]
 

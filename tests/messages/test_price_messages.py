@@ -203,11 +203,11 @@ def test_the_remedy_of_wrong_bars_works(tmp_path: Path, wrong: str, told: str, m
 
 Options = dict[str, object]
 SERIES: list[tuple[str, Options, str, str, Options]] = [
-    (PLAIN[:36], {}, "2 rows are too few to judge anything: give more", PLAIN, {}),
+    (PLAIN[:36], {}, "2 rows are too few to judge by: give more", PLAIN, {}),
     (
         lines("date,close", CLOSES, days=tuple(f"2024-01-0{2 + (hour > 12)} {hour}:00" for hour in range(9, 17))),
         {},
-        "2 days are too few to judge anything by day: give more",
+        "2 days are too few to judge by: give more",
         lines("date,close", CLOSES, days=tuple(f"{day} 12:00" for day in DAYS)),
         {},
     ),
