@@ -159,7 +159,7 @@ def test_bad_series_are_told(tmp_path: Path, change, told: str) -> None:  # type
     ("words", "told"),
     [
         (("--engines", "fsh_97"), "did you mean 'fhs_97'"),
-        (("--engines", "hs_0"), "'hs_0' is no engine"),
+        (("--engines", "hs_0"), "'hs_0' looks back 0 days, must be at least 10: write hs_10"),
         (("--engines", ","), "none given"),
         (("--confidence", "99"), "--confidence: '99'"),
         (("--confidence", ""), "--confidence: ''"),
