@@ -44,7 +44,7 @@ def _unhedged_collateral(config: RunConfig) -> Iterator[str]:
             yield (
                 f"venues.{number}.engine.valuation: 'delta_adjusted' cuts spot less where derivatives on its "
                 f"underlying are short in the same account, but no account at {venue.name!r} can hold both, so "
-                "that all spot is cut as not hedged: list both, or net them in one account (netting: cross)"
+                "that all spot is cut as not hedged: list both, or net them in one account (netting: {kind: cross})"
             )
 
 

@@ -105,8 +105,12 @@ def _unseen(replay: Replay, bars: Bars, path: str) -> Iterator[str]:
     open_time = year / (365.0 if bars.weekends else replay.days_per_year)
     if days.size == 1 and bars.intraday and open_time < 0.9 * DAY:
         told = f"{replay.source}: bars of one date, {open_time:g} s of it; a day of trading is taken to be as long"
-        never = f"set {path}.days_per_year={round(365 * DAY / open_time)} for a market that never closes"
-        yield f"{told}, and a year {replay.days_per_year:g} of them, for volatility a year: {never}"
+        never = round(365 * DAY / open_time)
+        if bars.weekends:  # a year is then of 365 such days, whatever is set
+            yield f"{told}, and a year 365 of them, for volatility a year: add bars for the rest of the day"
+        elif replay.days_per_year != never:
+            told = f"{told}, and a year {replay.days_per_year:g} of them, for volatility a year"
+            yield f"{told}: set {path}.days_per_year={never} for a market that never closes"
     elif bars.weekends or replay.days_per_year != 252 or open_time < 0.9 * DAY:
         return
     elif not has_saturdays(np.arange(days[0], days[-1] + 1)):

@@ -94,13 +94,15 @@ def _line(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> s
     if kind in ("float_type", "int_type") and isinstance(error["input"], str):
         remedy = _unquoted(error["input"]) or remedy
     if kind in MAPPINGS and isinstance(error["input"], str):
-        remedy = _included(error["input"]) or remedy
+        remedy = _named(error["input"], kinds(type_at(schema, data, path))) or remedy
     bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
     return f"{name}: {shown(error['input'])}, must be {rule.format(**bounds)}{_note(path, data, schema)}, {remedy}"
 
 
-def _included(text: str) -> str:
-    """The remedy for the name of a file where a mapping is expected, such as ``span`` or ``engines/span``."""
+def _named(text: str, known: Sequence[str]) -> str:
+    """The remedy for a name where a mapping is expected: of a kind, or of a file such as ``span``, ``engines/span``."""
+    if text in known:
+        return f"write {{kind: {text}}}"
     name = text.removesuffix(".yaml")
     names = [text] if text.endswith(".yaml") else [each for each in packaged() if f"/{each}".endswith(f"/{name}")]
     return f"write {{include: {names[0]}}}" if names else ""

@@ -318,7 +318,17 @@ OTHERS: list[tuple[Change, str, Change]] = [
         BUILT + "netting.groups: 'X' stands in 0 groups, list it in exactly one",
         {"netting": {"kind": "groups", "groups": [["P", "S"], ["X"]]}},
     ),
-    ({"netting": "isolated"}, "own.mine.netting: 'isolated', must be a mapping", {"netting": {"kind": "isolated"}}),
+    (
+        {"netting": "isolated"},
+        "own.mine.netting: 'isolated', must be a mapping (which instruments share margin (component)), write "
+        "{kind: isolated}",
+        {"netting": {"kind": "isolated"}},
+    ),
+    (
+        {"requirement": {"kind": "tail", "model": "garch"}},
+        "own.mine.requirement.model: 'garch', must be a mapping (model of returns (component)), write {kind: garch}",
+        {"requirement": {"kind": "tail", "model": {"kind": "garch"}}},
+    ),
     ({"kappa": 1}, "own.mine.kappa: 1, must be less than 1 (share", {"kappa": 0.99}),
     ({"scale": 0}, "own.mine.scale: 0, must be greater than 0 (factor", {"scale": 1}),
     (
