@@ -68,7 +68,7 @@ def read_replays(underlyings: Iterable[Underlying]) -> dict[str, Bars]:
         for name, each in bars.items():
             if each.day[0] < bars[index].day[0] or each.day[-1] > bars[index].day[-1]:
                 told = f"{index}: {VIX} has {bars[index].day[0]} to {bars[index].day[-1]} only, {name} runs"
-                raise DataError(f"{told} {each.day[0]} to {each.day[-1]}: set its start and end within 2014 to 2018")
+                raise DataError(f"{told} {each.day[0]} to {each.day[-1]}: set its start and end within those days")
     return bars
 
 

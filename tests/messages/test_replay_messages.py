@@ -17,14 +17,12 @@ PROCESS = "underlyings.0.process"
 CUT = "fill it or cut the file if that is wrong"
 
 
-def csv(
-    folder: Path, days: Sequence[str], closes: Sequence[float], more: str = "", cells: Sequence[object] = ()
-) -> str:
-    rows = [f"{day},{close}" for day, close in zip(days, closes, strict=False)]
-    if more:
-        rows = [f"{row},{cell}" for row, cell in zip(rows, cells, strict=True)]
+def csv(folder: Path, days: Sequence[str], closes: Sequence[float], adjusted: Sequence[float] = ()) -> str:
+    head, rows = "date,close", [f"{day},{close}" for day, close in zip(days, closes, strict=False)]
+    if adjusted:
+        head, rows = f"{head},Adj Close", [f"{row},{cell}" for row, cell in zip(rows, adjusted, strict=True)]
     file = folder / "mine.csv"
-    file.write_text("\n".join([f"date,close{',' * bool(more)}{more}", *rows]))
+    file.write_text("\n".join([head, *rows]))
     return str(file)
 
 
@@ -90,12 +88,12 @@ def test_the_vix_has_days_of_its_own() -> None:
     """Other replays run on days that it has."""
     spot = "{name: spx, process: {kind: replay, source: 'arch:sp500', start: %s, end: 2018-12-28}}"
     vix = "{name: btc, process: {kind: replay, source: 'arch:vix'}}"
-    late, within = (f"underlyings=[{vix}, {spot % start}]" for start in ("2010-01-04", "2014-01-02"))
+    late, within = (f"underlyings=[{vix}, {spot % start}]" for start in ("2010-01-04", "2014-01-03"))
     with pytest.raises(DataError) as raised:
         read_replays(load_run("small_crash", [late]).underlyings)
     told = str(raised.value)
-    assert told.startswith("btc: arch:vix has 2014-01-02 to "), told
-    assert told.endswith("spx runs 2010-01-04 to 2018-12-28: set its start and end within 2014 to 2018"), told
+    assert told.startswith("btc: arch:vix has 2014-01-03 to "), told
+    assert told.endswith("spx runs 2010-01-04 to 2018-12-28: set its start and end within those days"), told
     assert set(read_replays(load_run("small_crash", [within]).underlyings)) == {"spx", "btc"}
 
 
