@@ -109,6 +109,22 @@ BOTH: list[tuple[str, str, str]] = [
         "row 2: symbol 'B' after 'A', 2 in all; a file holds one series: write a file of each",
         with_column("symbol", ("A",) * 8, PLAIN),
     ),
+]
+"""Of every command that reads prices; ``{is}`` stands for the verb that only a backtest's message has."""
+
+
+@pytest.mark.parametrize(("wrong", "told", "mended"), BOTH)
+@pytest.mark.parametrize("read", [read_bars, read_series])
+def test_the_remedy_of_a_wrong_file_works(
+    tmp_path: Path, read: Callable[[str], object], wrong: str, told: str, mended: str
+) -> None:
+    found = answer(lambda: read(written(tmp_path, wrong)))
+    assert found.startswith(f"{tmp_path / 'mine.csv'}: "), found
+    assert told.replace("{is} ", "is " if read is read_series else "") in found, found
+    assert not answer(lambda: read(written(tmp_path, mended)))
+
+
+REPLAYS: list[tuple[str, str, str]] = [
     # adjusted closes
     (
         with_cell("99,99", "99,-99", with_column("Adj Close", CLOSES)),
@@ -120,24 +136,6 @@ BOTH: list[tuple[str, str, str]] = [
         "row 2: adj close 0 must be a price above 0: correct it or drop the column",
         ADJUSTED,
     ),
-]
-"""Of every command that reads prices; ``{is}`` stands for the verb that only a backtest's message has."""
-
-
-@pytest.mark.parametrize(("wrong", "told", "mended"), BOTH)
-@pytest.mark.parametrize("read", [read_bars, read_series])
-def test_the_remedy_of_a_wrong_file_works(
-    tmp_path: Path, read: Callable[[str], object], wrong: str, told: str, mended: str
-) -> None:
-    if read is read_series and "adj close" in told:
-        pytest.skip("a backtest reads the adjusted close alone, and names it as a price")
-    found = answer(lambda: read(written(tmp_path, wrong)))
-    assert found.startswith(f"{tmp_path / 'mine.csv'}: "), found
-    assert told.replace("{is} ", "is " if read is read_series else "") in found, found
-    assert not answer(lambda: read(written(tmp_path, mended)))
-
-
-REPLAYS: list[tuple[str, str, str]] = [
     (
         lines("day,close", CLOSES),
         "no column of times among day, close; one is needed: name it 'date', or add it",
@@ -339,3 +337,14 @@ def test_the_remedy_of_a_wrong_series_works(
     assert found.startswith(f"{tmp_path / 'mine.csv'}: "), found
     assert told in found, found
     assert not answer(lambda: read_series(written(tmp_path, mended), **then))
+
+
+def test_a_column_is_named_as_a_shell_takes_it(tmp_path: Path) -> None:
+    """MetaTrader's names stand in brackets, and its spread beside bars is no price."""
+    names = ("<OPEN>", "<HIGH>", "<LOW>", "<CLOSE>", "<SPREAD>")
+    bars = with_column("spread", (3,) * 8)
+    for old, new in zip(("open", "high", "low", "close", "spread"), names, strict=True):
+        bars = bars.replace(old, new, 1)
+    assert read_series(written(tmp_path, bars)).names == ("<CLOSE>",)
+    told = answer(lambda: read_series(written(tmp_path, with_column("mood", CLOSES, bars))))
+    assert told.endswith("drop it, or give --assets '<CLOSE>' to use the close alone"), told
