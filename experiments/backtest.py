@@ -85,9 +85,11 @@ def judge(
 
 def _lots(series: Series, weights: Sequence[float] | None) -> F8:
     lots = np.rint(SCALE * np.array(weights if weights is not None else [1.0] * len(series.names)))
-    if lots.size != len(series.names) or not lots.any():
+    if lots.size != len(series.names):
         known = ", ".join(series.names)
-        raise ConfigError([f"weights: {lots.size} given, must be one each of {known}, not all 0: correct them"])
+        raise ConfigError([f"weights: {lots.size} given, must be one each of {known}: give {len(series.names)}"])
+    if not lots.any():
+        raise ConfigError([f"weights: {', '.join(map('{:g}'.format, weights or ()))}: all are 0, raise one"])
     return lots
 
 
@@ -106,7 +108,11 @@ def too_short(engine: Engine, series: Series, window: int) -> str:
     """A line on an engine that cannot be judged."""
     first, rows = first_row(engine, window), len(series.returns)
     told = f"{engine.name}: {rows} returns are too little history for its look-back of {first}"
-    return f"{told} and {2 * engine.horizon} to judge: give a longer series or a shorter --window"
+    most = rows - 2 * engine.horizon
+    fits = first_row(engine, 1) <= most
+    remedy = f"a --window of at most {most}" if fits else "an engine that looks back less"
+    longer = f"give at least {first + 2 * engine.horizon}"
+    return f"{told} and {2 * engine.horizon} to judge: {longer}, or {remedy}"
 
 
 def _unjudged(engine: Engine, first: int, lacks: int) -> Judged:

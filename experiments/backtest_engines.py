@@ -23,6 +23,9 @@ ALL = ("ewma_97", "ewma_99", "hs_500", "fhs_97", "fhs_floor", "fhs_stressed", "f
 
 TOOLS = {"floor": "floored", "stressed": "stressed", "buffer": "buffered"}
 GRAMMAR = re.compile(r"(ewma|hs|fhs|normal|t|garcht|garch)(?:_(\d+))?((?:_(?:floor|stressed|buffer|es))*)")
+LEAST_DAYS = 10
+"""Days that a window of returns must have."""
+
 FORMS = ("ewma_NN", "hs_DAYS", "fhs_NN", "normal_DAYS", "t_NN", "garch_DAYS", "garcht_DAYS", LEARNED, FLAT)
 
 
@@ -81,6 +84,8 @@ def _rule(name: str, window: int, level: float, horizon: int) -> RequirementComp
         return load(name, [], EngineConfig).dialled()
     matched = GRAMMAR.fullmatch(name)
     model = None if matched is None else _model(matched[1], matched[2], window)
+    if matched is not None and model is None:
+        raise ConfigError([_out_of_range(name, matched[1], matched[2], window)])
     if matched is None or model is None:
         near = did_you_mean(name, ALL)
         forms = ", ".join(FORMS)
@@ -96,12 +101,24 @@ def _rule(name: str, window: int, level: float, horizon: int) -> RequirementComp
     return TypeAdapter(AnyRequirement).validate_python(rule)
 
 
+def _out_of_range(name: str, word: str, number: str | None, window: int) -> str:
+    """The line on a name whose number means nothing."""
+    if word not in ("hs", "normal", "garch", "garcht"):
+        return f"engines: '{name}' weighs the past by 0.{number}, must be above 0: write {word}_97"
+    if number is not None:
+        return (
+            f"engines: '{name}' looks back {int(number)} days, must be at least {LEAST_DAYS}: write {word}_{LEAST_DAYS}"
+        )
+    longer = f"write {word}_{LEAST_DAYS}, or give a --window of at least {LEAST_DAYS}"
+    return f"engines: '{name}' looks back as far as --window, {window} days, must be at least {LEAST_DAYS}: {longer}"
+
+
 def _model(word: str, number: str | None, window: int) -> dict[str, Any] | None:
     """What the first two parts of a name stand for; none if the number means nothing."""
     span = DAY * window
     if word in ("hs", "normal", "garch", "garcht"):
         days = DAY * int(number) if number is not None else span if word in ("hs", "normal") else 2 * span
-        if days < 10 * DAY:
+        if days < LEAST_DAYS * DAY:
             return None
         kind = {"hs": "historical", "normal": "covariance"}.get(word, "garch")
         extra = {"distribution": "t"} if word == "garcht" else {}

@@ -6,7 +6,10 @@ import numpy as np
 
 from agents.liquidators import Liquidators
 from experiments.config import RunConfig
+from experiments.data import read_replays
+from sim.build import times_of
 from sim.config import VenueConfig
+from sim.errors import ConfigError, DataError
 from sim.exchange.funding_recorded import Recorded
 from sim.instruments import contracts_of
 from sim.liquidation.fraction import Fraction
@@ -18,7 +21,7 @@ from sim.types import OPTION, SPOT
 
 def cautions(config: RunConfig) -> list[str]:
     """Return what a configuration sets that cannot act in it."""
-    return [*_idle_liquidators(config), *_unhedged_collateral(config), *_missing_rates(config)]
+    return [*_idle_liquidators(config), *_unhedged_collateral(config), *_missing_rates(config), *_short_rates(config)]
 
 
 def _idle_liquidators(config: RunConfig) -> Iterator[str]:
@@ -76,3 +79,18 @@ def _missing_rates(config: RunConfig) -> Iterator[str]:
                 f"venues.{number}.funding: {gaps} of more than {1.5 * np.median(steps):g} s, the first after rates."
                 f"{first} ({steps[first]:g} s): nothing is paid there, add the rates if some are missing"
             )
+
+
+def _short_rates(config: RunConfig) -> Iterator[str]:
+    """Recorded funding that begins after the run does, or ends before it."""
+    recorded = [(n, venue.funding) for n, venue in enumerate(config.venues) if isinstance(venue.funding, Recorded)]
+    if not recorded:
+        return
+    try:
+        bars = read_replays(config.underlyings)
+        stamps, seconds = times_of(config, bars)
+    except (ConfigError, DataError):
+        return  # the run itself fails by it
+    for number, funding in recorded:
+        if told := funding.unpaid(stamps, seconds):
+            yield f"venues.{number}.funding: {told}"

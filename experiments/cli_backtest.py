@@ -89,10 +89,10 @@ def _judge_run(folder: Path, confidence: str | None, horizon: str | None, target
     from experiments.backtest_run import Asked, judge_run
     from experiments.paper.opened import notices
 
-    notify(notices(folder))
     level = None if confidence is None else _one("confidence", confidence, 0.5, 1)
     seconds = None if horizon is None else _one("horizon", horizon, 1e-3, 1e9)
     judged = judge_run(folder, Asked(level, seconds))
+    notify(notices(folder))
     if target.out is not None:
         backtest_run_report.write(judged, target.out, source=str(folder), overwrite=target.overwrite)
     _print(backtest_run_report.as_json(judged) if target.json else backtest_run_report.text(judged), target)

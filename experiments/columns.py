@@ -108,4 +108,6 @@ def is_other(name: str, names: Sequence[str]) -> bool:
     word = key(name)
     if word in ("t", "v", "vw", "n", "s") and set(SHORT) <= {key(each) for each in names}:
         return True
+    if word == "spread" and {"open", "high", "low", "close"} <= {key(each) for each in names}:  # MetaTrader, in points
+        return True
     return word in OTHERS or word in TIMES or word.startswith(("volume", "unnamed")) or word.endswith("volume")

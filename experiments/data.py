@@ -68,7 +68,7 @@ def read_replays(underlyings: Iterable[Underlying]) -> dict[str, Bars]:
         for name, each in bars.items():
             if each.day[0] < bars[index].day[0] or each.day[-1] > bars[index].day[-1]:
                 told = f"{index}: {VIX} has {bars[index].day[0]} to {bars[index].day[-1]} only, {name} runs"
-                raise DataError(f"{told} {each.day[0]} to {each.day[-1]}: set its start and end within 2014 to 2018")
+                raise DataError(f"{told} {each.day[0]} to {each.day[-1]}: set its start and end within those days")
     return bars
 
 
@@ -105,8 +105,12 @@ def _unseen(replay: Replay, bars: Bars, path: str) -> Iterator[str]:
     open_time = year / (365.0 if bars.weekends else replay.days_per_year)
     if days.size == 1 and bars.intraday and open_time < 0.9 * DAY:
         told = f"{replay.source}: bars of one date, {open_time:g} s of it; a day of trading is taken to be as long"
-        never = f"set {path}.days_per_year={round(365 * DAY / open_time)} for a market that never closes"
-        yield f"{told}, and a year {replay.days_per_year:g} of them, for volatility a year: {never}"
+        never = round(365 * DAY / open_time)
+        if bars.weekends:  # a year is then of 365 such days, whatever is set
+            yield f"{told}, and a year 365 of them, for volatility a year: add bars for the rest of the day"
+        elif replay.days_per_year != never:
+            told = f"{told}, and a year {replay.days_per_year:g} of them, for volatility a year"
+            yield f"{told}: set {path}.days_per_year={never} for a market that never closes"
     elif bars.weekends or replay.days_per_year != 252 or open_time < 0.9 * DAY:
         return
     elif not has_saturdays(np.arange(days[0], days[-1] + 1)):
@@ -119,12 +123,13 @@ def _prices(table: Table) -> F8:
     some = {OPEN, HIGH, LOW} & set(table.quotes)
     if some and len(some) < 3:
         lacking = ", ".join(sorted({OPEN, HIGH, LOW} - some))
+        them = "it" if len(some) == 2 else "them"
         raise DataError(
-            f"{table.source}: no column {lacking}; open, high and low go together: add it or drop the others"
+            f"{table.source}: no column {lacking}; open, high and low go together: add {them} or drop the others"
         )
     if CLOSE not in table.quotes:
         told = ", ".join(map(str, table.frame.columns))
-        raise DataError(f"{table.source}: 0 columns named '{CLOSE}' among {told}; one is needed: rename")
+        raise DataError(f"{table.source}: no column '{CLOSE}' among {told}; one is needed: rename the column of prices")
     prices = np.full((len(table.frame), 4), np.nan)
     for number, name in enumerate(COLUMNS):
         if some or name == CLOSE:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from experiments.columns import key
 from experiments.tables import read_frame, refuse_several
+from experiments.texts import remedy_of
 from experiments.times import read_times
 from sim.errors import DataError
 
@@ -47,10 +48,12 @@ def read_rates(source: str) -> tuple[str, tuple[tuple[float, float], ...]]:
     if moments.size > 1 and (np.diff(moments) < 0).all():
         moments, numbers, times = moments[::-1], numbers[::-1], times.iloc[::-1]
     late = np.flatnonzero(np.diff(moments) <= 0)
+    if not moments.size:
+        raise DataError(f"{source}: 0 rows, at least one payment is needed: add rows")
     if late.size:
         row = int(late[0]) + 1
         told = f"{source}: row {times.index[row]}: time '{times.iloc[row]}' does not come after the one before"
-        raise DataError(f"{told}: sort the rows, one each")
+        raise DataError(f"{told}: {'drop the repeat' if moments[row] == moments[row - 1] else 'sort the rows'}")
     return since, tuple((float(time), float(rate)) for time, rate in zip(moments, numbers, strict=True))
 
 
@@ -61,8 +64,9 @@ def _preferred(source: str, names: list[str], what: str) -> str:
         if len(columns) == 1:
             return columns[0]
         if columns:
-            raise DataError(f"{source}: {len(columns)} columns '{columns[0]}'; one is needed: drop the others")
-    raise DataError(f"{source}: 0 columns of a {what} among {', '.join(names)}; one is needed: name it '{what}'")
+            told = f"{len(columns)} columns of {what}s ({', '.join(columns)})"
+            raise DataError(f"{source}: {told}; one is needed: drop the others")
+    raise DataError(f"{source}: no column of {what}s among {', '.join(names)}; one is needed: name it '{what}'")
 
 
 def _shares(cells: "pd.Series[Any]") -> tuple[Any, Any]:
@@ -77,5 +81,7 @@ def _numbers(source: str, values: Any, cells: Any, name: str) -> "np.ndarray[Any
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
     wrong = np.flatnonzero(~np.isfinite(numbers))
     if wrong.size:
-        raise DataError(f"{source}: row {wrong[0]}: {name} '{cells.iloc[wrong[0]]}' is not a number: correct it")
+        cell = str(cells.iloc[wrong[0]])
+        remedy = "write all rates in percent or none" if cell.strip().endswith("%") else remedy_of(cell)
+        raise DataError(f"{source}: row {wrong[0]}: {name} '{cell}' is not a number: {remedy}")
     return numbers

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from experiments.entries import Reading, columns, mode_of, readings
+from experiments.file_kinds import load_as
 from experiments.kinks import factors, scenarios_of
 from experiments.moved import ROUNDING, Part, SideBySide, moved, moved_along
 from experiments.portfolio import PortfolioConfig, listing
@@ -16,7 +17,6 @@ from sim.errors import ConfigError, not_one_of
 from sim.liquidation.bankruptcy import bankruptcy_prices
 from sim.liquidation.prices import liquidation_ticks
 from sim.liquidation.windows import Curve, Window, windows
-from sim.loading import load
 from sim.margin.breakdown import breakdown
 from sim.margin.edges import edges
 from sim.margin.engine import EngineConfig
@@ -115,7 +115,7 @@ def engine_of(name: str, portfolio: PortfolioConfig) -> EngineConfig:
     presets = _presets()
     if own == f"engines/{name}" and name.removesuffix(".yaml") not in presets:
         raise ConfigError([f"--engines: {not_one_of(name, [*portfolio.own, *presets])}"])
-    return load(own, (), EngineConfig)
+    return load_as("engine", own, (), EngineConfig)
 
 
 def accounts(portfolio: PortfolioConfig, name: str, engine: EngineConfig) -> Account:

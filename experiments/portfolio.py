@@ -1,5 +1,6 @@
 """One account and its market, as a file states them: the records that margin engines read."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
@@ -86,6 +87,7 @@ class PortfolioConfig(Component):
         if first.price != 1:
             told.append(f"assets.0.price: {first.price:g}, the numeraire {first.name!r} is worth 1: remove it")
         told += [self._undeclared(name, coins) for name in self.collateral if name not in coins]
+        told += self._unpriced()
         for where, names in (("assets", [first.name, *coins]), ("instruments", listed), ("underlyings", known)):
             told += [
                 f"{where}: {name!r} stands there twice, rename one" for name in set(names) if names.count(name) > 1
@@ -107,6 +109,18 @@ class PortfolioConfig(Component):
         declare = f"declare it: add {{name: {name}, {price}}} under assets, after {self.assets[0].name!r}"
         return f"collateral.{name}: {name!r} is no asset{near}, {declare}"
 
+    def _unpriced(self) -> list[str]:
+        """Assets without a price beside an underlying of their name: one of each would be worth 1."""
+        quoted = {coin_of(quote.name): quote for quote in reversed(self.underlyings)}
+        found = []
+        for n, asset in enumerate(self.assets[1:], start=1):
+            quote = quoted.get(asset.name.casefold())
+            if quote is not None and quote.price != 1 and "price" not in asset.model_fields_set:
+                told = f"assets.{n}.price: not given, so that one {asset.name!r} would be worth 1"
+                price = f"add price: {quote.price:.15g}"
+                found.append(f"{told}, but the underlying {quote.name!r} is at {quote.price:.15g}: {price}")
+        return found
+
     def _options(self) -> list[str]:
         """Expired contracts, negative volatilities, options that nothing values."""
         told = [f"vols.{name}: {vol:g}, must be above 0, correct it" for name, vol in self.vols.items() if vol <= 0]
@@ -116,8 +130,9 @@ class PortfolioConfig(Component):
         smiles = {(smile.underlying, smile.expiry) for smile in self.smiles}
         for n, each in enumerate(self.instruments):
             if each.expiry is not None and each.expiry <= self.seconds:
-                when = f"{each.expiry:g}, {each.name!r} has expired at {self.seconds:g} s"
-                told.append(f"instruments.{n}.expiry: {when}, remove it")
+                when = f"{each.expiry:g}, {each.name!r} has expired at {self.seconds:g} s (seconds)"
+                remedy = f"lower seconds, or remove {each.name!r} and what names it"
+                told.append(f"instruments.{n}.expiry: {when}, {remedy}")
             if each.expiry is not None and each.expiry > self.seconds + 100 * YEAR:
                 told.append(f"instruments.{n}.expiry: {each.expiry:g}, more than a hundred years away, give seconds")
             if each.kind == "option" and each.name not in self.vols and (each.underlying, each.expiry) not in smiles:
@@ -142,19 +157,30 @@ class PortfolioConfig(Component):
                     f"{where}.lot: tick x lot is {float(multiplier):g} minor units, no whole number: "
                     f"{remedy(where, [listed], self.assets)}"
                 )
-            if each.max_lots * each.levels * multiplier >= CASH_LIMIT:
-                told.append(f"{where}.max_lots: the largest position is no longer exact, lower it or max_price")
-            if not 1 <= round(exact(prices[each.underlying], each.tick)) <= each.levels:
-                told.append(
-                    f"{where}.tick: the price of {each.underlying!r} is not from 1 tick to max_price, change one"
-                )
-        assets, unit = {asset.name: asset for asset in self.assets}, 10 ** self.assets[0].decimals
-        amounts = [("cash", self.assets[0].name, self.cash)]
-        amounts += [(f"collateral.{name}", name, amount) for name, amount in self.collateral.items()]
-        for where, name, amount in amounts:
-            if name in assets and abs(amount) * max(10 ** decimals[name], assets[name].price * unit) >= CASH_LIMIT:
-                told.append(f"{where}: {amount:g}, too large to be exact in minor units, lower it or its decimals")
-        return told + self._sizes()
+            largest = each.max_lots * each.levels * multiplier
+            if largest >= CASH_LIMIT:
+                most = int((CASH_LIMIT - 1) // (each.levels * multiplier))
+                worth = f"{each.max_lots:.3g} lots at {each.max_price:g}, is worth {float(largest):.3g} minor units"
+                lower = f"lower max_lots to {most}, or max_price" if most else "lower max_price"
+                told.append(f"{where}.max_lots: the largest position, {worth}; it must stay below 2^53: {lower}")
+            ticks, price = round(exact(prices[each.underlying], each.tick)), f"{prices[each.underlying]:g}"
+            if ticks < 1:
+                low = f"the price of {each.underlying!r}, {price}, is less than one tick"
+                told.append(f"{where}.tick: {low} of {each.name!r}, {each.tick:g}: lower the tick")
+            elif ticks > each.levels:
+                told.append(f"{where}.max_price: {each.max_price:g}, but {each.underlying!r} is at {price}: raise it")
+        return told + self._amounts() + self._sizes()
+
+    def _amounts(self) -> list[str]:
+        """Cash and collateral that minor units cannot hold."""
+        told, unit = [], self.assets[0].decimals
+        for n, asset in enumerate(self.assets):
+            amount = self.collateral.get(asset.name, 0.0) if n else self.cash
+            room = CASH_LIMIT / max(10.0**asset.decimals, asset.price * 10.0**unit)
+            if abs(amount) >= room:
+                where = f"collateral.{asset.name}" if n else "cash"
+                told.append(f"{where}: {amount:g}, too large to be exact in minor units: lower it to below {room:.6g}")
+        return told
 
     def _sizes(self) -> list[str]:
         """Positions and marks that the instrument does not come in."""
@@ -169,10 +195,15 @@ class PortfolioConfig(Component):
                 told.append(f"{where}.quantity: {position.quantity!r}, {rule}, round it")
             side = its.name, lots > 0
             held[side] += abs(round(lots))
+            place = f"instruments.{[each.name for each in self.instruments].index(its.name)}"
             if held[side] > its.max_lots:
-                told.append(f"{where}.quantity: {position.quantity:g}, more than max_lots of {its.name!r}, lower it")
+                before = "with those before " if held[side] > abs(round(lots)) else ""
+                most = f"{before}more than max_lots of {its.name!r} allows, {float(exact(its.lot, 1) * its.max_lots):g}"
+                raised = f"lower it, or raise {place}.max_lots"
+                told.append(f"{where}.quantity: {position.quantity:g}, {most}: {raised}")
             if position.entry is not None and position.entry > its.max_price:
-                told.append(f"{where}.entry: {position.entry:g}, above max_price of {its.name!r}, lower it")
+                above = f"above max_price of {its.name!r}, {its.max_price:g}: lower it, or raise {place}.max_price"
+                told.append(f"{where}.entry: {position.entry:g}, {above}")
         for name, mark in self.marks.items():
             if name not in by_name:
                 continue
@@ -180,6 +211,11 @@ class PortfolioConfig(Component):
             if not is_whole(exact(mark, tick)) or mark > by_name[name].max_price:
                 told.append(f"marks.{name}: {mark!r}, must be a multiple of {tick:g} up to max_price, round it")
         return told
+
+
+def coin_of(underlying: str) -> str:
+    """The coin that an underlying is the price of, in small letters: ``btc`` of BTC, BTC-USD and BTC/USDT."""
+    return re.split(r"[-/:]", underlying)[0].casefold()
 
 
 NOISE = Fraction(1, 10**12)

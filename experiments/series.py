@@ -1,5 +1,6 @@
 """Return series for backtests: packaged, CSV or Parquet; several columns are a portfolio."""
 
+import shlex
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -10,7 +11,7 @@ from experiments.columns import ADJUSTED, CLOSE, PRICES, key
 from experiments.splits import look_alikes, split_notes
 from experiments.tables import Table, read_table
 from experiments.texts import remedy_of
-from experiments.times import Times, gap_notes, is_intraday
+from experiments.times import REPEATED, Times, gap_notes, is_intraday
 from sim.errors import DataError, not_one_of
 from sim.prices.bars import has_saturdays
 from sim.types import F8
@@ -58,7 +59,7 @@ def read_series(source: str, assets: Sequence[str] = (), returns: Returns = "aut
     _check_times(table)
     names = _assets(table, assets)
     if (rows := len(table.frame)) < 3:
-        raise DataError(f"{source}: {rows} rows are too few to judge anything: give more")
+        raise DataError(f"{source}: {rows} {'row is' if rows == 1 else 'rows are'} too few to judge by: give more")
     values = np.column_stack([_numbers(table, name) for name in names])
     kind, notes = _kind(table, names, values, returns)
     notes = [*table.notes, *_selection(table, names), *notes, *gap_notes(source, table.times)]
@@ -70,13 +71,13 @@ def read_series(source: str, assets: Sequence[str] = (), returns: Returns = "aut
         values, dates = np.diff(np.log(values) if kind == "log" else values, axis=0), dates[1:]
     if len(values) < 2:
         days = np.unique(table.times.astype("datetime64[D]")).size
-        raise DataError(f"{source}: {days} days are too few to judge anything by day: give more")
+        raise DataError(f"{source}: {days} {'day is' if days == 1 else 'days are'} too few to judge by: give more")
     unit = 0.0
     if kind == "differences":
         unit = float(values.std(axis=0).max()) / TYPICAL
         values = values / (unit or 1.0)
         notes.append(f"{source}: differences; margins are in quote currency for one unit, not shares of a price")
-    _check(source, values, names)
+    _check(source, values, names, kind)
     return Series(tuple(names), dates, values, unit, tuple(notes))
 
 
@@ -85,7 +86,8 @@ def _check_times(table: Table) -> None:
     if wrong.size:
         row = int(wrong[0]) + 1
         told = f"{table.source}: row {table.row(row)}: {table.times[row]} does not come after {table.times[row - 1]}"
-        raise DataError(f"{told}; times must ascend: sort the rows, one each")
+        remedy = REPEATED if table.times[row] == table.times[row - 1] else "sort the rows"
+        raise DataError(f"{told}; times must ascend: {remedy}")
 
 
 def _assets(table: Table, asked: Sequence[str]) -> list[str]:
@@ -100,14 +102,20 @@ def _assets(table: Table, asked: Sequence[str]) -> list[str]:
     if table.quotes:
         if table.rest:
             unknown, close = ", ".join(map(repr, table.rest)), table.quotes.get(CLOSE, "")
-            remedy = f"--assets {close} to use the close alone" if close else "--assets with the columns of prices"
+            remedy = (
+                f"--assets {shlex.quote(close)} to use the close alone"
+                if close
+                else "--assets with the columns of prices"
+            )
             raise DataError(f"{table.source}: {unknown}: not known beside {_quoted(table)}; drop it, or give {remedy}")
         for last in (ADJUSTED, CLOSE):
             if last in table.quotes:
                 return [table.quotes[last]]
-        raise DataError(f"{table.source}: no column close beside {_quoted(table)}: add it")
+        prices = "give --assets with the columns of prices"
+        raise DataError(f"{table.source}: no column close beside {_quoted(table)}: add it, or {prices}")
     if not table.rest:
-        raise DataError(f"{table.source}: no column beside date; a series is needed: add one")
+        told = f"no column of prices beside {', '.join(names)}"
+        raise DataError(f"{table.source}: {told}: add one, or give --assets with its name")
     return list(table.rest)
 
 
@@ -165,7 +173,8 @@ def _kind(table: Table, names: list[str], values: F8, asked: Returns) -> tuple[R
             f"{name} {'returns' if wrong.size else 'prices'}" for name, wrong in zip(names, low, strict=True)
         )
         raise DataError(
-            f"{table.source}: {told}; all columns must be prices (above 0) or all log returns: convert some"
+            f"{table.source}: {told}; all columns must be prices (above 0) or all log returns: convert some, or give "
+            f"--assets {shlex.quote(','.join(name for name, wrong in zip(names, low, strict=True) if not wrong.size))}"
         )
     return "given", [f"{table.source}: {', '.join(names)}: values on both sides of 0 are read as log returns"]
 
@@ -196,11 +205,13 @@ def _daily(table: Table, values: F8, kind: Returns) -> tuple[F8, Times, list[str
     return values[np.append(first[1:], len(values)) - 1], days, [f"{told}: the last price of each date (UTC) is used"]
 
 
-def _check(source: str, returns: F8, names: list[str]) -> None:
+def _check(source: str, returns: F8, names: list[str], kind: Returns) -> None:
     for name, column in zip(names, returns.T, strict=True):
         if not column.size or np.ptp(column) == 0:
-            raise DataError(f"{source}: {name} never moves; a constant series has no risk to margin: drop the column")
+            remedy = "drop the column" if len(names) > 1 else "give one that moves"
+            raise DataError(f"{source}: {name} never moves; a constant series has no risk to margin: {remedy}")
         wild = np.flatnonzero(np.abs(column) > 5)
         if wild.size:
             told = f"{source}: {name}: a log return of {column[wild[0]]:.4g} at return {wild[0]}"
-            raise DataError(f"{told}; prices must stay above 0 and returns be logs, not percent: convert the column")
+            remedy = "divide percent by 100" if kind == "given" else "correct the price"
+            raise DataError(f"{told}; returns must be logs, not percent, and prices free of slips: {remedy}")

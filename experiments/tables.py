@@ -98,7 +98,8 @@ def read_table(source: str, *, need_times: bool = False) -> Table:
     for quote, columns in found.items():
         if len(columns) > 1:
             raise DataError(
-                f"{source}: {len(columns)} columns named '{quote}' among {', '.join(names)}; one is needed: rename"
+                f"{source}: {len(columns)} columns named '{quote}' among {', '.join(names)}; one is needed: "
+                "drop the others"
             )
     quotes = {quote: columns[0] for quote, columns in found.items()}
     times = _times(source, frame, need_times)
@@ -162,11 +163,17 @@ def _file(source: str) -> pd.DataFrame:
         return read_text(source, path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DataError(f"{source}: cannot be read ({error}): save the file as UTF-8") from error
+    except pd.errors.EmptyDataError as error:
+        raise DataError(f"{source}: is empty, a header and rows are needed: save it again") from error
+    except pa.ArrowException as error:
+        told = str(error).splitlines()[0]
+        raise DataError(f"{source}: cannot be read ({told}): save it again as Parquet, or as CSV") from error
     except pd.errors.ParserError as error:
         told = str(error).splitlines()[0]
         raise DataError(f"{source}: cannot be read ({told}): remove lines that are not of the table") from error
-    except (ValueError, OSError, pa.ArrowException) as error:
-        raise DataError(f"{source}: cannot be read ({str(error).splitlines()[0]}): check the file") from error
+    except (ValueError, OSError) as error:
+        told = str(error).splitlines()[0]
+        raise DataError(f"{source}: cannot be read ({told}): save it again, as a file that you may read") from error
 
 
 def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
@@ -213,9 +220,11 @@ def _times(source: str, frame: pd.DataFrame, needed: bool) -> Times:
     unnamed = [name for name in names if key(name) == "unnamed0" and not _counts(frame[name])]
     candidates = candidates or unnamed
     same = [name for name in candidates if key(name) == "date"]
-    if len(same) > 1 or (needed and not candidates):
-        told = ", ".join(names)
-        raise DataError(f"{source}: {len(same)} columns named 'date' among {told}; one is needed: rename")
+    told = ", ".join(names)
+    if len(same) > 1:
+        raise DataError(f"{source}: {len(same)} columns named 'date' among {told}; one is needed: drop the others")
+    if needed and not candidates:
+        raise DataError(f"{source}: no column of times among {told}; one is needed: name it 'date', or add it")
     if not candidates:
         return np.empty(0, dtype="datetime64[D]")
     column = frame[candidates[0]]

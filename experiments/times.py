@@ -22,6 +22,13 @@ EPOCHS = ((1e17, "ns"), (1e14, "us"), (1e11, "ms"), (1e8, "s"))
 OFFSET = re.compile(r"\s*(?:Z|UTC|[+-]\d\d:?\d\d)$")
 
 
+PARTS = re.compile(r"\s*\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?!\d)")
+"""Days that are written in another order or with other signs than 2008-09-15; of these no order is guessed."""
+
+REPEATED = "drop the repeat, or write times of day with the dates if bars are shorter than a day"
+"""The remedy for a time that stands in two rows."""
+
+
 class Read(NamedTuple):
     """Times of the same rows, datetime64[us]."""
 
@@ -50,7 +57,9 @@ def read_times(source: str, column: "pd.Series[Any]", clock: "pd.Series[Any] | N
     wrong = np.flatnonzero(np.isnat(found.written) | np.isnat(found.exact))
     if wrong.size:
         row = int(wrong[0])
-        raise DataError(f"{source}: row {row}: '{column.iloc[row]}' is not a date such as 2008-09-15: correct it")
+        cell = str(column.iloc[row])
+        remedy = "write year, month, day in this order" if PARTS.match(cell) else "correct it"
+        raise DataError(f"{source}: row {row}: '{cell}' is not a date such as 2008-09-15: {remedy}")
     return found
 
 
@@ -165,7 +174,8 @@ def _texts(source: str, column: "pd.Series[Any]") -> Read:
     if bare.equals(text):
         return Read(written, written)
     if not _one_place(text):
-        raise DataError(f"{source}: Mixed timezones detected; dates need none: write days as 2008-09-15")
+        told = f"{source}: time zones of several places"
+        raise DataError(f"{told}: write all times in UTC, such as 2008-09-15 or 2008-09-15 13:30")
     zoned = pd.to_datetime(text.str.replace(r"\s*UTC$", "Z", regex=True), errors="coerce", format="ISO8601", utc=True)
     return Read(written, _plain(zoned.dt.tz_localize(None)))
 

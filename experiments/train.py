@@ -14,7 +14,7 @@ from experiments.backtest_engines import DAY
 from experiments.figures_style import COLOURS, PAGE, save, style
 from experiments.series import Series
 from sim.errors import DataError
-from sim.margin.features import NAMES
+from sim.margin.features import MEMORY, NAMES
 from sim.margin.forest import Forest, grown
 from sim.margin.learned import Learned
 from sim.margin.models.history import rows_of
@@ -53,9 +53,12 @@ def train(series: Series, rule: Learned) -> Report:
     features, target = _lessons(series, rule)
     columns, needs = 2 * series.returns.shape[1], rows_of(rule.least, rule.every)
     days = len(target) // columns
-    if days < 2 * needs:
+    gap = rows_of(rule.horizon, rule.every)
+    enough = max(2 * needs, needs + gap + 1)
+    if days < enough:
         told = f"train: {len(series.returns)} returns leave {days} days to learn from"
-        raise DataError(f"{told}, at least {2 * needs} are needed to train and to judge: give a longer series")
+        longer = "give a longer series" + (" or a shorter --horizon" if gap > 1 else "")
+        raise DataError(f"{told}, at least {enough} are needed to train and to judge: {longer}")
     forest = grown(features, target, rule.level, rule.trees)
     ahead, folds = _walk_forward(features, target, rule, columns)
     inside = forest.predict(features)[ahead]
@@ -113,8 +116,9 @@ def _lessons(series: Series, rule: Learned) -> tuple[F8, F8]:
     for view in views(np.append(series.returns, series.returns[:1], axis=0), DAY):  # of the last row nothing is shown
         if view.tick:
             margin.observe(view)
-    if not margin.examples:
-        raise DataError(f"train: {len(series.returns)} returns are too few for any example: give a longer series")
+    if not any(each.at + margin.span <= margin.features.seen for each in margin.examples):
+        told = f"train: {len(series.returns)} returns are too few for any example"
+        raise DataError(f"{told}, at least {MEMORY + margin.span} are needed: give a longer series")
     return margin.lessons()
 
 

@@ -12,7 +12,7 @@ from sim.exchange.book import Books
 from sim.instruments import Instrument, contracts_of
 from sim.ledger import Ledger
 from sim.prices.bars import Bars
-from sim.prices.path import Outside, Path, clocks, exogenous, planned
+from sim.prices.path import Outside, Path, Stamps, clocks, exogenous, planned, stamped
 from sim.protocols import Population
 from sim.rng import Streams
 from sim.types import B1, F8, I8, NOBODY, Contracts, Pool, Setting
@@ -182,6 +182,16 @@ def steps_of(config: MarketConfig, bars: Mapping[str, Bars]) -> int:
         ConfigError, DataError: see :func:`sim.prices.path.exogenous`.
     """
     return planned(_world(config), dt=config.dt, steps=_asked(config), bars=bars)
+
+
+def times_of(config: MarketConfig, bars: Mapping[str, Bars]) -> tuple[Stamps, float]:
+    """Exchange time of each step of a run, (0,) without a replay, and its length (s).
+
+    Raises:
+        ConfigError, DataError: see :func:`sim.prices.path.exogenous`.
+    """
+    stamps = stamped(_world(config), dt=config.dt, steps=_asked(config), bars=bars)
+    return stamps, steps_of(config, bars) * config.dt
 
 
 def _outside(config: MarketConfig, streams: Streams, bars: Mapping[str, Bars]) -> Path:

@@ -90,7 +90,7 @@ def shown(value: Any) -> str:
     """A value as a user would recognise it, short."""
     if isinstance(value, dict):
         return "a mapping"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"a list of {len(value)}"
     text = "nothing" if value is None else json.dumps(value) if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from sim.component import Component
 from sim.errors import did_you_mean, not_one_of, shown
+from sim.packaged import packaged
 
 WORDS = {
     "greater_than": ("greater than {gt}", "raise it"),
@@ -44,6 +45,8 @@ WORDS = {
     "string_pattern_mismatch": ("text that matches {pattern}", "rewrite it"),
 }
 """Pydantic's error type -> (what the value must be, what to do)."""
+
+MAPPINGS = ("model_type", "model_attributes_type", "dict_type")
 
 FIELD = re.compile(r"[a-z_][\w.-]*: ")
 """How a validator's message begins that names a field of its mapping."""
@@ -93,8 +96,19 @@ def _line(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> s
         remedy = _unquoted(error["input"]) or remedy
     if kind == "too_short" and isinstance(error["input"], dict):
         rule, remedy = "a mapping of at least {min_length} key", "write 'key: value' lines below it"
+    if kind in MAPPINGS and isinstance(error["input"], str):
+        remedy = _named(error["input"], kinds(type_at(schema, data, path))) or remedy
     bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
     return f"{name}: {shown(error['input'])}, must be {rule.format(**bounds)}{_note(path, data, schema)}, {remedy}"
+
+
+def _named(text: str, known: Sequence[str]) -> str:
+    """The remedy for a name where a mapping is expected: of a kind, or of a file such as ``span``, ``engines/span``."""
+    if text in known:
+        return f"write {{kind: {text}}}"
+    name = text.removesuffix(".yaml")
+    names = [text] if text.endswith(".yaml") else [each for each in packaged() if f"/{each}".endswith(f"/{name}")]
+    return f"write {{include: {names[0]}}}" if names else ""
 
 
 def _unquoted(text: str) -> str:
@@ -135,10 +149,14 @@ def _user_path(error: ErrorDetails, data: Any) -> tuple[Any, ...]:
     """Pydantic's location without the names of union branches and validators."""
     path: list[Any] = []
     node, parts = data, error["loc"]
+    branched = False  # whether the branch of this mapping's union has been passed; a key may have the same name
     for place, part in enumerate(parts):
         last = place == len(parts) - 1
+        if not branched and isinstance(node, dict) and part == node.get("kind"):
+            branched = True
+            continue
         if _holds(node, part):
-            node = node[part]
+            node, branched = node[part], False
         elif not (last and error["type"] == "missing"):
             continue
         path.append(part)

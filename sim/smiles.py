@@ -48,7 +48,7 @@ class Svi(SmileComponent):
     def _is_a_variance(self) -> Self:
         least = self.a + self.b * self.sigma * math.sqrt(1 - self.rho**2)
         if least <= 0:
-            raise ValueError(f"a: {self.a:g}, the smallest total variance is {least:.3g}, must be above nil: raise a")
+            raise ValueError(f"a: {self.a:g}, the smallest total variance is {least:.3g}, must be above 0: raise a")
         steepest = self.b * (1 + abs(self.rho))
         if steepest > 2:
             raise ValueError(f"b: {self.b:g}, the steeper wing has slope {steepest:.3g}, may not exceed 2: lower b")

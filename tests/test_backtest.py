@@ -140,7 +140,7 @@ def test_shortfall_of_an_engine_is_no_less_than_its_value_at_risk() -> None:
         (lambda t: t.iloc[:50], "too little history for its look-back of 100"),
         (lambda t: t.assign(asset0=t["asset0"].astype(str) + "x"), "is '"),
         (lambda t: t.assign(date="soon"), "'soon' is not a date"),
-        (lambda t: t[["date"]], "no column beside date"),
+        (lambda t: t[["date"]], "no column of prices beside date"),
         (lambda t: t.assign(asset0=-t["asset0"]), "must stay above 0"),
         (lambda t: t.assign(asset0=np.where(t.index == 7, 0, t["asset0"] / 100)), "row 7: asset0 is 0, 1 such in all"),
         (lambda t: t.assign(asset0=1 + 1e-15 * t.index), "stand still"),
@@ -159,7 +159,7 @@ def test_bad_series_are_told(tmp_path: Path, change, told: str) -> None:  # type
     ("words", "told"),
     [
         (("--engines", "fsh_97"), "did you mean 'fhs_97'"),
-        (("--engines", "hs_0"), "'hs_0' is no engine"),
+        (("--engines", "hs_0"), "'hs_0' looks back 0 days, must be at least 10: write hs_10"),
         (("--engines", ","), "none given"),
         (("--confidence", "99"), "--confidence: '99'"),
         (("--confidence", ""), "--confidence: ''"),

@@ -86,7 +86,7 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
     ),
     (
         "venues.1.engine.requirement.tiers=[{floor: 0, max_leverage: 0.5}]",
-        ["venues.1.engine.requirement.tiers: max_leverage 0.5 at floor 0 asks of all for more than they buy, raise"],
+        ["venues.1.engine.requirement.tiers: max_leverage 0.5 at floor 0 requires more than the position is worth"],
     ),
     # money that is not whole
     (
@@ -132,16 +132,16 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
 
 FILES = [
     (None, "no such file"),
-    ("", "cannot be read (No columns to parse from file)"),
+    ("", "is empty, a header and rows are needed"),
     ("date,close\n", "0 rows, at least one day is needed"),
-    ("day,close\n2020-01-02,1\n", "0 columns named 'date' among day, close"),
-    ("date,close\n2020-01-03,1\n2020-01-02,1\n", "row 1: 2020-01-02 comes after 2020-01-03; days must increase"),
-    ("date,close\n2020-01-02,1\n2020-01-02,1\n", "row 1: 2020-01-02 repeats 2020-01-02"),
+    ("day,close\n2020-01-02,1\n", "no column of times among day, close"),
+    ("date,close\n2020-01-03,1\n2020-01-02,1\n", "row 1: 2020-01-02 stands after 2020-01-03; days must increase"),
+    ("date,close\n2020-01-02,1\n2020-01-02,1\n", "row 1: 2020-01-02 repeats the row before"),
     ("date,close\n2020-01-02,\n", "row 0 (2020-01-02): close nan must be a price above 0"),
     ("date,close\n2020-01-02,-inf\n", "row 0 (2020-01-02): close -inf must be a price above 0"),
     ("date,close\n2020-01-02,1\n2020-01-03,dear\n", "row 1: close 'dear' is not a number"),
     ("date,close\n01/13/2020,1\n", "row 0: '01/13/2020' is not a date such as 2008-09-15"),
-    ("date,close\n2020-01-02T00Z,1\n2020-01-03T00+01:00,1\n", "Mixed timezones detected; dates need none"),
+    ("date,close\n2020-01-02T00Z,1\n2020-01-03T00+01:00,1\n", "time zones of several places"),
 ]
 
 

@@ -85,10 +85,10 @@ def test_haircuts_are_not_compressed(seed: int, target: float) -> None:
 
 
 def test_what_cannot_be_brought_anywhere_is_refused() -> None:
-    with pytest.raises(ConfigError, match="asks nothing"):
+    with pytest.raises(ConfigError, match="requires nothing"):
         compression(Capital(0.0, 0.0), 0.1)
     flat: Exposure = BOOKS[0]._replace(position=np.zeros_like(BOOKS[0].position))
-    with pytest.raises(ConfigError, match="nobody holds a position"):
+    with pytest.raises(ConfigError, match="no account holds a position"):
         capital(preset("isolated"), [flat], MONEY)
 
 

@@ -154,7 +154,7 @@ def test_files_that_are_something_else_are_refused(tmp_path: Path, forest: Fores
     with pytest.raises(ConfigError, match="no trained model"):
         read_trained(str(path), PURPOSE)
     write_trained(path, forest, PURPOSE)
-    with pytest.raises(ConfigError, match=r"trained for level 0\.95 not 0\.99"):
+    with pytest.raises(ConfigError, match=r"trained for level 0\.95, not 0\.99"):
         read_trained(str(path), (0.99, DAY, DAY))
     held = dict(np.load(path))
     np.savez(path, **{**held, "names": np.array(["return_1", "mood"])})

@@ -326,7 +326,7 @@ BASE = {
         ),
         (
             {"positions": "[{instrument: P, quantity: 60000}, {instrument: P, quantity: 60000}]"},
-            "positions.1.quantity: 60000, more than max_lots of 'P', lower it",
+            "positions.1.quantity: 60000, with those before more than max_lots of 'P' allows, 100000: lower it",
         ),
         ({"mode": "both"}, "mode: 'both'"),
         (
@@ -367,7 +367,7 @@ BASE = {
             {"underlyings": "[{name: B, price: 60000, volatility: -0.5}]"},
             "underlyings.0.volatility: -0.5, must",
         ),
-        ({"underlyings": "[{name: B, price: 1e-9}]"}, "instruments.0.tick: the price of 'B' is not"),
+        ({"underlyings": "[{name: B, price: 1e-9}]"}, "instruments.0.tick: the price of 'B', 1e-09, is less"),
         ({"underlyings": "[]"}, "underlyings: a list of 0, must be a list of at least 1"),
         (
             {"instruments": f"[{PERP}, {CALL}]"},

@@ -83,7 +83,8 @@ def against(runs: pd.DataFrame, axis: str, reference: Any, by: Sequence[str], me
         KeyError: no run has the reference value.
     """
     if reference not in set(runs[axis]):
-        raise KeyError(f"{axis}: no run at {reference!r}")
+        known = ", ".join(map(repr, dict.fromkeys(runs[axis])))
+        raise KeyError(f"{axis}: no run at {reference!r}, choose one of {known or 'none'}, or make some")
     rows = []
     for setting, group in settings(runs, by):
         others = ((value, reference) for value in group[axis].unique() if value != reference)

@@ -39,7 +39,7 @@ def further(found: Estimate, half: float, *, share: bool = False) -> int | None:
         ValueError: a width that is not positive.
     """
     if not half > 0:
-        raise ValueError(f"half: {half!r}, a width must be positive")
+        raise ValueError(f"half: {half!r}, a width must be above 0: raise it")
     now = achieved(found).half
     if now <= half and found.n > 1 and (share or now > 0):
         return 0

@@ -91,8 +91,12 @@ def sobol(problem: Problem, outcome: F8, *, second_order: bool = False) -> pd.Da
     from SALib.analyze import sobol as analysis
 
     values = np.atleast_2d(outcome.T).T
-    if not np.isfinite(values).all() or not np.ptp(values):
-        raise StatisticsError("outcome: missing or the same everywhere, indices need values that vary, make all runs")
+    missing = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if missing.size:
+        raise StatisticsError(f"outcome: point {missing[0]} has none, every point needs all its runs, make them")
+    if not np.ptp(values):
+        told = f"outcome: {values.flat[0]:g} at every point, indices need values that vary"
+        raise StatisticsError(f"{told}: widen the ranges, or choose another outcome")
     centre = values.mean(axis=1)
     options: dict[str, Any] = {"num_resamples": RESAMPLES, "calc_second_order": second_order, "seed": 0}
     found = analysis.analyze(dict(problem), centre, **options)

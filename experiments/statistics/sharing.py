@@ -22,7 +22,7 @@ def shapley(worth: F8) -> F8:
     """
     n = int(worth.shape[-1]).bit_length() - 1
     if worth.shape[-1] != 1 << n:
-        raise ValueError(f"worth: {worth.shape[-1]} coalitions, must be a power of two")
+        raise ValueError(f"worth: {worth.shape[-1]} coalitions, must be a power of two: give every one")
     coalitions = np.arange(1 << n)
     sizes = np.array([int(each).bit_count() for each in coalitions])
     orders = np.array([math.factorial(s) * math.factorial(max(n - s - 1, 0)) for s in sizes]) / math.factorial(n)

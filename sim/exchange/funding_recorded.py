@@ -40,6 +40,9 @@ class Recorded(FundingRule):
     @classmethod
     def _knows_its_file(cls, data: Any) -> Any:
         """Rates of a file belong to the configuration: results are named by them, and stay what they were."""
+        if isinstance(data, dict) and isinstance(data.get("rates"), list):  # from here on no list is taken for a tuple
+            pairs = (tuple(pair) if isinstance(pair, list) else pair for pair in data["rates"])
+            data = {**data, "rates": tuple(pairs)}
         source = data.get("source") if isinstance(data, dict) and not data.get("rates") else None
         if not source or not isinstance(source, str) or cls.reader is None:
             return data
@@ -54,7 +57,9 @@ class Recorded(FundingRule):
         times = [time for time, _ in self.rates]
         late = [row for row in range(1, len(times)) if times[row] <= times[row - 1]]
         if late:
-            raise ValueError(f"rates.{late[0]}: {times[late[0]]:g} s does not come after the time before, sort them")
+            again = times[late[0]] == times[late[0] - 1]
+            told = "repeats the time before, drop one" if again else "is earlier than the time before, sort them"
+            raise ValueError(f"rates.{late[0]}: {times[late[0]]:g} s {told}")
         wild = [row for row, (_, rate) in enumerate(self.rates) if abs(rate) >= 1]
         if wild:
             told = f"rates.{wild[0]}: {self.rates[wild[0]][1]:g}, a rate is a share of notional below 1"
@@ -71,14 +76,40 @@ class Recorded(FundingRule):
             raise ConfigError(["funding.rates: none, a recorded funding needs them: give rates, or a file as source"])
         times = self._times()
         self._origin = times[0] if self.since == "1970" else 0.0
-        first, last = self._origin, self._origin + seconds
-        if self.since == "1970" and stamps.size:
-            first, last = (float(each.astype("datetime64[s]").astype(np.int64)) for each in (stamps[0], stamps[-1]))
+        first, last = self._span(stamps, seconds)
         self._next = int(np.searchsorted(times, first))
         if not np.any((times >= first) & (times <= last)):
             told = f"funding.rates: from {_when(times[0], self.since)} to {_when(times[-1], self.since)}"
             told = f"{told}, none in the run's {_when(first, self.since)} to {_when(last, self.since)}"
             raise ConfigError([f"{told}: choose a file of the same time"])
+
+    def unpaid(self, stamps: NDArray[np.datetime64], seconds: float) -> str:
+        """Say which part of a run the rates do not reach, and what helps; empty where they reach all of it.
+
+        Args:
+            stamps: exchange time of each step, empty without a replay.
+            seconds: length of the run.
+        """
+        times = self._times()
+        if times.size < 2:
+            return ""
+        first, last = self._span(stamps, seconds)
+        usual, told = float(np.median(np.diff(times))), []
+        if times[0] - usual > first:
+            told.append(f"begin at {_when(times[0], self.since)}, the run at {_when(first, self.since)}")
+        if times[-1] + usual <= last:
+            told.append(f"end at {_when(times[-1], self.since)}, the run at {_when(last, self.since)}")
+        if not told:
+            return ""
+        return f"rates {' and '.join(told)}: nothing is paid in between, add the rates of that time"
+
+    def _span(self, stamps: NDArray[np.datetime64], seconds: float) -> tuple[float, float]:
+        """Beginning and end of a run on the clock of the rates."""
+        if self.since == "1970" and stamps.size:
+            first, last = (float(each.astype("datetime64[s]").astype(np.int64)) for each in (stamps[0], stamps[-1]))
+            return first, last
+        origin = self.rates[0][0] if self.since == "1970" else 0.0
+        return origin, origin + seconds
 
     def _times(self) -> F8:
         return np.array([time for time, _ in self.rates])

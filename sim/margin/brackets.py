@@ -38,8 +38,8 @@ class Brackets(ValuationComponent):
                     told = f"brackets.{name}.{k}.cap: {above.cap:g} does not exceed the one before"
                     raise ValueError(f"{told}, {below.cap:g}, sort by cap")
                 if above.counted > below.counted:
-                    told = f"brackets.{name}.{k}.counted: {above.counted:g} is more than counts below"
-                    raise ValueError(f"{told}, {below.counted:g}, let rates fall")
+                    told = f"brackets.{name}.{k}.counted: {above.counted:g} is more than the {below.counted:g}"
+                    raise ValueError(f"{told} of the bracket before: lower it")
         return self
 
     def names(self) -> frozenset[str]:

@@ -63,7 +63,7 @@ def capital(engine: EngineConfig, books: Sequence[Exposure], unit: int) -> Capit
     """
     gross = sum(float(np.abs(book.value()).sum()) for book in books)
     if gross == 0:
-        raise ConfigError(["reference book: nobody holds a position, take one of a market in which people trade"])
+        raise ConfigError(["reference book: no account holds a position, take one of a market in which agents trade"])
     sums = [(float(each.margin.sum()), float(each.haircut.sum())) for each in tied_up(engine, books, unit)]
     initial, disallowed = map(sum, zip(*sums, strict=True))
     return Capital(initial / gross, disallowed / gross)
@@ -80,7 +80,8 @@ def compression(measured: Capital, target: float) -> float:
             [f"target: {target:g} of gross notional is not above the {measured.haircut:g} that haircuts take, raise it"]
         )
     if measured.margin <= 0:
-        raise ConfigError(["requirement: asks nothing of the reference book, so that no compression reaches a target"])
+        told = "requirement: requires nothing for the reference book, so that no compression reaches a target"
+        raise ConfigError([f"{told}: choose another"])
     return 1.0 - (target - measured.haircut) / measured.margin
 
 

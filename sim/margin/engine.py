@@ -136,7 +136,7 @@ class MarginEngine:
             [
                 f"netting: {spots} spot instruments share an account and {what} does not add up over instruments, must "
                 f"be at most {MOST_SPOTS}, as admission tries every way in which their orders may fill; give each an "
-                "account (netting: isolated), list fewer, or take what adds up (tiered, cash)"
+                "account (netting: {kind: isolated}), list fewer, or take what adds up (kinds tiered and cash)"
             ]
         )
 

@@ -31,6 +31,9 @@ class Haircut(ValuationComponent):
                     raise ValueError(f"{where}.{name}: {share:g} is not between 0 and 1, give a share")
         for name, share in self.initial.items():
             kept = self.maintenance.get(name, self.other)
+            if share < kept and name not in self.maintenance:
+                told = f"initial.{name}: {share:g} is below the {kept:g} of other, which is its share to keep"
+                raise ValueError(f"{told}: add maintenance.{name}")
             if share < kept:
                 raise ValueError(f"initial.{name}: {share:g} is below the {kept:g} of maintenance, raise it")
         return self

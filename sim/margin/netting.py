@@ -66,7 +66,7 @@ class Groups(NettingComponent):
         listed = Counter(name for group in self.groups for name in group)
         known = ", ".join(contracts.names)
         problems = [
-            f"netting.groups: {name!r} is not an instrument of this venue, use one of {known}"
+            f"netting.groups: {name!r} is not an instrument of this venue, remove it or use one of {known}"
             for name in listed
             if name not in contracts.names
         ]

@@ -85,7 +85,8 @@ class Span(RequirementComponent):
     def _arrays_are_whole(self) -> Self:
         for name, array in self.arrays.items():
             if len(array) != SCENARIOS:
-                raise ValueError(f"arrays.{name}: {len(array)} numbers, must be {SCENARIOS}, one per scenario")
+                short = "add some" if len(array) < SCENARIOS else "remove some"
+                raise ValueError(f"arrays.{name}: {len(array)} numbers, must be {SCENARIOS}, one per scenario: {short}")
         return self
 
     def names(self) -> frozenset[str]:

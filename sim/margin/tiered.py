@@ -122,10 +122,13 @@ def _maintenance(ladder: Ladder, ratio: float) -> list[float]:
 
 def _fault(ladder: Ladder, ratio: float) -> str | None:
     """The first rule a ladder breaks."""
-    if not ladder or ladder[0].floor != 0:
-        return "the first tier starts above nil, give one with floor 0"
+    if not ladder:
+        return "has no tier: give one with floor 0"
+    if ladder[0].floor != 0:
+        return f"the first tier starts at {ladder[0].floor:g}, not at 0: give one with floor 0"
     if ladder[0].max_leverage < 1:
-        return f"max_leverage {ladder[0].max_leverage:g} at floor 0 asks of all for more than they buy, raise it to 1"
+        told = f"max_leverage {ladder[0].max_leverage:g} at floor 0 requires more than the position is worth"
+        return f"{told}: raise it to 1 or more"
     maintenance = _maintenance(ladder, ratio)
     for tier, rate in zip(ladder, maintenance, strict=True):
         if rate > tier.initial:
@@ -133,8 +136,14 @@ def _fault(ladder: Ladder, ratio: float) -> str | None:
     for k in range(1, len(ladder)):
         if ladder[k].floor <= ladder[k - 1].floor:
             return f"floor {ladder[k].floor:g} does not exceed the one before, sort the tiers by floor"
-        if ladder[k].max_leverage > ladder[k - 1].max_leverage or maintenance[k] < maintenance[k - 1]:
-            return f"at floor {ladder[k].floor:g} a larger position is margined less, let rates rise with size"
+        if ladder[k].max_leverage > ladder[k - 1].max_leverage:
+            before = f"the {ladder[k - 1].max_leverage:g} before it"
+            return (
+                f"max_leverage {ladder[k].max_leverage:g} at floor {ladder[k].floor:g} is more than {before}: lower it"
+            )
+        if maintenance[k] < maintenance[k - 1]:
+            before = f"the {maintenance[k - 1]:g} before it"
+            return f"maintenance {maintenance[k]:g} at floor {ladder[k].floor:g} is less than {before}: raise it"
     return None
 
 

@@ -62,8 +62,11 @@ def read_trained(path: str, purpose: tuple[float, float, float]) -> Forest:
         raise ConfigError([f"{where}: its trees are broken ({problem}), train it again"])
     was = tuple(float(held[name]) for name in PURPOSE)
     if was != purpose:
-        told = ", ".join(f"{name} {a:g} not {b:g}" for name, a, b in zip(PURPOSE, was, purpose, strict=True) if a != b)
-        raise ConfigError([f"{where}: was trained for {told}, set the same or train it again"])
+        unlike = [place for place, (a, b) in enumerate(zip(was, purpose, strict=True)) if a != b]
+        told = ", and ".join(f"{PURPOSE[place]} {was[place]:g}, not {purpose[place]:g}" for place in unlike)
+        same = " and ".join(f"{PURPOSE[place]} to {was[place]:.12g}" for place in unlike)
+        again = ", or train it again" if was[1] == purpose[1] else ""  # a series is always of days
+        raise ConfigError([f"{where}: was trained for {told}: set {same}{again}"])
     return Forest(**{name: _value(held[name], WHOLE.get(name)) for name in ARRAYS})
 
 

@@ -26,7 +26,9 @@ class Weights(Component):
         if self.initial > self.maintenance:
             raise ValueError(f"initial: {self.initial:g} counts more than maintenance {self.maintenance:g}, lower it")
         if self.owed_initial < self.owed_maintenance:
-            raise ValueError(f"owed_initial: {self.owed_initial:g} is below {self.owed_maintenance:g}, raise it")
+            raise ValueError(
+                f"owed_initial: {self.owed_initial:g} is below owed_maintenance {self.owed_maintenance:g}, raise it"
+            )
         return self
 
     def pairs(self) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sim.metrics.cascades import Frames
+from sim.metrics.inputs import require_instrument
 from sim.metrics.returns import autocorrelation, hill, hill_interval, jackknife_interval, kurtosis
 from sim.metrics.venues import with_venue
 from sim.types import F8
@@ -110,8 +111,10 @@ def _steps(frames: Frames, instrument: str, since: int) -> tuple[pd.DataFrame, f
     Raises:
         ValueError: fewer than two steps of the instrument are left.
     """
+    require_instrument(frames, instrument)
     steps = frames["steps"]
     steps = steps[(steps["instrument"] == instrument) & (steps["step"] >= since)]
     if len(steps) < 2:
-        raise ValueError(f"{instrument!r} has {len(steps)} steps from {since} on, at least 2 are needed; run longer")
+        told = f"{instrument!r} has {len(steps)} steps from {since} on, at least 2 are needed"
+        raise ValueError(f"{told}: choose an earlier step, or run longer")
     return steps, float(steps["seconds"].diff().median())

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from sim.metrics.inputs import require_instrument
+
 Frames = dict[str, pd.DataFrame]
 """A run's frames by name, as recorded."""
 
@@ -19,10 +21,12 @@ def fall(frames: Frames, instrument: str, since: int, until: int | None = None) 
     Raises:
         ValueError: the run has no such instrument, or no step before ``since``.
     """
+    require_instrument(frames, instrument)
     steps = frames["steps"]
     marks = steps[steps["instrument"] == instrument].set_index("step")["mark"]
     if since - 1 not in marks.index or since not in marks.index:
-        raise ValueError(f"{instrument!r} has no marks at steps {since - 1} and {since}; choose a step of the run")
+        span = f"one of {marks.index.min() + 1} to {marks.index.max()}"
+        raise ValueError(f"since: {since}, {instrument!r} has no marks at it and at the step before: choose {span}")
     return float(np.log(marks.loc[since:until].min() / marks.loc[since - 1]))
 
 

@@ -29,8 +29,9 @@ def graph(links: Contagion, cascade: int | None = None) -> "nx.DiGraph[str]":
     number = members(links)
     wanted = np.ones(number.size, dtype=bool) if cascade is None else number == cascade
     if cascade is not None and not wanted.any():
-        told = f"there are {number.max(initial=0)}, largest first" if number.size else "nothing was closed out"
-        raise DataError(f"cascade: {cascade}, {told}, name one of them")
+        if not number.size:
+            raise DataError(f"cascade: {cascade}, nothing was closed out: name none")
+        raise DataError(f"cascade: {cascade}, there are {number.max()}, largest first: name one of 1 to {number.max()}")
     found: nx.DiGraph[str] = nx.DiGraph()
     names = [f"action {each}" for each in links.actions["action"]]
     events = [

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.metrics.cascades import Frames
+from sim.metrics.inputs import require_instrument
 from sim.types import F8
 
 
@@ -24,10 +25,13 @@ def impact(run: Frames, twin: Frames, instrument: str, step: int) -> float:
     """
     marks = []
     for frames in (run, twin):
+        require_instrument(frames, instrument)
         steps = frames["steps"]
         found = steps.loc[(steps["instrument"] == instrument) & (steps["step"] == step), "mark"]
         if not len(found):
-            raise ValueError(f"{instrument!r} has no mark at step {step}; choose a step of both runs")
+            own = steps.loc[steps["instrument"] == instrument, "step"]
+            told = f"step: {step}, {instrument!r} has marks at {own.min()} to {own.max()}"
+            raise ValueError(f"{told}: choose a step of both runs")
         marks.append(float(found.iloc[0]))
     return float(np.log(marks[0] / marks[1]))
 
@@ -47,7 +51,7 @@ def exponent(sizes: F8, impacts: F8, resamples: int = 2000) -> Exponent:
     """
     mean = impacts.mean(axis=0)
     if not (mean > 0).all():
-        raise ValueError(f"mean impacts {mean.tolist()} must be above nil; take larger orders or more seeds")
+        raise ValueError(f"mean impacts {mean.tolist()} must be above 0; take larger orders or more seeds")
     draws = np.random.default_rng(0).integers(0, len(impacts), (resamples, len(impacts)))
     drawn = impacts[draws].mean(axis=1)
     slopes = _slopes(sizes, drawn[(drawn > 0).all(axis=1)])

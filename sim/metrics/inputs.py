@@ -6,12 +6,23 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from sim.errors import DataError, did_you_mean
+from sim.errors import DataError, did_you_mean, not_one_of
 
 WORDS = frozenset({"venue", "instrument", "population", "kind"})
 """Columns of names; all others are of numbers."""
 
 AGAIN = "make the run again with this version"
+
+
+def require_instrument(frames: Mapping[str, pd.DataFrame], instrument: str) -> None:
+    """Refuse an instrument that a run does not have.
+
+    Raises:
+        ValueError: no step is of it.
+    """
+    known = list(dict.fromkeys(frames["steps"]["instrument"]))
+    if instrument not in known:
+        raise ValueError(f"instrument: {not_one_of(instrument, known)}")
 
 
 def require(

@@ -25,7 +25,7 @@ def z2(pnl: F8, var: F8, es: F8, alpha: float) -> float:
         ValueError: no days, or an expected shortfall that is not above nil.
     """
     if not pnl.size or not (np.asarray(es) > 0).all():
-        raise ValueError("z2: needs days, and an expected shortfall above nil on each, leave out the others")
+        raise ValueError("z2: needs days, and an expected shortfall above 0 on each, leave out the others")
     beyond = pnl < -np.asarray(var)
     return float(np.sum(np.where(beyond, pnl / es, 0.0)) / (pnl.size * alpha) + 1.0)
 

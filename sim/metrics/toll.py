@@ -5,6 +5,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from sim.metrics.cascades import Frames
+from sim.metrics.inputs import require_instrument
 
 
 class Toll(NamedTuple):
@@ -39,15 +40,18 @@ def toll(frames: Frames, instrument: str, since: int, until: int | None = None) 
     Raises:
         ValueError: no such instrument or step before ``since``, another perpetual beside it, or nothing open before.
     """
+    require_instrument(frames, instrument)
     steps = frames["steps"]
     own = steps.loc[steps["instrument"] == instrument, COLUMNS].set_index("step")
     if since - 1 not in own.index:
-        raise ValueError(f"{instrument!r} has no step {since - 1}; choose a step of the run")
+        span = f"one of {own.index.min() + 1} to {own.index.max()}"
+        raise ValueError(f"since: {since}, {instrument!r} has no step before it: choose {span}")
     before = own.loc[[since - 1]].iloc[0]
     venue = str(before["venue"])
     listed = sorted(set(steps.loc[(steps["venue"] == venue) & (steps["kind"] == "perpetual"), "instrument"]))
     if listed != [instrument]:
-        raise ValueError(f"{venue!r} lists {', '.join(listed)}; take-overs are told of venues with one perpetual only")
+        told = f"{venue!r} lists {', '.join(listed)}; take-overs are told of venues with one perpetual only"
+        raise ValueError(f"{told}: name the perpetual of such a venue")
     if not before["open_interest"]:
         raise ValueError(f"{instrument!r} has no open interest at step {since - 1}; choose a later shock")
     window, lots, worth = own.loc[since:until], before["open_interest"], before["gross"] / 2

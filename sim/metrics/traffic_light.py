@@ -41,7 +41,8 @@ def traffic_light(days: int, breaches: int, p: float = TABLE_P) -> Light:
         p: share of days that should be breaches.
     """
     if days < 1 or not 0 <= breaches <= days or not 0 < p < 1:
-        raise ValueError(f"{breaches} breaches of {days} days at p = {p}: no such sample, correct the counts")
+        rule = "there must be at least 1 day, 0 to that many breaches, and a p between 0 and 1"
+        raise ValueError(f"{breaches} breaches of {days} days at p = {p}: no such sample, {rule}: correct them")
     below = at_most(days, breaches, p)
     zone = GREEN if below < YELLOW_FROM else YELLOW if below < RED_FROM else RED
     row = min(breaches, 10) if (days, p) == (TABLE_DAYS, TABLE_P) else _alike(below, zone)

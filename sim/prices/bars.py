@@ -138,6 +138,9 @@ def _check_days(source: str, day: Days, rows: I8) -> None:
     late = np.flatnonzero(day[1:] <= day[:-1])
     if late.size:
         row = int(late[0]) + 1
-        how = "repeats" if day[row] == day[row - 1] else "comes after"
-        told = f"{source}: row {rows[row]}: {day[row]} {how} {day[row - 1]}"
-        raise DataError(f"{told}; days must increase: sort, drop repeats")
+        if day[row] == day[row - 1]:
+            how = "repeats the row before"
+            remedy = "drop the repeat, or write times of day with the dates if bars are shorter than a day"
+        else:
+            how, remedy = f"stands after {day[row - 1]}", "sort the rows"
+        raise DataError(f"{source}: row {rows[row]}: {day[row]} {how}; days must increase: {remedy}")

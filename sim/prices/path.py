@@ -88,6 +88,16 @@ def planned(outside: Outside, *, dt: float, steps: int | None = None, bars: Mapp
     return _lengths(outside, _replays(outside, bars or {}), dt, steps)[0]
 
 
+def stamped(outside: Outside, *, dt: float, steps: int | None = None, bars: Mapping[str, Bars] | None = None) -> Stamps:
+    """Exchange times of the steps that ``exogenous`` would make of the same; (0,) without a replay.
+
+    Raises:
+        ConfigError, DataError: as there.
+    """
+    replays = _replays(outside, bars or {})
+    return _stamps(outside, replays, dt)[: _lengths(outside, replays, dt, steps)[0] + 1]
+
+
 def clocks(underlyings: Sequence[Underlying], bars: Mapping[str, Bars]) -> F8:
     """Seconds of the run's clock in a year of each underlying, (U,).
 

@@ -69,9 +69,9 @@ class Replay(Process):
         """
         steps = round(self.day / dt)
         if abs(steps * dt - self.day) > 1e-9 * self.day or steps < LEAST:
-            raise ConfigError(
-                [f"process.day: {self.day:g} s is not a whole number, at least 4, of steps of {dt:g} s: change dt"]
-            )
+            told = f"process.day: {self.day:g} s is not a whole number, at least {LEAST}, of steps of {dt:g} s"
+            fitting = self.day / max(LEAST, math.ceil(self.day / dt - 1e-9))
+            raise ConfigError([f"{told}: set dt to {fitting:.12g}"])
         return steps
 
     def steps_per_bar(self, bars: Bars, dt: float) -> int:

@@ -108,7 +108,7 @@ def test_hedged_collateral_and_spot_paid_in_another_asset_do_not_add_up() -> Non
 def test_a_market_says_so_at_load_and_the_remedies_work() -> None:
     coins = [{**BTC, "name": f"C{k}", "kind": "spot"} for k in range(7)]
     people = [script([100.0], {})]
-    with pytest.raises(ConfigError, match=r"venues\.0\.engine\.netting: 7 spot .*netting: isolated"):
+    with pytest.raises(ConfigError, match=r"venues\.0\.engine\.netting: 7 spot .*netting: \{kind: isolated\}"):
         build(config(venue("x", coins, requirement={"kind": "span"})), people)
     build(config(venue("x", coins, requirement={"kind": "span"}, netting={"kind": "isolated"})), people).step()
     build(config(venue("x", coins[:MOST_SPOTS], requirement={"kind": "span"})), people).step()

@@ -189,7 +189,7 @@ def test_hedged_collateral_is_cut_for_its_basis_only(short: int, part: float) ->
         ),
         (
             {"kind": "brackets", "brackets": {"A": [{"cap": 2, "counted": 0.5}, {"cap": 3, "counted": 0.6}]}},
-            "rates fall",
+            "of the bracket before",
         ),
         ({"kind": "dynamic", "priced_by": {"A": "A"}}, "cannot stand for itself"),
         ({"kind": "delta_adjusted", "hedged": 0.5}, "not between hedged"),
