@@ -40,6 +40,7 @@ class Recorded(FundingRule):
     @classmethod
     def _knows_its_file(cls, data: Any) -> Any:
         """Rates of a file belong to the configuration: results are named by them, and stay what they were."""
+        data = _paired(data)
         source = data.get("source") if isinstance(data, dict) and not data.get("rates") else None
         if not source or not isinstance(source, str) or cls.reader is None:
             return data
@@ -54,10 +55,10 @@ class Recorded(FundingRule):
         times = [time for time, _ in self.rates]
         late = [row for row in range(1, len(times)) if times[row] <= times[row - 1]]
         if late:
-            raise ValueError(f"rates.{late[0]}: {times[late[0]]:g} s does not come after the time before, sort them")
+            raise ValueError(f"rates.{late[0]}: {times[late[0]]:.15g} s does not come after the time before, sort them, one each")
         wild = [row for row, (_, rate) in enumerate(self.rates) if abs(rate) >= 1]
         if wild:
-            told = f"rates.{wild[0]}: {self.rates[wild[0]][1]:g}, a rate is a share of notional below 1"
+            told = f"rates.{wild[0]}: {self.rates[wild[0]][1]:.15g}, a rate is a share of notional below 1"
             raise ValueError(f"{told}, divide percent by 100")
         return self
 
@@ -100,6 +101,14 @@ class Recorded(FundingRule):
             rates = [*rates, self.rates[self._next][1]]
             self._next += 1
         return np.full(np.shape(self._year), sum(rates)) if rates else None
+
+
+def _paired(data: Any) -> Any:
+    """The same with lists of rates as tuples, which is what strict validation of plain data takes."""
+    rates = data.get("rates") if isinstance(data, dict) else None
+    if not isinstance(rates, list):
+        return data
+    return {**data, "rates": tuple(tuple(each) if isinstance(each, list) else each for each in rates)}
 
 
 def _when(time: float, since: str) -> str:
