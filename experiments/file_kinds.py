@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from sim.component import Component
 from sim.errors import ConfigError
 from sim.loading import load, resolve
+from sim.packaged import find
 
 Model = TypeVar("Model", bound=Component)
 
@@ -18,6 +19,9 @@ KINDS = {
     "engine": ("requirement", "is a margin engine, use deleverage run --engine"),
 }
 """Kind of a file -> a key that only such files have, and what reads them."""
+
+FOLDERS = {"study": "studies/", "portfolio": "portfolios/", "shocks": "portfolios/", "engine": "engines/"}
+"""Kind of a file -> the packaged folder that holds such files; runs stand at the top."""
 
 
 def load_as(kind: str, name: str | Path, overrides: Sequence[str], model: type[Model]) -> Model:
@@ -32,6 +36,7 @@ def load_as(kind: str, name: str | Path, overrides: Sequence[str], model: type[M
     Raises:
         ConfigError: with one line for each problem, or the one on another kind.
     """
+    find(name, FOLDERS.get(kind, ""))
     try:
         return load(name, overrides, model)
     except ConfigError as error:

@@ -163,6 +163,11 @@ def type_at(schema: Any, data: Any, path: Sequence[Any]) -> Any:
     return expected
 
 
+def any_at(schema: Any, data: Any, path: Sequence[Any]) -> Any:
+    """The type that a schema expects at a path whatever stands there, with all of its kinds."""
+    return _narrow(_type_of_child(type_at(schema, data, path[:-1]), path[-1]), None)
+
+
 def default_of(schema: type[pydantic.BaseModel] | None, data: Any, path: Sequence[str]) -> Any:
     """What a schema fills in at a path that the data leaves out, as plain data; else an empty mapping."""
     model = type_at(schema, data, path[:-1]) if schema is not None else None
@@ -197,6 +202,11 @@ def _is_union(expected: Any) -> bool:
 def has_field(model: Any, name: str) -> bool:
     """Whether a type is a model with that field."""
     return _is_model(model) and _field(model, name) is not None
+
+
+def is_list(expected: Any) -> bool:
+    """Whether a type is that of a list."""
+    return typing.get_origin(bare(expected)) in (tuple, list)
 
 
 def expects_components(schema: Any, data: Any, path: Sequence[Any]) -> bool:
