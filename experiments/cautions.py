@@ -12,6 +12,7 @@ from sim.instruments import contracts_of
 from sim.liquidation.fraction import Fraction
 from sim.liquidation.full import Full
 from sim.margin.delta_adjusted import DeltaAdjusted
+from sim.margin.netting import Cross
 from sim.types import OPTION, SPOT
 
 
@@ -38,10 +39,13 @@ def _unhedged_collateral(config: RunConfig) -> Iterator[str]:
     """Venues where no account has both spot and derivatives that could hedge it."""
     for number, venue in enumerate(config.venues):
         if isinstance(venue.engine.valuation, DeltaAdjusted) and not _hedges(config, number, venue):
+            whole = venue.model_copy(update={"engine": venue.engine.model_copy(update={"netting": Cross()})})
+            netted = f"set venues.{number}.engine.netting.kind to cross"
+            remedy = netted if _hedges(config, number, whole) else "list both on one underlying"
             yield (
                 f"venues.{number}.engine.valuation: 'delta_adjusted' cuts spot less where derivatives on its "
                 f"underlying are short in the same account, but no account at {venue.name!r} can hold both, so "
-                "that all spot is cut as not hedged: list both, or net them in one account (netting: cross)"
+                f"that all spot is cut as not hedged: {remedy}, or take another valuation"
             )
 
 

@@ -38,7 +38,20 @@ def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = F
         ConfigError: with one line for each problem.
     """
     hurry = _fitting(hurried(name, overrides), overrides) if quick else ()
-    return load_as("run", name, [*hurry, *overrides], RunConfig)
+    try:
+        return load_as("run", name, [*hurry, *overrides], RunConfig)
+    except ConfigError as error:
+        raise ConfigError(_of_quick(error.problems, name, overrides) if hurry else error.problems) from error
+
+
+def _of_quick(problems: Sequence[str], name: str | Path, overrides: Sequence[str]) -> list[str]:
+    """Problems, those under ``quick`` that the same configuration does not have without it."""
+    others: list[str] = []
+    try:
+        load_as("run", name, overrides, RunConfig)
+    except ConfigError as error:
+        others = error.problems
+    return [line if line in others else f"quick.{line}" for line in problems]
 
 
 def _fitting(quick: Sequence[str], overrides: Sequence[str]) -> list[str]:

@@ -58,7 +58,9 @@ def read_yaml(path: Path) -> Any:
     except UnreadableError as error:
         raise ConfigError([f"{path}: {error}"]) from error
     except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: cannot be read, byte {error.start} is not UTF-8 text, save the file as UTF-8"]) from error
+        raise ConfigError(
+            [f"{path}: cannot be read, byte {error.start} is not UTF-8 text, save the file as UTF-8"]
+        ) from error
     except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError([f"{path}: cannot be read, {reason(error)}, correct the file"]) from error
 

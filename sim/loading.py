@@ -167,7 +167,9 @@ class _Reader:
         if wanted and value and "${" not in value:
             content = self._whole(preset(key, value, wanted), ())
             if isinstance(content, list) != wanted.is_list:
-                raise ConfigError([f"{key}: {value!r} holds {shown(content)}, must hold {wanted.holding}, name another"])
+                raise ConfigError(
+                    [f"{key}: {value!r} holds {shown(content)}, must hold {wanted.holding}, name another"]
+                )
             return content
         return self._expanded(value, (COMMAND_LINE,), f"{key}.") if isinstance(value, dict | list) else value
 

@@ -190,9 +190,7 @@ def is_plain(schema: Any, data: Any, path: Sequence[Any]) -> bool:
     expected = bare(type_at(schema, data, path)) if schema is not None else None
     branches = [bare(each) for each in typing.get_args(expected)] if _is_union(expected) else [expected]
     plain = (int, float, str, bool, types.NoneType)
-    return expected is not None and all(
-        each in plain or typing.get_origin(each) is typing.Literal for each in branches
-    )
+    return expected is not None and all(each in plain or typing.get_origin(each) is typing.Literal for each in branches)
 
 
 def _is_union(expected: Any) -> bool:

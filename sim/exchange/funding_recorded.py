@@ -55,7 +55,9 @@ class Recorded(FundingRule):
         times = [time for time, _ in self.rates]
         late = [row for row in range(1, len(times)) if times[row] <= times[row - 1]]
         if late:
-            raise ValueError(f"rates.{late[0]}: {times[late[0]]:.15g} s does not come after the time before, sort them, one each")
+            raise ValueError(
+                f"rates.{late[0]}: {times[late[0]]:.15g} s does not come after the time before, sort them, one each"
+            )
         wild = [row for row, (_, rate) in enumerate(self.rates) if abs(rate) >= 1]
         if wild:
             told = f"rates.{wild[0]}: {self.rates[wild[0]][1]:.15g}, a rate is a share of notional below 1"
@@ -79,7 +81,7 @@ class Recorded(FundingRule):
         if not np.any((times >= first) & (times <= last)):
             told = f"funding.rates: from {_when(times[0], self.since)} to {_when(times[-1], self.since)}"
             told = f"{told}, none in the run's {_when(first, self.since)} to {_when(last, self.since)}"
-            raise ConfigError([f"{told}: choose a file of the same time"])
+            raise ConfigError([f"{told}: give rates of that time, or a file that has them"])
 
     def _times(self) -> F8:
         return np.array([time for time, _ in self.rates])
