@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from agents import POPULATIONS
-from experiments.file_kinds import load_as
+from experiments.file_kinds import load_as, mistaken
 from experiments.funding_file import read_rates
 from sim.component import choice
 from sim.config import MarketConfig
@@ -84,6 +84,8 @@ def swapped(name: str | Path, engine: str | None, overrides: Sequence[str] = ())
         return []
     if not engine.strip():
         raise ConfigError(["--engine: '', names no engine, give a packaged one such as span, or a file"])
+    if other := mistaken("engine", engine):
+        raise ConfigError([f"--engine: {line}, give an engine such as span" for line in other])
     venues = resolve(name, [each for each in overrides if each.startswith("venues")]).get("venues")
     chosen = [number for number, venue in enumerate(_listed(venues)) if _trades_perpetuals(venue)]
     places = [f"venues.{number}" for number in chosen] or ["venues.*"]

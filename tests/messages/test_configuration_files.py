@@ -7,7 +7,7 @@ import yaml
 from breakage import BASE, parts, problems
 
 from experiments.cautions import cautions
-from experiments.config import RunConfig, load_run
+from experiments.config import RunConfig, load_run, swapped
 from experiments.file_kinds import load_as
 from sim.errors import ConfigError
 
@@ -96,6 +96,13 @@ def test_a_file_is_accepted_once_its_message_is_heeded(wrong: str | bytes, told:
     assert any(told in line for line in lines), lines
     Path("mine.yaml").write_text(mended)
     assert problems([]) == []
+
+
+def test_a_file_of_another_kind_is_no_engine() -> None:
+    with pytest.raises(ConfigError, match="--engine: portfolios/single_perp: holds an account, use deleverage margin"):
+        swapped("mine.yaml", "portfolios/single_perp")
+    (swap,) = swapped("mine.yaml", "span")
+    assert problems([swap]) == []
 
 
 def test_what_is_no_file_is_told_as_such(folder: Path) -> None:

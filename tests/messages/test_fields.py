@@ -29,7 +29,9 @@ from sim.waterfall import LAYERS
 
 REGISTRIES = (POPULATIONS, FUNDINGS, RECORDED, MARKS, LIQUIDATIONS, PROCESSES, STRESSES, LAYERS)
 ALONE = (RunConfig, Fees, Oracle, Window, Manipulation, Asset, Instrument, Impact, Rescue)
-CLASSES = list(dict.fromkeys([*(each for registry in REGISTRIES for each in registry.values()), *ALONE]))
+CLASSES: list[type[Component]] = list(
+    dict.fromkeys([*(each for registry in REGISTRIES for each in registry.values()), *ALONE])
+)
 
 WRONG: tuple[Any, ...] = (None, True, "words", 1.5, 3, [], [[]], {}, {"a": 1}, -1, 10**30, math.inf)
 """Values of every type that a file can hold, in and out of range."""
