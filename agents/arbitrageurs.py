@@ -71,7 +71,9 @@ class Arbitrageurs(Behaviour):
     def _ordered(self) -> "Arbitrageurs":
         """An exit above some member's entry would open and close at once."""
         if self.exit >= self.enter * (1 - self.variety):
-            raise ValueError(f"exit: {self.exit} must be below enter * (1 - variety); lower exit or raise enter")
+            least = self.enter * (1 - self.variety)
+            told = f"exit: {self.exit:.15g} must be below enter * (1 - variety) = {least:.15g}"
+            raise ValueError(f"{told}, lower it or variety, or raise enter")
         return self
 
     def start(self, setting: Setting, draws: F8) -> I8:

@@ -131,8 +131,8 @@ class Behaviour(Component):
         if not most < _EXACT:
             raise ConfigError(
                 [
-                    f"{self.name}.wealth: {self.wealth:g} gives a member {most:.3g} minor units, must stay below 2^53, "
-                    "lower it or its spread"
+                    f"{self.name}.wealth: {self.wealth:g} gives a member {most:.3g} minor units, must stay below "
+                    f"2^53, lower it{' or wealth_sigma' if 'wealth_sigma' in type(self).model_fields else ''}"
                 ]
             )
         placed = np.zeros((self.count, len(setting.venues)), dtype=np.int64)
@@ -151,7 +151,8 @@ class Behaviour(Component):
         problems = [f"{self.name}.instruments: {not_one_of(name, known)}" for name in names if name not in known]
         chosen = here & (np.isin(contracts.names, names) if names else contracts.kind == PERPETUAL)
         if not problems and not chosen.any():
-            problems = [f"{self.name}.instruments: {setting.venues[venue]} lists no perpetual, name what to trade"]
+            told = f"{self.name}.instruments: {setting.venues[venue]} lists no perpetual, name what to trade"
+            problems = [f"{told}: {', '.join(known)}"]
         if problems:
             raise ConfigError(problems)
         return np.flatnonzero(chosen)

@@ -58,10 +58,10 @@ class Capital(Component):
 
     @model_validator(mode="after")
     def _dispositions(self) -> Self:
-        """Nobody does two things."""
+        """The probabilities of trimming, topping up and hedging must not exceed one in total."""
         if self.trims + self.tops_up + self.hedges > 1:
-            told = f"trims: {self.trims:g}, tops_up {self.tops_up:g} and hedges {self.hedges:g}"
-            raise ValueError(f"{told} are more than all members together, lower one")
+            told = f"trims: {self.trims:.15g}, tops_up {self.tops_up:.15g} and hedges {self.hedges:.15g}"
+            raise ValueError(f"{told} are more than all members together, lower one or more")
         return self
 
     def bind(self, setting: Setting, stall: Stall, wealth: I8, *, hedged: bool = False) -> "Keeper":

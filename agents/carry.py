@@ -58,7 +58,7 @@ class Carry(Tasteful):
     def _exit_below_enter(self) -> Self:
         """An exit above the entry would open and close at once."""
         if self.exit >= self.enter:
-            raise ValueError(f"exit: {self.exit:g} must be below enter, lower it")
+            raise ValueError(f"exit: {self.exit:.15g} must be below enter = {self.enter:.15g}, lower it or raise enter")
         return self
 
     def _placed(self, setting: Setting, wealth: F8) -> I8:

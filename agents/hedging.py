@@ -61,6 +61,6 @@ def paired(population: Behaviour, setting: Setting, perp: Stall, spot_venue: str
     lonely = [contracts.names[k] for k in perp.instruments[~match.any(axis=1)]]
     if lonely:
         told = f"{population.name}.spot_venue: {spot_venue} lists no spot for"
-        raise ConfigError([f"{told} {name}, list it there" for name in lonely])
+        raise ConfigError([f"{told} {name}, list it there, or trade others (instruments)" for name in lonely])
     twins: I8 = spot[match.argmax(axis=1)]
     return Pairs(perp, Stall(there, twins), contracts.lot[perp.instruments] / contracts.lot[twins])

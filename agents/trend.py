@@ -36,7 +36,8 @@ class Trend(Tasteful):
     def _ordered(self) -> Self:
         """A fast average slower than the slow one would sell what rises."""
         if self.fast_half_life >= self.slow_half_life:
-            raise ValueError(f"fast_half_life: {self.fast_half_life:g} must be below slow_half_life, lower it")
+            told = f"fast_half_life: {self.fast_half_life:.15g} must be below slow_half_life"
+            raise ValueError(f"{told} = {self.slow_half_life:.15g}, lower it or raise slow_half_life")
         return self
 
     def start(self, setting: Setting, draws: F8) -> I8:

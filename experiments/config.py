@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from agents import POPULATIONS
-from experiments.file_kinds import load_as
+from experiments.file_kinds import load_as, mistaken
 from experiments.funding_file import read_rates
 from sim.component import choice
 from sim.config import MarketConfig
@@ -38,7 +38,20 @@ def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = F
         ConfigError: with one line for each problem.
     """
     hurry = _fitting(hurried(name, overrides), overrides) if quick else ()
-    return load_as("run", name, [*hurry, *overrides], RunConfig)
+    try:
+        return load_as("run", name, [*hurry, *overrides], RunConfig)
+    except ConfigError as error:
+        raise ConfigError(_of_quick(error.problems, name, overrides) if hurry else error.problems) from error
+
+
+def _of_quick(problems: Sequence[str], name: str | Path, overrides: Sequence[str]) -> list[str]:
+    """Problems, those under ``quick`` that the same configuration does not have without it."""
+    others: list[str] = []
+    try:
+        load_as("run", name, overrides, RunConfig)
+    except ConfigError as error:
+        others = error.problems
+    return [line if line in others else f"quick.{line}" for line in problems]
 
 
 def _fitting(quick: Sequence[str], overrides: Sequence[str]) -> list[str]:
@@ -71,6 +84,8 @@ def swapped(name: str | Path, engine: str | None, overrides: Sequence[str] = ())
         return []
     if not engine.strip():
         raise ConfigError(["--engine: '', names no engine, give a packaged one such as span, or a file"])
+    if other := mistaken("engine", engine):
+        raise ConfigError([f"--engine: {line}, give an engine such as span" for line in other])
     venues = resolve(name, [each for each in overrides if each.startswith("venues")]).get("venues")
     chosen = [number for number, venue in enumerate(_listed(venues)) if _trades_perpetuals(venue)]
     places = [f"venues.{number}" for number in chosen] or ["venues.*"]

@@ -37,6 +37,7 @@ def load_as(kind: str, name: str | Path, overrides: Sequence[str], model: type[M
     Raises:
         ConfigError: with one line for each problem, or the one on another kind.
     """
+    find(name, FOLDERS.get(kind, ""))
     try:
         return load(name, overrides, model)
     except ConfigError as error:

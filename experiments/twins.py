@@ -21,7 +21,7 @@ from sim.margin.learning import spelt
 from sim.market import Market
 from sim.metrics.cascades import Frames
 from sim.metrics.venues import venues
-from sim.packaged import preset
+from sim.packaged import Wanted, preset
 from sim.rescue import Rescue
 from sim.types import I8
 
@@ -157,7 +157,7 @@ def engine_named(name: str) -> EngineConfig:
     """
     if not name.strip():
         raise ConfigError(["--engine: '', names no engine, give a packaged one such as span, or a file"])
-    return load_as("engine", preset("--engine", name), (), EngineConfig)
+    return load_as("engine", preset("--engine", name, Wanted(False, ())), (), EngineConfig)
 
 
 def _matched(case: Case, other: EngineConfig, number: int) -> tuple[EngineConfig, str]:

@@ -143,13 +143,13 @@ def _rows(
 ) -> Rows:
     funds = [rows.start for p, rows in zip(populations, members, strict=True) if p.fund_of == venue.name]
     if len(funds) > 1:
-        raise ConfigError([f"populations: {len(funds)} insurance funds for venue {venue.name!r}; keep one"])
+        raise ConfigError([f"populations: {len(funds)} insurance funds for venue {venue.name!r}; keep one of them"])
     first = agents + 1 + HOUSE_ROWS * number
     return Rows(funds[0] if funds else NOBODY, first, first + 1, first + 2, agents)
 
 
 def _refuse_strangers(config: MarketConfig, populations: Sequence[Population], agents: int) -> None:
-    """Who is rescued exists."""
+    """Check that every owner and population named in ``rescues`` exists."""
     names, problems = [population.name for population in populations], []
     for number, each in enumerate(config.rescues):
         problems += [
@@ -170,7 +170,8 @@ def _refuse_overflow(config: MarketConfig, owners: int) -> None:
         raise ConfigError(
             [
                 f"venues: the largest position times {owners} accounts is {Decimal(total):.3g} minor units; it must "
-                f"stay below 2^62: divide every max_lots or max_price by {total // TOTAL_LIMIT + 1}"
+                f"stay below 2^62: divide every max_lots by {total // TOTAL_LIMIT + 1}, rounded down, "
+                "or lower counts of populations"
             ]
         )
 

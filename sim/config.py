@@ -12,8 +12,8 @@ from sim.exchange import FUNDINGS, MARKS, RECORDED
 from sim.exchange.fees import Fees
 from sim.exchange.mark import MedianMark
 from sim.exchange.oracle import Oracle
-from sim.grains import remedy
-from sim.instruments import CASH_LIMIT, TRADED, Asset, Instrument, grains, inverse_fault
+from sim.grains import ROOM, remedy
+from sim.instruments import CASH_LIMIT, KINDS, TRADED, Asset, Instrument, decimal_of, grains, inverse_fault
 from sim.liquidation import LIQUIDATIONS
 from sim.liquidation.full import Full
 from sim.margin.calls import MarginCalls
@@ -36,11 +36,25 @@ def _premium_unless_said(funding: Any) -> Any:
     return {"kind": "premium", **funding} if isinstance(funding, Mapping) else funding
 
 
+def _traded(listed: Any) -> Any:
+    """Refuse an instrument that has no market yet, before its terms are asked for."""
+    given = listed if isinstance(listed, Mapping) else {"name": listed.name, "kind": listed.kind}
+    kind = given.get("kind")
+    if kind in KINDS and kind not in TRADED:
+        raise ValueError(
+            f"kind: {kind!r}, {given.get('name')!r} can be valued and margined but not traded "
+            f"yet: list {' or '.join(TRADED)}, or put it in a portfolio for the margin calculator"
+        )
+    return listed
+
+
 class VenueConfig(Component):
     """One exchange: what it lists and the rules it lists it under."""
 
     name: str = Field(min_length=1, description="unique name")
-    instruments: tuple[Instrument, ...] = Field(min_length=1, description="what is listed")
+    instruments: tuple[Annotated[Instrument, BeforeValidator(_traded)], ...] = Field(
+        min_length=1, description="what is listed"
+    )
     engine: EngineConfig = Field(description="margin engine: netting, valuation, requirement")
     mark: choice(MARKS) = Field(default=MedianMark(), description="mark price")  # type: ignore[valid-type]
     oracle: Oracle = Field(default=Oracle(), description="what the venue is told of the index")
@@ -91,23 +105,19 @@ class MarketConfig(Component):
             ("assets", [a.name for a in self.assets]),
             ("underlyings", [u.name for u in self.underlyings]),
             ("venues", [v.name for v in self.venues]),
-            ("instruments", [i.name for v in self.venues for i in v.instruments]),
+            ("venues.*.instruments", [i.name for v in self.venues for i in v.instruments]),
         ):
             for name in sorted({name for name in names if names.count(name) > 1}):
                 yield f"{what}: {name} listed twice; names must be unique: rename one"
         first = self.assets[0]
         if first.price != 1:
-            yield f"assets.0.price: {first.price:g}, the numeraire {first.name!r} is worth 1: remove it"
+            yield f"assets.0.price: {first.price:.15g}, the numeraire {first.name!r} is worth 1: remove it"
 
     def _references(self) -> Iterator[str]:
         """What is named is there, and what is listed has a market."""
-        underlyings, assets = [u.name for u in self.underlyings], [a.name for a in self.assets]
+        underlyings = list(dict.fromkeys(u.name for u in self.underlyings))
+        assets = list(dict.fromkeys(a.name for a in self.assets))
         for path, instrument in self._listed():
-            if instrument.kind not in TRADED:
-                yield (
-                    f"{path}.kind: {instrument.kind!r}, {instrument.name!r} can be valued and margined but not traded "
-                    f"yet: list {' or '.join(TRADED)}, or put it in a portfolio for the margin calculator"
-                )
             if instrument.underlying not in underlyings:
                 yield f"{path}.underlying: {not_one_of(instrument.underlying, underlyings)}"
             if instrument.settle and instrument.settle not in assets:
@@ -144,23 +154,31 @@ class MarketConfig(Component):
                 )
             if grains(i.max_price, i.tick).denominator > 1:
                 whole = False
-                yield f"{path}.max_price: {i.max_price:g} is not a multiple of the tick {i.tick:g}, round it"
-            if i.levels > LEVEL_LIMIT // many:
+                ticks = max(1, int(grains(i.max_price, i.tick)))
                 yield (
-                    f"{path}.max_price: {i.max_price:g} is {Decimal(i.levels):.3g} ticks; books keep room for each "
-                    f"price, {LEVEL_LIMIT // many:.3g} for each of {many}: lower it or raise the tick"
+                    f"{path}.max_price: {i.max_price:.15g} is not a multiple of the tick {i.tick:.15g}, round it: "
+                    f"set it to {float(ticks * decimal_of(i.tick)):.15g}"
+                )
+            if i.levels > LEVEL_LIMIT // many:
+                room = LEVEL_LIMIT // many
+                yield (
+                    f"{path}.max_price: {i.max_price:.15g} is {Decimal(i.levels):.3g} ticks; books keep room for each "
+                    f"price, {room:.3g} for each of {many}: lower it to at most {float(room * decimal_of(i.tick)):.15g}"
+                    " or raise the tick"
                 )
             largest = i.max_lots * i.levels * int(multiplier)
             if largest >= CASH_LIMIT:
                 whole = False
                 yield (
-                    f"{path}.max_lots: the largest position, {i.max_lots} lots x {i.levels} ticks x {multiplier}, is "
-                    f"{Decimal(largest):.3g} minor units; it must stay below 2^53: lower max_lots or max_price"
+                    f"{path}.max_lots: the largest position, {i.max_lots} lots x {Decimal(i.levels):.15g} ticks x "
+                    f"{multiplier:.15g}, is {Decimal(largest):.3g} minor units; it must stay below 2^53: "
+                    + _smaller(i.levels * int(multiplier), many)
                 )
         if whole and (largest := self.largest_account()) >= CASH_LIMIT:
             yield (
                 f"venues: the largest positions of one account at a venue are {Decimal(largest):.3g} minor units "
-                "together; they must stay below 2^53: lower max_lots or max_price"
+                f"together; they must stay below 2^53: divide every max_lots by {largest // CASH_LIMIT + 1}, "
+                "rounded down"
             )
 
     def _venues_listed(self) -> list[dict[str, Instrument]]:
@@ -184,3 +202,9 @@ class MarketConfig(Component):
         return max(
             sum(i.max_lots * i.levels * int(self._multiplier(i)) for i in venue.instruments) for venue in self.venues
         )
+
+
+def _smaller(worth: int, many: int) -> str:
+    """What makes a position small enough, of instruments whose one lot is worth so many minor units at most."""
+    lots = (ROOM - 1) // (many * max(1, worth))
+    return f"lower max_lots to at most {lots} or max_price" if lots else "make the lot smaller, or lower max_price"

@@ -57,8 +57,21 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError([f"{where}: not YAML, {error.problem}, correct this line"]) from error
     except UnreadableError as error:
         raise ConfigError([f"{path}: {error}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            [f"{path}: cannot be read, byte {error.start} is not UTF-8 text, save the file as UTF-8"]
+        ) from error
     except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError([f"{path}: cannot be read, {' '.join(str(error).split())}, correct the file"]) from error
+        raise ConfigError([f"{path}: cannot be read, {reason(error)}, correct the file"]) from error
+
+
+def reason(error: Exception) -> str:
+    """What a parser says of a document in one line, without the name that it gives the text."""
+    if isinstance(error, yaml.reader.ReaderError):
+        place = error.character if isinstance(error.character, int) else ord(str(error.character)[0])
+        return f"unacceptable character U+{place:04X}, number {error.position + 1} of the text"
+    said = error.problem if isinstance(error, yaml.MarkedYAMLError) and error.problem else str(error)
+    return " ".join(said.split())
 
 
 def read_text(path: Path) -> str:
@@ -96,8 +109,10 @@ def parse_yaml(text: str) -> Any:
         yaml.YAMLError, OmegaConfBaseException, ValueError: not YAML.
     """
     check_yaml(text)
-    data = OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False)
-    return text if _one_word(text, data) else data
+    word = _one_word(text)
+    if word is not None:
+        return word
+    return OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False)
 
 
 def check_yaml(text: str) -> None:
@@ -160,18 +175,34 @@ def _check_scalar(event: Any) -> None:
         raise UnreadableError(
             f"line {line}: a number of {len(event.value):,} digits, at most {DIGITS:,} are read, shorten it"
         )
-    if REFERENCE.sub("", event.value).count("${") > 1:
+    if not _is_referring(event.value):
         raise UnreadableError(f"line {line}: a reference must read ${{a.b}}, a path counted from the top, correct it")
+
+
+def _is_referring(text: str) -> bool:
+    """Whether what stands for references in a text can be read as such; what they lead to is checked later."""
+    left = REFERENCE.sub("", text).count("${")
+    if left != 1:
+        return left == 0
+    try:
+        OmegaConf.create([text])
+    except OmegaConfBaseException:
+        return False
+    return True
 
 
 def _too_long(size: int) -> NoReturn:
     raise UnreadableError(f"{size:,} characters, at most {YAML_CHARACTERS:,} are read, shorten it")
 
 
-def _one_word(text: str, data: Any) -> bool:
-    """Whether a document is mere words, which OmegaConf takes for a key."""
-    lone = isinstance(data, dict) and list(data.values()) == [None]
-    return lone and isinstance(yaml.compose(text, Loader=EVENTS), yaml.ScalarNode)
+def _one_word(text: str) -> str | None:
+    """A document that is one value, as text; OmegaConf takes words for a key, and refuses numbers."""
+    for event in yaml.parse(text, Loader=EVENTS):
+        if isinstance(event, yaml.ScalarEvent):
+            return str(event.value) or None
+        if isinstance(event, yaml.CollectionStartEvent):
+            break
+    return None
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -76,13 +76,15 @@ class Instrument(Component):
 
     @model_validator(mode="after")
     def _terms_fit_the_kind(self) -> Self:
-        terms = TERMS.get(self.kind, set())
+        terms, problems = TERMS.get(self.kind, set()), []
         for name in ("expiry", "strike", "option"):
             given = getattr(self, name)
             if given is None and name in terms:
-                raise ValueError(f"{name}: missing; {self.name!r} is of kind {self.kind!r}: give it")
+                problems.append(f"{name}: missing; {self.name!r} is of kind {self.kind!r}: give it")
             if given is not None and name not in terms:
-                raise ValueError(f"{name}: {given!r}, {self.name!r} is of kind {self.kind!r} and has none: remove it")
+                problems.append(f"{name}: {given!r}, {self.name!r} is of kind {self.kind!r} and has none: remove it")
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
     def multiplier(self, decimals: int) -> Decimal:

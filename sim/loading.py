@@ -17,8 +17,8 @@ import pydantic
 from sim.documents import LEVELS, UnreadableError, check_depth, read_text, read_yaml
 from sim.errors import ConfigError, shown
 from sim.overrides import kinds_first, override, places_of, plain, split
-from sim.packaged import find, is_file, preset, shipped
-from sim.problems import describe, expects_components
+from sim.packaged import Wanted, find, folder_of, is_file, preset, shipped
+from sim.problems import any_at, describe, expects_components, is_list, kinds
 from sim.references import followed
 
 T = TypeVar("T", bound=pydantic.BaseModel)
@@ -128,7 +128,7 @@ def _changed(data: Node, pairs: Sequence[tuple[str, Any]], schema: type[pydantic
     for key, value in kinds_first([_including(*pair) for pair in pairs], data, schema):
         reader = _Reader()
         try:
-            content = reader.given(key, value, named=_is_named(data, key, value, schema))
+            content = reader.given(key, value, _wanted(data, key, value, schema))
         except ConfigError as error:
             problems += error.problems
             continue
@@ -142,10 +142,13 @@ def _including(key: str, value: Any) -> tuple[str, Any]:
     return (parent, {"include": value}) if dot and last == "include" else (key, value)
 
 
-def _is_named(data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None) -> bool:
-    """Whether a value is the name of a file, as text where a component is expected."""
+def _wanted(data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None) -> Wanted | None:
+    """What a file must hold that a value names, as text where a component is expected; None elsewhere."""
     paths = places_of(data, key, schema) if isinstance(value, str) and schema is not None else []
-    return bool(paths) and expects_components(schema, data, paths[0].split("."))
+    if not paths or not expects_components(schema, data, paths[0].split(".")):
+        return None
+    expected = any_at(schema, data, paths[0].split("."))
+    return Wanted(is_list(expected), kinds(expected))
 
 
 class _Reader:
@@ -155,14 +158,19 @@ class _Reader:
         self.problems: list[str] = []
         self.count = self.depth = 0
 
-    def given(self, key: str, value: Any, *, named: bool) -> Any:
-        """The value of an override: that of a file where one is named, else itself with its includes.
+    def given(self, key: str, value: Any, wanted: Wanted | None) -> Any:
+        """The value of an override: that of a file where one is wanted, else itself with its includes.
 
         Raises:
             ConfigError: no such file, or one that cannot be read.
         """
-        if named and value and "${" not in value:
-            return self._whole(preset(key, value), ())
+        if wanted and value and "${" not in value:
+            content = self._whole(preset(key, value, wanted), ())
+            if isinstance(content, list) != wanted.is_list:
+                raise ConfigError(
+                    [f"{key}: {value!r} holds {shown(content)}, must hold {wanted.holding}, name another"]
+                )
+            return content
         return self._expanded(value, (COMMAND_LINE,), f"{key}.") if isinstance(value, dict | list) else value
 
     def read(self, path: Path) -> Node:
@@ -203,10 +211,10 @@ class _Reader:
         place = _place(files, where)
         data: Node = {}
         for name in self._names(node.get("include", []), place):
-            part = self._included(name, files, place)
+            part = self._included(name, files, where)
             if isinstance(part, list):
                 rule = "only an item of a list can include a list, as its one file"
-                self.problems.append(f"{place}: {name!r} holds {shown(part)}, {rule}, move it")
+                self.problems.append(f"{place}: {name!r} holds {shown(part)}, {rule}, write [{{include: {name}}}]")
                 part = {}
             data = merge(data, part)
         return merge(data, self._own(node, files, where))
@@ -215,7 +223,7 @@ class _Reader:
         """What an item of a list stands for: itself, or the items of the list it includes, its own keys over each."""
         name = item.get("include") if isinstance(item, dict) else None
         if isinstance(name, str):
-            whole = self._included(name, files, _place(files, where))
+            whole = self._included(name, files, where)
             if isinstance(whole, list):
                 own = self._own(item, files, where)
                 return [merge(each, own) if own else each for each in whole]
@@ -229,14 +237,15 @@ class _Reader:
         names = [value] if isinstance(value, str) else value
         if isinstance(names, list) and all(isinstance(each, str) for each in names):
             return names
-        self.problems.append(f"{place}: {value!r}, must be a file or a list of files, write include: [a.yaml]")
+        self.problems.append(f"{place}: {_words(value)}, must be a file or a list of files, write include: [a.yaml]")
         return []
 
-    def _included(self, name: str, files: tuple[Path, ...], place: str) -> Any:
+    def _included(self, name: str, files: tuple[Path, ...], where: str) -> Any:
         """What an include stands for, a mapping or a list; nothing if it cannot be read, so that all else is told."""
-        path = files[-1].parent / name
+        path, place = files[-1].parent / name, _place(files, where)
+        folder = folder_of(where.rstrip(".")) if where else ""
         try:
-            path = path if is_file(path) else shipped(name)
+            path = path if is_file(path) else shipped(name, folder)
         except ConfigError as error:
             self.problems += [f"{place}: {line}" for line in error.problems]
             return {}
@@ -257,6 +266,11 @@ FILES = 200
 def _place(files: tuple[Path, ...], where: str) -> str:
     """Where an include stands, for messages."""
     return f"{where}include" if files[-1] is COMMAND_LINE else f"{files[-1]}: {where}include"
+
+
+def _words(value: Any) -> str:
+    """What stands in place of names of files, short."""
+    return repr(value) if isinstance(value, list) and len(repr(value)) < 60 else shown(value)
 
 
 def _parse(path: Path) -> Any:

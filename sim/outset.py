@@ -1,5 +1,6 @@
 """The outset of a run, and of each of its steps: first prices; then index, oracle, funding due, calls that are met."""
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -49,9 +50,17 @@ def _unpriced(venue: "Venue", index: F8) -> Iterator[str]:
     lowest, highest = (np.rint(venue.in_ticks(edge)) for edge in (index.min(axis=0), index.max(axis=0)))
     for column in np.flatnonzero(~((lowest >= 1) & (highest <= contracts.max_price))):
         seen = f"{contracts.names[column]!r} sees its index go from {lowest[column]:.6g} to {highest[column]:.6g} ticks"
+        prices = index[:, contracts.underlying[column]]
+        least, tick = float(prices.min()), float(contracts.tick[column])
+        remedies = []
+        if lowest[column] < 1 and least > 0:
+            remedies.append(f"set its tick to at most {least:.1g}")
+        if highest[column] > contracts.max_price[column] and np.isfinite(highest[column]):
+            remedies.append(f"set its max_price to at least {math.ceil(1.01 * highest[column]) * tick:.15g}")
+        remedies.append("change the process or the start of its underlying")
         yield (
-            f"venues.{venue.number}.instruments: {seen}, outside 1 to {contracts.max_price[column]}; make the tick "
-            "smaller, max_price larger, or the index tamer"
+            f"venues.{venue.number}.instruments: {seen}, outside 1 to {contracts.max_price[column]}; "
+            + ", or ".join(remedies)
         )
 
 

@@ -8,9 +8,9 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sim.documents import LEVELS, check_yaml
+from sim.documents import LEVELS, UnreadableError, check_yaml, reason
 from sim.errors import brief, shown
-from sim.problems import default_of, expects_components, has_field, item_number, type_at
+from sim.problems import default_of, expects_components, has_field, has_several_kinds, is_plain, item_number, type_at
 
 Node = dict[str, Any]
 
@@ -35,13 +35,27 @@ def plain(value: Any) -> Any:
 
 def override(data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None) -> list[str]:
     """Set a value in place, wherever a path leads; returns what is wrong with the path."""
-    if key.endswith("*"):
-        return [f"{key}: ends in *, which stands for items of a list, add the part to set, such as {key}.name"]
+    if key.split(".")[-1] == "*":
+        return [_unended(data, key)]
     paths = places_of(data, key, schema)
     if not paths:
         last = key.split(".")[-1]
         return [f"{key}: no item there has a part {last!r}, name one that at least one of them has, change the path"]
     return [problem for path in paths if (problem := _set(data, path, value, schema))]
+
+
+def _unended(data: Node, key: str) -> str:
+    """What is wrong with a path that ends in ``*``; its remedy names a part that an item has, or items by number."""
+    *parents, _ = key.split(".")
+    told = f"{key}: ends in *, which stands for items of a list"
+    node = _at(data, parents)
+    whole = ".".join(parents) or "a list"
+    if not isinstance(node, list) or not node or "*" in parents:
+        return f"{told}, write the path of one value, such as seed or venues.0.name"
+    part = next((name for item in node if isinstance(item, dict) for name in item), None)
+    if part is None:
+        return f"{told} of mappings, set one item such as {whole}.0, or {whole} as a whole"
+    return f"{told}, add the part to set, such as {key}.{part}"
 
 
 def places_of(data: Node, key: str, schema: type[pydantic.BaseModel] | None) -> list[str]:
@@ -83,7 +97,10 @@ def split(overrides: Sequence[str], problems: list[str]) -> list[tuple[str, Any]
     pairs = []
     for override in overrides:
         key, equals, text = override.partition("=")
-        if not equals or not all(key.split(".")) or key.split(".").count("*") > 2:
+        if key.split(".").count("*") > 2:
+            problems.append(f"{brief(key)}: more than two *, write the number of an item in place of one")
+            continue
+        if not equals or not all(key.split(".")):
             problems.append(f"{brief(override)}: not an override, must read path=value, write for example seed=3")
             continue
         if key.count(".") > LEVELS or len(key) > LONGEST:
@@ -93,8 +110,10 @@ def split(overrides: Sequence[str], problems: list[str]) -> list[tuple[str, Any]
             check_yaml(text)
             value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]), resolve=False)
             pairs.append((key, plain(value)["value"]))
+        except UnreadableError as error:
+            problems.append(f"{key}: {shown(text)}, {str(error).removeprefix('line 1: ')}")
         except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
-            problems.append(f"{key}: {shown(text)}, not a YAML value ({' '.join(str(error).split())[:200]}), quote it")
+            problems.append(f"{key}: {shown(text)}, not a YAML value ({reason(error)[:200]}), quote it")
     return pairs
 
 
@@ -119,26 +138,32 @@ def _set(data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | No
     node: Any = data
     for depth, part in enumerate(parents):
         if isinstance(node, dict) and part not in node:
+            if is_plain(schema, data, parents[: depth + 1]):
+                return f"{key}: {'.'.join(parents[: depth + 1])} is one value without parts, shorten the path"
             node[part] = default_of(schema, data, parents[: depth + 1])
-        problem = _no_such(node, part, key)
+        problem = _no_such(node, parents[: depth + 1], key)
         if problem:
             return problem
         node = node[int(part) if isinstance(node, list) else part]
-    problem = _no_such(node, last, key)
+    problem = _no_such(node, [*parents, last], key)
     if problem:
         return problem
-    if last == "kind" and node.get("kind") != value:
+    if last == "kind" and node.get("kind") != value and not has_several_kinds(schema, data, parents):
         node.clear()
     node[int(last) if isinstance(node, list) else last] = value
     return None
 
 
-def _no_such(node: Any, part: str, key: str) -> str | None:
-    """Why one cannot step from a node to a part of it."""
+def _no_such(node: Any, path: Sequence[str], key: str) -> str | None:
+    """Why one cannot step from a node to a part of it, the last of a path."""
+    part = path[-1]
     if isinstance(node, dict):
         return None
     if not isinstance(node, list):
         return f"{key}: {shown(node)} has no part {part!r}, only mappings and lists have parts, shorten the path"
     if item_number(part, node) is not None:
         return None
-    return f"{key}: no item {part!r}, the list has {len(node)} items counted from 0, choose one of them"
+    if not node:
+        return f"{key}: no item {part!r}, the list is empty, set it as a whole: {'.'.join(path[:-1])}=[...]"
+    many = "1 item, number 0" if len(node) == 1 else f"{len(node)} items counted from 0"
+    return f"{key}: no item {part!r}, the list has {many}, choose one of them"

@@ -1,12 +1,28 @@
 """Where configurations lie: files named by their path, and those that ship with the package, by their name."""
 
+import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from sim.documents import read_yaml
 from sim.errors import ConfigError, brief, did_you_mean, not_one_of, shown
 
 PACKAGED = Path(__file__).resolve().parent.parent / "configs"
 """Configurations that ship with the package; beside ``sim``, so that no other ``configs`` can shadow them."""
+
+
+class Wanted(NamedTuple):
+    """What a schema expects where a file may be named."""
+
+    is_list: bool  # components in a list, not one component
+    kinds: Sequence[str]  # that a component may be of; empty where it has no kind
+
+    @property
+    def holding(self) -> str:
+        """What a file must hold."""
+        return "a list" if self.is_list else "a mapping"
 
 
 def packaged() -> list[str]:
@@ -14,14 +30,18 @@ def packaged() -> list[str]:
     return sorted(path.relative_to(PACKAGED).with_suffix("").as_posix() for path in PACKAGED.rglob("*.yaml"))
 
 
-def find(name: str | Path) -> Path:
+def find(name: str | Path, folder: str = "") -> Path:
     """The file that a name on the command line means: an existing path, else the name of a packaged configuration.
+
+    Args:
+        name: as the user wrote it.
+        folder: the packaged folder, such as ``studies/``, whose files a message lists.
 
     Raises:
         ConfigError: there is none.
     """
     path = Path(name)
-    return path if is_file(path) else shipped(name)
+    return path if is_file(path) else shipped(name, folder)
 
 
 def is_file(path: str | Path) -> bool:
@@ -29,7 +49,13 @@ def is_file(path: str | Path) -> bool:
     return os.path.isfile(path)
 
 
-def preset(key: str, name: str) -> Path:
+def folder_of(key: str) -> str:
+    """The packaged folder of a field, ``engines/`` for ``venues.0.engine``; it need not exist."""
+    field = next((part for part in reversed(key.split(".")) if part != "*" and not part.isdecimal()), "")
+    return f"{field.strip('-').rstrip('s')}s/"
+
+
+def preset(key: str, name: str, wanted: Wanted) -> Path:
     """The file that a name means where a component is expected.
 
     Packaged ones stand in the folder of the field's name, in the plural: ``span`` is ``engines/span`` for an
@@ -38,35 +64,45 @@ def preset(key: str, name: str) -> Path:
     Args:
         key: dotted path of the component.
         name: as the user wrote it.
+        wanted: what stands there.
 
     Raises:
         ConfigError: there is none; the message has the nearest.
     """
     if is_file(name):
         return Path(name)
-    field = next((part for part in reversed(key.split(".")) if part != "*" and not part.isdecimal()), "")
-    folder = f"{field.strip('-').rstrip('s')}s/"
+    folder = folder_of(key)
     names = [each.removeprefix(folder) for each in packaged() if each.startswith(folder)]
     plain = name.removesuffix(".yaml")
     if plain in names:
         return shipped(folder + plain)
     if "/" in name or name.endswith(".yaml"):
         try:
-            return shipped(name)
+            return shipped(name, folder)
         except ConfigError as error:
-            near = did_you_mean(Path(plain).name, names) or ", choose one"
-            listed = (
-                [f"{brief(name)}: no such file, packaged are: {', '.join(names)}{near}"] if names else error.problems
-            )
-            raise ConfigError([f"{key}: {line}" for line in listed]) from error
+            raise ConfigError([f"{key}: {line}" for line in error.problems]) from error
+    names = [each for each in names if isinstance(read_yaml(shipped(folder + each)), list) == wanted.is_list]
     if not names:
-        told = f"{key}: {shown(name)}, must be a mapping or a file that holds one"
-        raise ConfigError([f"{told}, write {{key: value}} or the path of a .yaml file"])
+        raise ConfigError([f"{key}: {shown(name)}, {_written(name, wanted)} or the path of a .yaml file"])
     raise ConfigError([f"{key}: {not_one_of(name, names)}, or a file of your own"])
 
 
-def shipped(name: str | Path) -> Path:
+def _written(name: str, wanted: Wanted) -> str:
+    """The rule for what is no file's name, and how to write a component, of the kind that the name comes closest to."""
+    rule = f"must be {wanted.holding} or a file that holds one"
+    if not wanted.kinds:
+        return f"{rule}, write {'[{key: value}]' if wanted.is_list else '{key: value}'}"
+    kind = next(iter(difflib.get_close_matches(name, wanted.kinds, n=1)), wanted.kinds[0])
+    component = f"[{{kind: {kind}}}]" if wanted.is_list else f"{{kind: {kind}}}"
+    return f"{rule}, write {component} (kinds are {', '.join(wanted.kinds)})"
+
+
+def shipped(name: str | Path, folder: str = "") -> Path:
     """The packaged file of that name.
+
+    Args:
+        name: as the user wrote it.
+        folder: the packaged folder whose files a message lists where all would be too many.
 
     Raises:
         ConfigError: there is none; the message has the nearest.
@@ -75,15 +111,19 @@ def shipped(name: str | Path) -> Path:
     for candidate in _candidates(path):
         if is_file(candidate):
             return candidate
+    if os.path.exists(path) and path.name:
+        raise ConfigError([f"{brief(str(name))}: is a folder, a pipe or a device, name a file"])
     names = packaged()
     whole, last = (text.removesuffix(".yaml") for text in (path.as_posix(), path.name))
-    near = did_you_mean(whole, names) or did_you_mean(last, names)
+    same = next((f" (did you mean {each!r}?)" for each in names if each.rpartition("/")[2] == last), "")
+    near = did_you_mean(whole, names) or same or did_you_mean(last, names)
     listed, more = names, ""
     if len(names) > 30:
-        listed = [each for each in names if "/" not in each]
-        more = ", and more in folders (`deleverage configs`)"
-    told = f"{near}, packaged are: {', '.join(listed)}{more}{'' if near else ', choose one'}"
-    raise ConfigError([f"{brief(str(name))}: no such file or packaged configuration{told}"])
+        listed = [each for each in names if each.rpartition("/")[0] == folder.rstrip("/")]
+        more = ", and others (`deleverage configs`)"
+    told = f"packaged are: {', '.join(listed)}{more}" if listed else "name a file"
+    choose = ", choose one" if listed and not near else ""
+    raise ConfigError([f"{brief(str(name))}: no such file or packaged configuration{near}, {told}{choose}"])
 
 
 def _candidates(path: Path) -> list[Path]:

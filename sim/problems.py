@@ -42,7 +42,7 @@ WORDS = {
     "date_parsing": ("a date such as 2008-09-15", "rewrite it"),
     "date_type": ("a date such as 2008-09-15", "rewrite it"),
     "setting": ("a number, a word, true or false, or a mapping of label and set", "rewrite it"),
-    "string_pattern_mismatch": ("text that matches {pattern}", "rewrite it"),
+    "string_pattern_mismatch": ("text of letters, digits, _, . and -", "rewrite it"),
 }
 """Pydantic's error type -> (what the value must be, what to do)."""
 
@@ -98,7 +98,9 @@ def _line(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> s
         rule, remedy = "a mapping of at least {min_length} key", "write 'key: value' lines below it"
     if kind in MAPPINGS and isinstance(error["input"], str):
         remedy = _named(error["input"], kinds(type_at(schema, data, path))) or remedy
-    bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
+    if kind == "string_too_short" and context["min_length"] == 1:
+        rule = "text that is not empty"
+    bounds = {key: f"{value:.15g}" if isinstance(value, float) else value for key, value in context.items()}
     return f"{name}: {shown(error['input'])}, must be {rule.format(**bounds)}{_note(path, data, schema)}, {remedy}"
 
 
@@ -123,9 +125,13 @@ def _unquoted(text: str) -> str:
 def _unlisted(name: str, kind: str, error: ErrorDetails) -> str:
     if kind == "union_tag_invalid":
         value, known, name = error["ctx"]["tag"], error["ctx"]["expected_tags"], f"{name}.kind"
+        if isinstance(error["input"], dict):  # the tag is text whatever the value is
+            value = error["input"].get("kind")
     else:
         value, known = error["input"], error["ctx"]["expected"]
     names = [each.strip("' ") for each in re.split(", | or ", known)]
+    if not isinstance(value, str) and str(value) in names:
+        return f"{name}: {shown(value)}, must be text, write '{value}' in quotes"
     return f"{name}: {not_one_of(value, names)}"
 
 
@@ -178,6 +184,11 @@ def type_at(schema: Any, data: Any, path: Sequence[Any]) -> Any:
     return expected
 
 
+def any_at(schema: Any, data: Any, path: Sequence[Any]) -> Any:
+    """The type that a schema expects at a path whatever stands there, with all of its kinds."""
+    return _narrow(_type_of_child(type_at(schema, data, path[:-1]), path[-1]), None)
+
+
 def default_of(schema: type[pydantic.BaseModel] | None, data: Any, path: Sequence[str]) -> Any:
     """What a schema fills in at a path that the data leaves out, as plain data; else an empty mapping."""
     model = type_at(schema, data, path[:-1]) if schema is not None else None
@@ -189,9 +200,32 @@ def default_of(schema: type[pydantic.BaseModel] | None, data: Any, path: Sequenc
     return plain if isinstance(plain, dict | list) else {}
 
 
+def has_several_kinds(schema: Any, data: Any, path: Sequence[Any]) -> bool:
+    """Whether one class serves several kinds at a path of some data, so that another kind keeps what else is there."""
+    model = type_at(schema, data, path)
+    return _is_model(model) and _field(model, "kind") is not None and len(kinds(model)) > 1
+
+
+def is_plain(schema: Any, data: Any, path: Sequence[Any]) -> bool:
+    """Whether a schema expects a value without parts at a path of some data, such as a number or text."""
+    expected = bare(type_at(schema, data, path)) if schema is not None else None
+    branches = [bare(each) for each in typing.get_args(expected)] if _is_union(expected) else [expected]
+    plain = (int, float, str, bool, types.NoneType)
+    return expected is not None and all(each in plain or typing.get_origin(each) is typing.Literal for each in branches)
+
+
+def _is_union(expected: Any) -> bool:
+    return typing.get_origin(expected) in (typing.Union, types.UnionType)
+
+
 def has_field(model: Any, name: str) -> bool:
     """Whether a type is a model with that field."""
     return _is_model(model) and _field(model, name) is not None
+
+
+def is_list(expected: Any) -> bool:
+    """Whether a type is that of a list."""
+    return typing.get_origin(bare(expected)) in (tuple, list)
 
 
 def expects_components(schema: Any, data: Any, path: Sequence[Any]) -> bool:
@@ -221,8 +255,10 @@ def _type_of_child(expected: Any, part: Any) -> Any:
     if _is_model(expected):
         field = _field(expected, str(part))
         return field.annotation if field is not None else None
-    arguments = [each for each in typing.get_args(expected) if each is not Ellipsis]
     origin = typing.get_origin(expected)
+    if origin not in (dict, tuple, list):
+        return None
+    arguments = [each for each in typing.get_args(expected) if each is not Ellipsis]
     if origin is dict:
         return arguments[1]
     if origin is tuple and len(arguments) > 1 and str(part).isdecimal() and int(part) < len(arguments):
@@ -235,7 +271,7 @@ def _narrow(expected: Any, data: Any) -> Any:
     expected = getattr(expected, "__value__", expected)
     if typing.get_origin(expected) is typing.Annotated:
         return _narrow(typing.get_args(expected)[0], data)
-    if typing.get_origin(expected) not in (typing.Union, types.UnionType):
+    if not _is_union(expected):
         return _concrete(expected, data)
     branches = [branch for branch in map(bare, typing.get_args(expected)) if branch is not type(None)]
     kind = data.get("kind") if isinstance(data, dict) else None

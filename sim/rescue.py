@@ -29,7 +29,9 @@ class Rescue(Component):
     @model_validator(mode="after")
     def _somebody(self) -> "Rescue":
         if not self.owners and not self.populations:
-            raise ValueError("owners: none, and no populations; somebody must be rescued, name them")
+            raise ValueError(
+                "owners: none, and no populations; at least one account is rescued, name owners or populations"
+            )
         if self.until is not None and self.until < self.since:
             raise ValueError(f"until: {self.until}, must not lie before since = {self.since}, exchange or correct them")
         return self

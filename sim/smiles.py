@@ -48,10 +48,10 @@ class Svi(SmileComponent):
     def _is_a_variance(self) -> Self:
         least = self.a + self.b * self.sigma * math.sqrt(1 - self.rho**2)
         if least <= 0:
-            raise ValueError(f"a: {self.a:g}, the smallest total variance is {least:.3g}, must be above 0: raise a")
+            raise ValueError(f"a: {self.a:.15g}, the least total variance is {least:.3g}, must be above zero: raise a")
         steepest = self.b * (1 + abs(self.rho))
         if steepest > 2:
-            raise ValueError(f"b: {self.b:g}, the steeper wing has slope {steepest:.3g}, may not exceed 2: lower b")
+            raise ValueError(f"b: {self.b:.15g}, the steeper wing has slope {steepest:.3g}, may not exceed 2: lower b")
         return self
 
     def vol(self, k: ArrayLike, years: float) -> F8:

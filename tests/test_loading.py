@@ -298,7 +298,7 @@ populations:
         ("stpes=3", "stpes: unknown key (did you mean 'steps'?)"),
         ("venues.0.fees.takr=3", "venues.0.fees.takr: unknown key (did you mean 'taker'?)"),
         ("nowhere.at.all=3", "nowhere: unknown key, known are"),
-        ("venues.3.name=x", "venues.3.name: no item '3', the list has 1 items counted from 0, choose one of them"),
+        ("venues.3.name=x", "venues.3.name: no item '3', the list has 1 item, number 0, choose one of them"),
         ("venues.-1.name=x", "venues.-1.name: no item '-1'"),
         ("steps.x=3", "steps.x: 10 has no part 'x', only mappings and lists have parts, shorten the path"),
         ("steps", "steps: not an override, must read path=value"),
@@ -321,7 +321,7 @@ def test_bad_overrides(base: Path, override: str, line: str) -> None:
         ("a: 1\nb: [1\nc: 2", ":3:2: not YAML, did not find expected ',' or ']', correct this line"),
         ("steps: 1\nsteps: 2", ":2:1: not YAML, found duplicate key steps, correct this line"),
         ("- 1", ": a list of 1, must be a mapping of keys, write 'key: value' lines"),
-        ("a: ${b", ": cannot be read, no viable alternative"),
+        ("a: ${b", ": line 1: a reference must read ${a.b}, a path counted from the top, correct it"),
         ("a: \0", ": cannot be read, unacceptable character"),
         ("include: 3", ": include: 3, must be a file or a list of files, write include: [a.yaml]"),
         (

@@ -33,7 +33,7 @@ class InterestGap(FundingRule):
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> Self:
         if self.rate_lower is not None and self.rate_upper is not None and self.rate_lower > self.rate_upper:
-            raise ValueError(f"rate_lower: {self.rate_lower:g} exceeds rate_upper {self.rate_upper:g}, swap them")
+            raise ValueError(f"rate_lower: {self.rate_lower:.15g} exceeds rate_upper {self.rate_upper:.15g}, swap them")
         return self
 
     def rate_of(self, seen: F8) -> F8:

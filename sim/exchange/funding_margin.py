@@ -1,9 +1,9 @@
 """dYdX v4's funding: a rate per eight hours that margin bounds, paid by the hour through an index."""
 
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sim.exchange.funding import EIGHT_HOURS, FundingRule
 from sim.types import F8
@@ -28,6 +28,13 @@ class MarginBounded(FundingRule):
     factor: float = Field(default=6.0, ge=0, description="bound (multiple of initial less maintenance rate)")
     initial: float = Field(default=0.02, gt=0, le=1, description="initial margin rate (ratio)")
     maintenance: float = Field(default=0.012, ge=0, le=1, description="maintenance margin rate (ratio)")
+
+    @model_validator(mode="after")
+    def _initial_is_more(self) -> Self:
+        if self.maintenance > self.initial:
+            told = f"maintenance: {self.maintenance:.15g}, must be at most initial = {self.initial:.15g}"
+            raise ValueError(f"{told}, lower it or raise initial")
+        return self
 
     def rate_of(self, seen: F8) -> F8:
         """See :class:`FundingRule`; of the mean premium."""

@@ -40,9 +40,7 @@ class Recorded(FundingRule):
     @classmethod
     def _knows_its_file(cls, data: Any) -> Any:
         """Rates of a file belong to the configuration: results are named by them, and stay what they were."""
-        if isinstance(data, dict) and isinstance(data.get("rates"), list):  # from here on no list is taken for a tuple
-            pairs = (tuple(pair) if isinstance(pair, list) else pair for pair in data["rates"])
-            data = {**data, "rates": tuple(pairs)}
+        data = _paired(data)
         source = data.get("source") if isinstance(data, dict) and not data.get("rates") else None
         if not source or not isinstance(source, str) or cls.reader is None:
             return data
@@ -59,10 +57,10 @@ class Recorded(FundingRule):
         if late:
             again = times[late[0]] == times[late[0] - 1]
             told = "repeats the time before, drop one" if again else "is earlier than the time before, sort them"
-            raise ValueError(f"rates.{late[0]}: {times[late[0]]:g} s {told}")
+            raise ValueError(f"rates.{late[0]}: {times[late[0]]:.15g} s {told}")
         wild = [row for row, (_, rate) in enumerate(self.rates) if abs(rate) >= 1]
         if wild:
-            told = f"rates.{wild[0]}: {self.rates[wild[0]][1]:g}, a rate is a share of notional below 1"
+            told = f"rates.{wild[0]}: {self.rates[wild[0]][1]:.15g}, a rate is a share of notional below 1"
             raise ValueError(f"{told}, divide percent by 100")
         return self
 
@@ -81,7 +79,7 @@ class Recorded(FundingRule):
         if not np.any((times >= first) & (times <= last)):
             told = f"funding.rates: from {_when(times[0], self.since)} to {_when(times[-1], self.since)}"
             told = f"{told}, none in the run's {_when(first, self.since)} to {_when(last, self.since)}"
-            raise ConfigError([f"{told}: choose a file of the same time"])
+            raise ConfigError([f"{told}: give rates of that time, or a file that has them"])
 
     def unpaid(self, stamps: NDArray[np.datetime64], seconds: float) -> str:
         """Say which part of a run the rates do not reach, and what helps; empty where they reach all of it.
@@ -131,6 +129,14 @@ class Recorded(FundingRule):
             rates = [*rates, self.rates[self._next][1]]
             self._next += 1
         return np.full(np.shape(self._year), sum(rates)) if rates else None
+
+
+def _paired(data: Any) -> Any:
+    """The same with lists of rates as tuples, which is what strict validation of plain data takes."""
+    rates = data.get("rates") if isinstance(data, dict) else None
+    if not isinstance(rates, list):
+        return data
+    return {**data, "rates": tuple(tuple(each) if isinstance(each, list) else each for each in rates)}
 
 
 def _when(time: float, since: str) -> str:

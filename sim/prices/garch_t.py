@@ -41,7 +41,7 @@ class GarchT(Process):
     @model_validator(mode="after")
     def _stationary(self) -> Self:
         if self.alpha + self.beta >= 1:
-            raise ValueError(f"alpha + beta is {self.alpha + self.beta:g}, must be below 1: lower one of them")
+            raise ValueError(f"alpha + beta is {self.alpha + self.beta:.15g}, must be below 1: lower one of them")
         return self
 
     def increments(self, z: F8, tape: Tape) -> F8:
@@ -60,7 +60,8 @@ class GarchT(Process):
         """``alpha`` and ``beta`` of a step of ``dt`` seconds."""
         share = dt / self.day
         if share > 1:
-            raise ConfigError([f"process.day: {self.day:g} s is shorter than the step of {dt:g} s: lower dt"])
+            told = f"process.day: {self.day:.15g} s is shorter than the step of {dt:.15g} s"
+            raise ConfigError([f"{told}: raise it, or lower dt to at most it"])
         alpha = self.alpha * math.sqrt(share)
         return alpha, (self.alpha + self.beta) ** share - alpha
 

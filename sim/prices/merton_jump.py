@@ -38,7 +38,7 @@ class MertonJump(Process):
         years, expected = self.years(tape.dt), self.intensity * tape.dt / self.day
         if expected > LARGEST:
             told = f"process.intensity: {self.intensity:g} a day are {expected:.3g} jumps a step"
-            raise ConfigError([f"{told}, must be at most {LARGEST:g}: lower it or dt"])
+            raise ConfigError([f"{told}, must be at most {LARGEST:g}: lower it or dt, or raise the day"])
         growth = math.expm1(self.jump_mean + self.jump_sd**2 / 2)
         draws = tape.uniform("jumps", len(z), 2)
         number = poisson(draws[:, 0], expected)

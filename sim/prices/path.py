@@ -1,6 +1,7 @@
 """Everything exogenous of a run, computed before its first step: x never depends on the market (IDX-1)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -68,7 +69,8 @@ def exogenous(
     z = correlated([normal(tape.uniform("normal", rows, 1)[:, 0]) for tape in tapes], root)
     columns = []
     for number, (underlying, tape) in enumerate(zip(outside.underlyings, tapes, strict=True)):
-        returns = underlying.process.increments(z[number], tape)[:steps]
+        with _placed(number):
+            returns = underlying.process.increments(z[number], tape)[:steps]
         columns.append(_stressed(outside.stresses, seconds, underlying.name, _start(underlying, tape), returns))
     return Path(
         seconds,
@@ -129,6 +131,16 @@ def accumulate(start: float, returns: F8) -> F8:
     return levels
 
 
+@contextmanager
+def _placed(number: int) -> Iterator[None]:
+    """Name the underlying that a problem of its process is of."""
+    try:
+        yield
+    except ConfigError as error:
+        lines = [f"underlyings.{number}.{line}" if line.startswith("process.") else line for line in error.problems]
+        raise ConfigError(lines) from error
+
+
 def _check(outside: Outside, names: list[str]) -> None:
     problems = []
     if not names:
@@ -173,11 +185,11 @@ def _replays(outside: Outside, bars: Mapping[str, Bars]) -> dict[str, Bars]:
 
 def _lengths(outside: Outside, replays: dict[str, Bars], dt: float, steps: int | None) -> tuple[int, int]:
     """Steps of the path, and rows to draw: whole days where days are filled as a whole."""
-    daily = {
-        u.name: u.process.steps_per_bar(replays[u.name], dt)
-        for u in outside.underlyings
-        if isinstance(u.process, Replay)
-    }
+    daily = {}
+    for number, underlying in enumerate(outside.underlyings):
+        if isinstance(underlying.process, Replay):
+            with _placed(number):
+                daily[underlying.name] = underlying.process.steps_per_bar(replays[underlying.name], dt)
     if not daily:
         if steps is None or steps < 1:
             raise ConfigError([f"steps: {steps}, at least 1 is needed where nothing is replayed: give a duration"])
@@ -185,7 +197,7 @@ def _lengths(outside: Outside, replays: dict[str, Bars], dt: float, steps: int |
     if len(set(daily.values())) > 1:
         told = ", ".join(f"{name} {number}" for name, number in daily.items())
         raise ConfigError(
-            [f"process.day: steps a day differ ({told}), must be equal: set the same day for all replays"]
+            [f"underlyings: steps a day differ ({told}), must be equal: set the same process.day for all replays"]
         )
     rows = len(next(iter(replays.values())).day) * next(iter(daily.values())) - 1
     if steps is not None and steps < 1:

@@ -58,7 +58,7 @@ class Replay(Process):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.start and self.end and self.start > self.end:
-            raise ValueError(f"start {self.start} is after end {self.end}: swap them, or set both for other data")
+            raise ValueError(f"start: {self.start} is after end {self.end}: swap them, or set both for other data")
         return self
 
     def steps_per_day(self, dt: float) -> int:
@@ -69,10 +69,15 @@ class Replay(Process):
         """
         steps = round(self.day / dt)
         if abs(steps * dt - self.day) > 1e-9 * self.day or steps < LEAST:
-            told = f"process.day: {self.day:g} s is not a whole number, at least {LEAST}, of steps of {dt:g} s"
-            fitting = self.day / max(LEAST, math.ceil(self.day / dt - 1e-9))
-            raise ConfigError([f"{told}: set dt to {fitting:.12g}"])
+            told = f"process.day: {self.day:.15g} s is not a whole number, at least 4, of steps of {dt:.15g} s"
+            raise ConfigError([f"{told}: set dt to {self._divisor(dt):.15g}, or another part of the day"])
         return steps
+
+    def _divisor(self, dt: float) -> float:
+        """A step of at most ``dt`` that the day is a whole number of, of whole seconds where there is one."""
+        most = min(dt, self.day / LEAST)
+        whole = (second for second in range(int(most), 0, -1) if self.day % second == 0)
+        return next(whole, self.day / math.ceil(self.day / most))
 
     def steps_per_bar(self, bars: Bars, dt: float) -> int:
         """Rows of the path that belong to one bar.
@@ -84,7 +89,7 @@ class Replay(Process):
             return self.steps_per_day(dt)
         steps = round(bars.length / dt)
         if steps < 1 or abs(steps * dt - bars.length) > 1e-9 * bars.length:
-            told = f"dt: {dt:g} s does not divide the bars of '{self.source}', which are of {bars.length:g} s"
+            told = f"dt: {dt:.15g} s does not divide the bars of '{self.source}', which are of {bars.length:g} s"
             raise ConfigError([f"{told}: set dt to {bars.length:g} or a part of it"])
         return steps
 

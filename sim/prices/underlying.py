@@ -35,7 +35,7 @@ class Underlying(Component):
     @model_validator(mode="after")
     def _started(self) -> Self:
         if self.replayed and self.start is not None:
-            raise ValueError(f"start {self.start:g} is given, but a replay starts at its data's first price: remove it")
+            raise ValueError(f"start: {self.start:.15g}, a replay starts at its data's first price: remove it")
         if not self.replayed and self.start is None:
-            raise ValueError("start is missing; every process but replay needs a first price: give one")
+            raise ValueError("start: missing; every process but replay needs a first price: give one")
         return self

@@ -331,7 +331,7 @@ def test_replay_says_what_it_lacks():
         path(Outside([gbm("A")]), None)
     with pytest.raises(ValidationError, match="a replay starts at its data's first price"):
         Underlying.model_validate({"name": "A", "start": 1.0, "process": REPLAY})
-    with pytest.raises(ValidationError, match="start is missing"):
+    with pytest.raises(ValidationError, match="start: missing"):
         Underlying.model_validate({"name": "A", "process": {"kind": "gbm", "volatility": 1}})
 
 

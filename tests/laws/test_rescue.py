@@ -67,7 +67,7 @@ def test_a_crash_in_which_nobody_needs_help_is_the_same_crash() -> None:
     [
         ({"owners": [5000]}, r"rescues\.0\.owners: 5000, must be from 0 to"),
         ({"populations": ["tradrs"]}, r"rescues\.0\.populations: 'tradrs' is not one of .*did you mean 'traders'"),
-        ({}, "owners: none, and no populations; somebody must be rescued"),
+        ({}, "owners: none, and no populations; at least one account is rescued"),
         ({"owners": [1], "since": 5, "until": 4}, "until: 4, must not lie before since = 5"),
     ],
 )
