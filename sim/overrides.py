@@ -10,7 +10,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sim.documents import LEVELS, UnreadableError, check_yaml, reason
 from sim.errors import brief, shown
-from sim.problems import default_of, expects_components, has_field, has_several_kinds, is_plain, item_number, type_at
+from sim.problems import default_of, expects_components, has_field, has_several_kinds, is_plain, type_at
+from sim.references import item_number
 
 Node = dict[str, Any]
 

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from sim.component import Component
 from sim.errors import did_you_mean, not_one_of, shown
 from sim.packaged import packaged
+from sim.references import item_number
 
 WORDS = {
     "greater_than": ("greater than {gt}", "raise it"),
@@ -242,13 +243,6 @@ def _child(data: Any, part: Any) -> Any:
         return data.get(str(part))
     number = item_number(str(part), data)
     return None if number is None else data[number]
-
-
-def item_number(part: str, data: Any) -> int | None:
-    """The place in a list that a part of a path names; None if it names none, or the data is no list."""
-    if not isinstance(data, list) or not part.isdecimal() or len(part) > len(str(len(data))):
-        return None
-    return int(part) if int(part) < len(data) else None
 
 
 def _type_of_child(expected: Any, part: Any) -> Any:

@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 from sim.errors import shown
-from sim.problems import item_number
 
 Node = dict[str, Any]
 Path = tuple[str, ...]
@@ -20,6 +19,13 @@ CHAIN = 32
 
 SIZE = 1_000_000
 """Most characters that following all references may make, each value counting as one more."""
+
+
+def item_number(part: str, data: Any) -> int | None:
+    """The place in a list that a part of a path names; None if it names none, or the data is no list."""
+    if not isinstance(data, list) or not part.isdecimal() or len(part) > len(str(len(data))):
+        return None
+    return int(part) if int(part) < len(data) else None
 
 
 class _BrokenError(Exception):
