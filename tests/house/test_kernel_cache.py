@@ -146,8 +146,8 @@ def test_a_forged_index_in_a_folder_that_others_can_write_is_not_opened(
         path.write_bytes(pickle.dumps(Forged()))
     folder.chmod(0o777)
     without = SPOT_OF_KIND_ONE.replace(
-        "leg_values._compute_lot_values._cache.cache_path",
-        "type(leg_values._compute_lot_values._cache).__name__",
+        "kernel._cache.cache_path",
+        "type(kernel._cache).__name__",
     )
     done = subprocess.run(
         [sys.executable, "-c", f"{read_only}{without}"],

@@ -82,7 +82,7 @@ FILES: list[tuple[str | bytes, str, str]] = [
     ("[1]", "mine.yaml: a list of 1, must be a mapping of keys", BASE),
     (
         BASE + "dt: a: b",
-        "mine.yaml:23:6: not YAML, mapping values are not allowed",
+        "mine.yaml:29:6: not YAML, mapping values are not allowed",
         BASE + "dt: 30",
     ),
     (BASE + "venues: []", "not YAML, found duplicate key venues, correct this line", BASE),
