@@ -22,7 +22,6 @@ from sim.types import (
     Orders,
 )
 
-
 NOTHING_TRADED: I8 = np.empty(0, dtype=np.int64)
 
 

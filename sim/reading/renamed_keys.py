@@ -1,4 +1,4 @@
-"""Configuration keys that were renamed after version 0.2, for the message that refuses an old one."""
+"""Configuration keys renamed after version 0.2, for the message that refuses an old one."""
 
 RENAMED_KEYS = {
     "calm_vol": "calm_volatility",
