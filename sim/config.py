@@ -49,6 +49,8 @@ def _default_to_premium(funding: Any) -> Any:
 
 def _refuse_untraded(listed: Any) -> Any:
     """Refuse an instrument that has no market yet, before its terms are checked."""
+    if not isinstance(listed, Mapping | Instrument):
+        return listed  # neither a mapping nor an instrument: pydantic names the rule
     given = listed if isinstance(listed, Mapping) else {"name": listed.name, "kind": listed.kind}
     kind = given.get("kind")
     if kind in KIND_CODES and kind not in TRADED_KINDS:

@@ -52,6 +52,7 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
     ("venues.0.engine.kappa=0.3", ["venues.0.engine.kappa: was renamed, write compression"]),
     ("venues.0.engine.scale=2", ["venues.0.engine.scale: was renamed, write margin_multiplier"]),
     ("populations.0.hold=60", ["populations.0.hold: was renamed, write holding_time"]),
+    ("venues.0.instruments.0=0.1", ["venues.0.instruments.0: 0.1, must be a mapping, write"]),
     # misspelt
     ("sede=3", ["sede: unknown key (did you mean 'seed'?)"]),
     (
