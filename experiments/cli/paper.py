@@ -10,6 +10,7 @@ import typer
 from experiments.cli.options import OwnStudy, Plugins, print_notices
 
 if TYPE_CHECKING:
+    from experiments.paper.load_results import RunResult, StudyResult
     from experiments.paper.output import WrittenFiles
 
 BAD_INPUT = 2
@@ -29,14 +30,9 @@ def figures(
 ) -> None:
     """Redraw all figures of a result: PDF, PNG and CSV."""
     with _report_errors():
-        from experiments.plugins import import_plugins
-
-        import_plugins(plugin)
         from experiments.paper import output
-        from experiments.paper.load_results import open_result
 
-        result = open_result(results, study)
-        print_notices(result.notices)
+        result = _open(results, study, plugin)
         _print_paths(output.make_figures(result, _make_folder(out, results)))
 
 
@@ -70,15 +66,10 @@ def tables(
 ) -> None:
     """Rewrite all tables of a result: tidy CSV, and LaTeX with n and intervals."""
     with _report_errors():
-        from experiments.plugins import import_plugins
-
-        import_plugins(plugin)
         from experiments.paper import output
-        from experiments.paper.load_results import open_result
         from experiments.paper.metric_tables import MetricOptions
 
-        result = open_result(results, study)
-        print_notices(result.notices)
+        result = _open(results, study, plugin)
         options = MetricOptions(metric or (), against, precision)
         _print_paths(output.make_tables(result, _make_folder(out, results), options))
 
@@ -89,15 +80,22 @@ def report(
 ) -> None:
     """Write the figures, the tables and the report of a result; the report is one HTML file."""
     with _report_errors():
-        from experiments.plugins import import_plugins
-
-        import_plugins(plugin)
         from experiments.paper import output
-        from experiments.paper.load_results import open_result
 
-        result = open_result(results, study)
-        print_notices(result.notices)
+        result = _open(results, study, plugin)
         _print_paths(output.make_report(result, _make_folder(out, results)))
+
+
+def _open(results: Path, study: Path | None, plugin: list[str] | None) -> "RunResult | StudyResult":
+    """Import plug-ins, then open a result and print its notices."""
+    from experiments.plugins import import_plugins
+
+    import_plugins(plugin)
+    from experiments.paper.load_results import open_result
+
+    result = open_result(results, study)
+    print_notices(result.notices)
+    return result
 
 
 def _make_folder(out: Path | None, results: Path) -> Path:

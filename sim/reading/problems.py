@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from sim.errors import describe_unknown, format_value, suggest_name
 from sim.reading.packaged import list_packaged
-from sim.reading.renamed_keys import RENAMED_KEYS
+from sim.reading.renamed_keys import RENAMED_IN, RENAMED_KEYS
 from sim.reading.schema_types import (
     find_field,
     find_type,
@@ -190,8 +190,9 @@ def _describe_unlisted(name: str, kind: str, error: ErrorDetails) -> str:
 def _describe_unknown_key(path: Sequence[Any], data: Any, schema: type[pydantic.BaseModel]) -> str:
     model = find_type(schema, data, path[:-1])
     known = list_field_names(model) if is_model(model) else []
-    new = RENAMED_KEYS.get(str(path[-1]))
-    if new in known:
+    old = str(path[-1])
+    new = RENAMED_KEYS.get(old)
+    if new in known and RENAMED_IN.get(old, model.__name__) == model.__name__:
         return f"was renamed, write {new}"
     near = suggest_name(path[-1], known)
     return f"unknown key{near}" if near else f"unknown key, known are {', '.join(known)}, remove it"

@@ -64,3 +64,6 @@ RENAMED_KEYS = {
     "withdraw": "is_capital_limited",
 }
 """New name by old name. An old key is refused with its new name where the component has that."""
+
+RENAMED_IN = {"maintenance": "EngineConfig"}
+"""Class of the only component that had an old name, where others always had the new one."""

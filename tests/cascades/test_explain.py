@@ -88,11 +88,11 @@ def test_a_page_names_trigger_people_cost_and_what_would_have_stopped_it(result:
 def test_twins_are_the_run_without_an_account(result: Path) -> None:
     """Without close-outs the mark stands higher; a rescued account costs its deficit."""
     case = cases.select_cascade(*cases.read_run(result), 1)
-    alone, everybody, first = counterfactual_runs.run_counterfactuals(case, 1)
+    alone, everyone, first = counterfactual_runs.run_counterfactuals(case, 1)
     closed = case.frames["closeouts"]
     assert alone.prevented == closed.loc[closed["step"].between(*case.window), "notional"].sum()
     assert alone.mark_move > counterfactual_runs.measure_mark_move(case, case.frames)
-    assert everybody.attributed == 0, "they have no others"
+    assert everyone.attributed == 0, "they have no others"
     assert first.attributed > 0
     assert first.granted > 0
     assert alone.granted == 0

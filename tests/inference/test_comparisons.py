@@ -366,8 +366,8 @@ def test_sobol_of_a_sum() -> None:
 def test_titles_say_when_nothing_was_found() -> None:
     shown = sentences.describe_comparison("Bad debt", "span", "tiered", Estimate(30, 1.2, 0.4, 2.0))
     assert shown == "Bad debt: span above tiered (+1.2 (+0.4 to +2.0), 30 pairs)."
-    nil = sentences.describe_comparison("Bad debt", "span", "tiered", Estimate(30, 1.2, -0.4, 2.8))
-    assert "no significant difference between span and tiered; the interval covers zero" in nil
+    text = sentences.describe_comparison("Bad debt", "span", "tiered", Estimate(30, 1.2, -0.4, 2.8))
+    assert "no significant difference between span and tiered; the interval covers zero" in text
     family = sentences.describe_comparison(
         "Bad debt", "span", "tiered", Estimate(30, 1.2, 0.4, 2.0), p_holm=0.08
     )

@@ -63,12 +63,12 @@ def test_wealth_at_the_start_is_the_same_under_every_netting(netting):
     ]
     market = build(config(venue(instruments=(BTC, ETH, BTC_B), netting=netting)), people)
     plain = build(config(venue(instruments=(BTC, ETH, BTC_B))), people)
-    everybody = slice(0, market.state.external_owner)
+    everyone = slice(0, market.state.external_owner)
     assert np.array_equal(
-        market.state.account_view(everybody).equity, plain.state.account_view(everybody).equity
+        market.state.account_view(everyone).equity, plain.state.account_view(everyone).equity
     )
     assert np.array_equal(
-        market.state.account_view(everybody).wallet, plain.state.account_view(everybody).wallet
+        market.state.account_view(everyone).wallet, plain.state.account_view(everyone).wallet
     )
 
 

@@ -55,8 +55,8 @@ def test_closing_every_leg_at_its_limit_leaves_nil_within_a_tick_lot_per_leg(cas
         assert 0 <= left <= int((np.abs(lots) * units).sum())
     unrounded = compute_bankruptcy_prices(book, equity, weights)
     assert np.array_equal(np.isnan(unrounded), lots == 0)
-    nil = float(book.balance[0, 0]) + np.nansum(lots * unrounded * units)
-    assert abs(nil) <= 1e-9 * np.abs(book.position_value()).sum()
+    residual = float(book.balance[0, 0]) + np.nansum(lots * unrounded * units)
+    assert abs(residual) <= 1e-9 * np.abs(book.position_value()).sum()
 
 
 def test_bankruptcy_price_of_a_published_linear_position():

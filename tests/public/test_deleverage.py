@@ -199,3 +199,8 @@ def test_the_reference_is_that_of_the_code() -> None:
     assert page == api_reference.build_page(), "run: python -m experiments.generated.api_reference"
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     assert [row for row in rows if row.endswith("|  |")] == [], "a name without a line"
+
+
+def test_the_page_names_all_registries() -> None:
+    page = api_reference.PAGE.read_text(encoding="utf-8").split(api_reference.BEGIN)[0]
+    assert [name for name in deleverage.REGISTRIES if f"`{name}`" not in page] == []

@@ -18,7 +18,7 @@ from experiments.sweep.config import StudyConfig
 from sim.component import Component
 from sim.errors import ConfigError
 from sim.reading.packaged import PACKAGED, list_packaged
-from sim.reading.renamed_keys import RENAMED_KEYS
+from sim.reading.renamed_keys import RENAMED_IN, RENAMED_KEYS
 from sim.reading.schema_types import strip_annotation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,9 +30,6 @@ SCHEMAS: dict[str, type[Component]] = {
     "study": StudyConfig,
 }
 """Model by kind of file."""
-
-SAME_NEW_KEY = {"maintenance": "EngineConfig"}
-"""Old keys that one component had, whereas others always had the new one."""
 
 
 class Place(NamedTuple):
@@ -101,7 +98,7 @@ RENAMED = [
     for old, new in sorted(RENAMED_KEYS.items())
     for place in PLACES
     if new in place.model.model_fields
-    and place.model.__name__ == SAME_NEW_KEY.get(old, place.model.__name__)
+    and place.model.__name__ == RENAMED_IN.get(old, place.model.__name__)
 ]
 """Each component that has a renamed key, with the old name."""
 
@@ -157,6 +154,15 @@ def test_an_old_key_is_refused_with_the_new_one_which_is_read(
     assert expected == [f"{where}: was renamed, write {new}"]
     again = _list_problems(place, new, tmp_path)
     assert not [line for line in again if "unknown key" in line or "was renamed" in line]
+
+
+def test_a_key_that_a_component_never_had_was_not_renamed(tmp_path: Path) -> None:
+    """`maintenance` is an old name of an engine's key; `tiered` always had `maintenance_ratio`."""
+    (place,) = (each for each in PLACES if each.model.__name__ == "TieredRequirement")
+    (line,) = (
+        each for each in _list_problems(place, "maintenance", tmp_path) if ".maintenance:" in each
+    )
+    assert "unknown key (did you mean 'maintenance_ratio" in line
 
 
 @pytest.mark.parametrize("name", list_packaged())

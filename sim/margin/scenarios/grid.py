@@ -22,7 +22,6 @@ from sim.margin.scenarios.scenarios import (
     describe_scenario,
     find_worst_gain,
     group_by_underlying,
-    sum_leg_gains,
     sum_leg_values,
 )
 from sim.pricing.black import Greeks
@@ -146,14 +145,6 @@ class GridMargin(ScenarioMargin):
         self.linear_columns = [legs[traded[legs]] for legs in self.groups]
         self.risk_arrays: PeriodicRevaluation[GridArrays] = PeriodicRevaluation(
             self._revalue, rule.revalue
-        )
-
-    def scenario_gains(self, accounts: Exposure) -> F8:
-        """See :class:`ScenarioMargin`."""
-        return sum_leg_gains(
-            accounts.position,
-            self.risk_arrays.get_current(accounts.market).pnl,
-            np.arange(accounts.position.shape[1]),
         )
 
     def compute_margins(self, accounts: Exposure) -> Margins:

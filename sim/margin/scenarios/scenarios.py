@@ -4,7 +4,6 @@ They are the kernel of the requirements span, grid and derive_pmrm2. A grid is d
 moves. Venues differ in how they turn the losses into margin, and each has its own module.
 """
 
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -286,9 +285,10 @@ class ScenarioMargin(ItemisedRequirement):
     moves: F8 = np.empty(0)
     """Relative moves of the price in the scenarios, in no order; empty = not known."""
 
-    @abstractmethod
     def scenario_gains(self, accounts: Exposure) -> F8:
         """Return the gain in each scenario, all underlyings moving alike, (S, A) minor units."""
+        arrays = self.risk_arrays.get_current(accounts.market)
+        return sum_leg_gains(accounts.position, arrays.pnl, np.arange(accounts.position.shape[1]))
 
     def observe(self, market: MarketView) -> None:
         """Revalue the risk arrays if they are due."""

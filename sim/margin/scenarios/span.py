@@ -18,7 +18,6 @@ from sim.margin.scenarios.scenarios import (
     compute_standalone_shares,
     find_worst_gain,
     group_by_underlying,
-    sum_leg_gains,
     sum_leg_values,
 )
 from sim.pricing.instrument_values import compute_sensitivities
@@ -178,14 +177,6 @@ class SpanMargin(ScenarioMargin):
         }
         self.risk_arrays: PeriodicRevaluation[SpanArrays] = PeriodicRevaluation(
             self._revalue, rule.revalue
-        )
-
-    def scenario_gains(self, accounts: Exposure) -> F8:
-        """See :class:`ScenarioMargin`."""
-        return sum_leg_gains(
-            accounts.position,
-            self.risk_arrays.get_current(accounts.market).pnl,
-            np.arange(accounts.position.shape[1]),
         )
 
     def compute_margins(self, accounts: Exposure) -> Margins:
