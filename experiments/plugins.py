@@ -9,23 +9,13 @@ from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any, get_args
 
+from experiments.registries import REGISTRIES
 from experiments.results.imported_sources import find_module_files, is_user_file
 from sim.component import Component
 from sim.errors import ConfigError, describe_exception, shorten_name
 
 IMPORT_ERRORS = (Exception, SystemExit)
 """Errors that a user's module may raise on import."""
-
-REGISTRIES = {
-    "sim.margin.registry": ("NETTINGS", "VALUATIONS", "REQUIREMENTS", "MODELS"),
-    "sim.exchange": ("MARKS", "FUNDINGS"),
-    "sim.liquidation": ("LIQUIDATIONS",),
-    "sim.waterfall": ("LAYERS",),
-    "sim.prices": ("PROCESSES", "STRESSES"),
-    "sim.pricing.smiles": ("SMILES",),
-    "agents": ("POPULATIONS",),
-}
-"""Registries that a plug-in can add to, by module."""
 
 _FILE_DIGESTS: dict[str, dict[str, str]] = {}
 """Digests of the files of each plug-in of this process at the time of its import."""
@@ -99,8 +89,7 @@ def find_unusable_classes() -> list[str]:
     """
     return [
         f"{registry}[{name!r}]: {rule}"
-        for module, registries in REGISTRIES.items()
-        for registry in registries
+        for module, registry in REGISTRIES.values()
         for name, cls in vars(sys.modules.get(module, sys)).get(registry, {}).items()
         if (rule := _describe_unusable(name, cls))
     ]

@@ -18,6 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
+from experiments.registries import REGISTRIES
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -52,21 +54,6 @@ NAMES = {
     "StudyResult": "experiments.paper.load_results",
 }
 """Re-exported names, and the module of each; it is imported when the name is first used."""
-
-REGISTRIES = {
-    "netting": ("sim.margin", "NETTINGS"),
-    "valuation": ("sim.margin", "VALUATIONS"),
-    "requirement": ("sim.margin", "REQUIREMENTS"),
-    "return_model": ("sim.margin", "MODELS"),
-    "mark": ("sim.exchange", "MARKS"),
-    "funding": ("sim.exchange", "FUNDINGS"),
-    "liquidation": ("sim.liquidation", "LIQUIDATIONS"),
-    "loss_layer": ("sim.waterfall", "LAYERS"),
-    "index_process": ("sim.prices", "PROCESSES"),
-    "stress": ("sim.prices", "STRESSES"),
-    "population": ("agents", "POPULATIONS"),
-}
-"""Registries of components by name: module and dictionary, from kind to class."""
 
 OPEN_ENDED = ("netting", "valuation", "requirement", "return_model")
 """Registries that are read whenever a configuration is; the others are read once."""
