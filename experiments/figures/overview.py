@@ -74,7 +74,7 @@ def draw_overview(frames: Frames, folder: Path, *, unit: int, currency: str) -> 
         figure.align_ylabels(panels)
         missing = [word for name, (word, _) in FLOWS.items() if name not in shown]
         if missing:
-            add_note(figure, f"No panel, because there was none: {' and '.join(missing)}.")
+            add_note(figure, f"Not drawn, because none occurred: {' and '.join(missing)}.")
         return save_figure(figure, folder / "overview", _tabulate_overview(prices, closed, flows))
 
 

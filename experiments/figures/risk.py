@@ -60,7 +60,7 @@ def draw_losses(frames: Frames, folder: Path, *, unit: int, currency: str) -> Pa
         if absorbed:
             _draw_absorbed(panels[1], table, list(absorbed), currency)
         else:
-            add_note(figure, "No panel, because there was none: losses absorbed.")
+            add_note(figure, "Not drawn, because none occurred: losses absorbed.")
         draw_time_axis(panels[-1], table)
         figure.align_ylabels(panels)
         return save_figure(figure, folder / "losses", melt_series(table, ["fund", *absorbed]))

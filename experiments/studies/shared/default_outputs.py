@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
@@ -85,6 +86,10 @@ def draw_figures(runs: pd.DataFrame, folder: Path) -> None:
             axes.set(title=name.replace("_", " "), xlabel=along, ylabel="mean, 95% interval")
         for axes in panels[len(shown) :]:
             axes.remove()
+        if others:  # one legend, above all panels
+            handles, labels = panels[0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside upper right", ncols=4, frameon=False)
+        seaborn.despine(figure)
         save_figure(figure, folder / ESTIMATES, table)
 
 
@@ -107,8 +112,7 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, along: str, others: list[str]) 
     draw_estimates(axes, groups, looks, "x", 0.015 * spread)
     if not is_number:
         axes.set_xticks(range(len(values)), [str(value) for value in values])
-    if others:
-        axes.legend(frameon=False, fontsize="small")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
 
 
 def format_report(tables: dict[str, pd.DataFrame]) -> str:
