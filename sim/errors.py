@@ -89,9 +89,14 @@ def describe_exception(error: BaseException, file: str = "") -> str:
 
 
 def suggest_name(word: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean 'x'?)``, or an empty string without a similar name."""
-    near = difflib.get_close_matches(str(word), list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    """Return `` (did you mean 'x'?)``, or an empty string without a similar name.
+
+    A word that several similar names begin with is answered with all of these.
+    """
+    near = difflib.get_close_matches(str(word), list(known), n=3)
+    completions = [name for name in near if name.startswith(str(word))]
+    named = completions if near[:1] == completions[:1] else near[:1]
+    return f" (did you mean {' or '.join(map(repr, named))}?)" if named else ""
 
 
 def describe_unknown(value: Any, known: Iterable[str]) -> str:

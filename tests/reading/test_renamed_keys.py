@@ -162,7 +162,7 @@ def test_a_key_that_a_component_never_had_was_not_renamed(tmp_path: Path) -> Non
     (line,) = (
         each for each in _list_problems(place, "maintenance", tmp_path) if ".maintenance:" in each
     )
-    assert "unknown key (did you mean 'maintenance_ratio" in line
+    assert "unknown key (did you mean 'maintenance_rule' or 'maintenance_ratio'?)" in line
 
 
 @pytest.mark.parametrize("name", list_packaged())
