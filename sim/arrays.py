@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
+U8 = NDArray[np.uint64]
 Ints = int | I8
 B1 = NDArray[np.bool_]
 

@@ -146,6 +146,21 @@ class CauseLog:
             self._drop_stages(self._since[rows])
         self._had_deficits, self._excess, self._view = rows.size > 0, excess, accounts.market
 
+    @property
+    def last(self) -> tuple[F8, MarketView | None, bool]:
+        """Excess and view of the last assessment, and whether an account had a deficit."""
+        return self._excess, self._view, self._had_deficits
+
+    def resume(self, excess: F8, view: MarketView, *, had_deficits: bool) -> None:
+        """Continue after an assessment that was not recorded, because it had nothing to record.
+
+        Args:
+            excess: (A,) minor units.
+            view: the pool's view at that assessment.
+            had_deficits: whether an account had negative excess.
+        """
+        self._excess, self._view, self._had_deficits = excess, view, had_deficits
+
     def _has_new_prices(self, now: MarketView) -> bool:
         then = self._view
         return then is None or not (

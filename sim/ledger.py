@@ -19,6 +19,16 @@ class JournalEntry(NamedTuple):
     posting: Fills | Transfers
 
 
+class LedgerArrays(NamedTuple):
+    """Accounts of N owners in P pools, over K instruments and C assets."""
+
+    balance: I8  # (C, P, N) minor units
+    position: I8  # (K, N) lots
+    entry: I8  # (K, N) value paid for the position, minor units
+    leverage: F8  # (K, N) leverage that owners chose, inf = the venue's highest
+    max_leverage: F8  # (K, N) infinite: the leverage of live accounts
+
+
 @kernel
 def post_fills(
     balance: I8,
@@ -36,21 +46,36 @@ def post_fills(
     """Pay each fill's consideration from buyer to seller, and move the lots the other way."""
     for i in range(taker.size):
         k = instrument[i]
-        value = price[i] * multiplier[k]
-        balance[settle[k], pool[k], taker[i]] -= quantity[i] * value
-        balance[settle[k], pool[k], maker[i]] += quantity[i] * value
-        for side in range(2):
-            owner = taker[i] if side == 0 else maker[i]
-            change = quantity[i] if side == 0 else -quantity[i]
-            held, paid = position[k, owner], entry[k, owner]
-            after = held + change
-            position[k, owner] = after
-            if held == 0 or (held > 0) == (change > 0):
-                entry[k, owner] = paid + change * value
-            elif after != 0 and (after > 0) == (held > 0):
-                entry[k, owner] = np.int64(np.rint(paid * (after / held)))
-            else:
-                entry[k, owner] = after * value
+        post_fill(
+            balance[settle[k], pool[k]],
+            position[k],
+            entry[k],
+            taker[i],
+            maker[i],
+            quantity[i],
+            price[i] * multiplier[k],
+        )
+
+
+@kernel
+def post_fill(
+    balance: I8, position: I8, entry: I8, taker: int, maker: int, quantity: int, value: int
+) -> None:
+    """Post one fill to the accounts of its instrument, (N,) each; ``value`` is that of a lot."""
+    balance[taker] -= quantity * value
+    balance[maker] += quantity * value
+    for side in range(2):
+        owner = taker if side == 0 else maker
+        change = quantity if side == 0 else -quantity
+        held, paid = position[owner], entry[owner]
+        after = held + change
+        position[owner] = after
+        if held == 0 or (held > 0) == (change > 0):
+            entry[owner] = paid + change * value
+        elif after != 0 and (after > 0) == (held > 0):
+            entry[owner] = np.int64(np.rint(paid * (after / held)))
+        else:
+            entry[owner] = after * value
 
 
 @kernel
@@ -131,6 +156,13 @@ class Ledger:
             entry[part].T,
         )
         return (*by_asset, *by_instrument, _make_read_only(self._max_leverage)[part].T)
+
+    @property
+    def writable(self) -> "LedgerArrays":
+        """Arrays of the accounts, for kernels that post to them in balance (LED-1)."""
+        return LedgerArrays(
+            self._balance, self._position, self._entry, self._leverage, self._max_leverage
+        )
 
     def view_accounts(self, pool: MarginPool, market: MarketView) -> Exposure:
         """Return the live accounts of one pool, read-only.

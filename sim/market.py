@@ -7,6 +7,8 @@ import mesa
 import numpy as np
 
 from sim.build import build_state
+from sim.compiled.assembly import compile_run
+from sim.compiled.program import CompiledRun
 from sim.config import MarketConfig
 from sim.errors import DeleverageError, LearningWarning, describe_unknown
 from sim.exchange.book import OrderBooks
@@ -60,6 +62,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         own = config.model_copy(deep=True)
         self.state = build_state(own, RandomStreams(seed), bars or {}, lambda: populate(self))
         self.recorder = Recorder(self.state)
+        self._compiled: CompiledRun | None = None
         self._warn_unlearnt()
         opening.open_market(self.state)
         self.recorder.record_opening()
@@ -90,6 +93,18 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         losses = loss_waterfall.allocate_losses(market)  # 9
         self.recorder.record_step(StepRecord(trades, depth_near, rounds, n_rounds, losses))  # 10
         self.running = market.tick < market.steps_planned
+
+    def advance(self, steps: int) -> None:
+        """Make several steps by compiled code: the same as as many calls of :meth:`step`.
+
+        Args:
+            steps: number of steps, up to the end of the run.
+        """
+        if self._compiled is None:
+            self._compiled = compile_run(self.state, self.recorder)
+        self._compiled.advance(min(self.tick + steps, self.steps_planned))
+        self.steps = self.tick
+        self.running = self.tick < self.steps_planned
 
     def _warn_unlearnt(self) -> None:
         """Warn of engines that cannot learn their parameters in so short a run."""

@@ -9,7 +9,7 @@ from sim.config import MarketConfig
 from sim.exchange.book import OrderBooks
 from sim.ledger import Ledger
 from sim.numerics.rng import RandomStreams
-from sim.prices.impact import ImpactDynamics
+from sim.prices.impact import ImpactDynamics, compute_index
 from sim.prices.path import ExogenousPath
 from sim.protocols import PopulationProtocol
 from sim.types import B1, F8, I8, AccountView, Contracts, MarginAssessment, Observation
@@ -68,8 +68,7 @@ class MarketState:
 
     def spot_index(self) -> F8:
         """Return the index with impact, (U,) quote currency (IDX-1, IDX-2)."""
-        index: F8 = np.exp(self.exogenous_path.log_price[self.tick] + self.log_impact)
-        return index
+        return compute_index(self.exogenous_path.log_price[self.tick], self.log_impact)
 
     def asset_prices(self) -> F8:
         """Return minor units of the numeraire per minor unit of each asset, (C,), now."""

@@ -13,6 +13,7 @@ from sim.margin.calls import PoolMarginCalls
 from sim.margin.engine import MarginEngine
 from sim.margin.tail.volatility import RunningVolatility
 from sim.numerics.rng import RandomStreams
+from sim.prices.impact import compute_log_returns
 from sim.prices.path import Times
 from sim.types import (
     B1,
@@ -160,8 +161,9 @@ class Venue:
         """Return the view before the first step, with last trade and mark at the oracle."""
         count, unknown = len(self.contracts.names), np.full(len(self.contracts.names), np.nan)
         none, zero = np.zeros(count, dtype=np.int64), np.zeros(count)
-        self._oracle_returns = np.zeros((world.steps, world.opening_index.size))
-        self._oracle_returns.flags.writeable = False
+        self.writable_returns = np.zeros((world.steps, world.opening_index.size))
+        self.oracle_returns = self.writable_returns.view()
+        self.oracle_returns.flags.writeable = False
         oracle = self._oracle_price(world.streams, 0, 0.0, world.opening_index)
         ticks = np.rint(self.convert_to_ticks(oracle))
         return MarketView(
@@ -178,7 +180,7 @@ class Venue:
             confidence=np.ones(world.opening_index.size),
             vol=zero,
             price=world.opening_price,
-            returns=self._oracle_returns[:0],
+            returns=self.oracle_returns[:0],
             to_sell=none,
             to_buy=none,
             dt=self.dt,
@@ -213,20 +215,22 @@ class Venue:
         """Begin a step: publish the oracle, and let the engines learn their parameters."""
         self.previous_quotes = self.quotes
         oracle = self._oracle_price(streams, tick, seconds, index)
-        returns = np.log(oracle / self.view.oracle)
-        self._oracle_returns.flags.writeable = True
-        self._oracle_returns[tick - 1] = returns
-        self._oracle_returns.flags.writeable = False
+        returns = compute_log_returns(oracle, self.view.oracle)
+        self.writable_returns[tick - 1] = returns
         self.view = self.view._replace(
             tick=tick,
             oracle=oracle,
             confidence=np.full(index.size, float(self._confidence)),
             vol=self.running_volatility.learn(returns[self.contracts.underlying]),
             price=price,
-            returns=self._oracle_returns[:tick],
+            returns=self.oracle_returns[:tick],
             seconds=seconds,
             crowd=self._crowd_leverage(),
         )
+        self.observe_market()
+
+    def observe_market(self) -> None:
+        """Let the engines learn from the oracle, and find the leverage that they now admit."""
         for state in self.pool_states.values():
             state.engine.observe(self.pool_view(state.pool))
         self._update_max_leverage()

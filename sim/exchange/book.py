@@ -21,6 +21,16 @@ class MatchResult(NamedTuple):
     report: I8  # (n, 5)
 
 
+class BookArrays(NamedTuple):
+    """Arrays of the order books, for kernels; they move when the books grow."""
+
+    data: I8  # see `sim.exchange.order_ladder`
+    resting: I8  # (3, K, N) resting buy lots, resting sell lots and reserved minor units
+    chain: I8  # (K, N) newest order of each owner
+    delta: I8  # (K, N) zeros between batches
+    fills: I8  # (m, 6) room for the fills of a batch
+
+
 def _allocate_cache_aligned(size: int) -> I8:
     """Return zeros that start on a cache line, so that an order touches one line only."""
     room = np.zeros(size + 8, dtype=np.int64)
@@ -102,6 +112,11 @@ class OrderBooks:
             data[tiers : tiers + len(tier_words)] = base + tier_starts
             _mark_end_rungs(data, base + tier_starts, self.levels + 1)
         return data
+
+    def reserve_capacity(self, incoming: int) -> "BookArrays":
+        """Make room for a batch of orders, and return the arrays in which it is matched."""
+        self._reserve_capacity(incoming)
+        return BookArrays(self._data, self._resting_totals, self._chain, self._delta, self._fills)
 
     def __len__(self) -> int:
         """Return the number of resting orders."""

@@ -51,6 +51,15 @@ class PremiumAverage:
         self._sum, self._count = 0.0, 0
         return mean
 
+    @property
+    def state(self) -> tuple[F8 | float, int]:
+        """Sum of the premia since the last average, and their number."""
+        return self._sum, self._count
+
+    def resume(self, total: F8, count: int) -> None:
+        """Continue from a sum of premia and their number."""
+        self._sum, self._count = total, count
+
 
 class PriceAverages:
     """Averages of the mid and of the oracle, (2, K), over the average of the oracle."""
@@ -91,6 +100,16 @@ class FundingRule(Component):
         The default is 365 days.
         """
         self._year_seconds = year
+
+    @property
+    def next_payment(self) -> float:
+        """Time of the next payment (s), minus infinity before the first step."""
+        return -np.inf if self._next_payment is None else self._next_payment
+
+    @property
+    def observations(self) -> FundingObservations:
+        """Observations since the last rate."""
+        return self._observations
 
     @abstractmethod
     def compute_rate(self, observed: F8) -> F8:

@@ -71,6 +71,23 @@ class Oracle(Component):
             self._next_sample = seconds + self.interval
         return self._published, not is_out
 
+    @property
+    def is_exact(self) -> bool:
+        """True if the price published is always the index of the same step."""
+        return not (
+            self.delay
+            or self.interval
+            or self.noise
+            or self.outages
+            or self.manipulations
+        )
+
+    def resume(self, price: F8) -> None:
+        """Continue after a step in which an exact oracle published a price, (U,)."""
+        self._recent_prices.clear()
+        self._recent_prices.append(price)
+        self._published = price
+
     def _sample_sources(self, seconds: float, draws: F8) -> F8:
         if not self.noise and not self.manipulations:
             return self._recent_prices[0]

@@ -18,6 +18,7 @@ from sim.margin.additive import (
 )
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.learning import explain_short_run
+from sim.margin.compiled import CompiledRequirement, CompiledValuation, LearningArrays, MarginArrays
 from sim.margin.netting import CrossNetting
 from sim.margin.options.options_separately import OptionsSeparately
 from sim.margin.probe_portfolio import build_one_lot_accounts
@@ -25,6 +26,7 @@ from sim.margin.tiers.tiered import TieredRequirement
 from sim.margin.valuations.cash import CashValuation
 from sim.margin.wrappers.compressed import Compression
 from sim.margin.wrappers.rescaled import RescaledMargin, scale_leverage
+from sim.numerics.bound_kernels import BoundKernel
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement, Valuation
 from sim.types import F8, I8, OPTION, Contracts, Exposure, MarginAssessment, MarketView
@@ -198,6 +200,33 @@ class MarginEngine:
             ]
         )
 
+    def bind_kernels(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
+        """Return the kernels that compute margins in compiled code, None where there are none.
+
+        Spot that is admitted instrument by instrument has none.
+        """
+        requirement, valuation = self.requirement, self.valuation
+        if (
+            self.is_separable
+            or not isinstance(requirement, CompiledRequirement)
+            or not isinstance(valuation, CompiledValuation)
+        ):
+            return None
+        margins, haircuts = requirement.bind_margins(arrays), valuation.bind_haircuts(arrays)
+        return None if margins is None or haircuts is None else (*margins, *haircuts)
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[BoundKernel, ...] | None:
+        """Return the kernels that do what :meth:`observe` does, None where there are none."""
+        if not isinstance(self.requirement, CompiledRequirement):
+            return None
+        return self.requirement.bind_learning(arrays)
+
+    @property
+    def leverage_factor(self) -> float:
+        """Factor of the engine's margins that chosen leverage does not have."""
+        is_rescaled = isinstance(self.requirement, RescaledMargin)
+        return float(self.requirement.factor) if is_rescaled else 1.0
+
     def observe(self, market: MarketView) -> None:
         """Update the requirement with the pool's market, once per step.
 
@@ -369,16 +398,35 @@ def _compute_entry_values(position: I8, entry: I8, filled: I8, value: I8) -> I8:
     after = np.empty((instruments, accounts), dtype=np.int64)
     for k in range(instruments):
         for a in range(accounts):
-            held, now = position[a, k], filled[a, k]
-            if held == now:
-                after[k, a] = entry[a, k]
-            elif held == 0 or (held > 0) != (now > 0):
-                after[k, a] = now * value[k]
-            elif abs(now) > abs(held):
-                after[k, a] = entry[a, k] + (now - held) * value[k]
-            else:
-                after[k, a] = np.int64(np.rint(entry[a, k] * (now / held)))
+            after[k, a] = compute_entry_value(position[a, k], entry[a, k], filled[a, k], value[k])
     return after.T
+
+
+@kernel
+def compute_entry_value(held: int, entry: int, now: int, value: int) -> int:
+    """Return the entry value of a position after a fill at the mark, by the ledger's rule.
+
+    Args:
+        held: lots before.
+        entry: value paid for them, minor units.
+        now: lots after.
+        value: value of a lot at the mark, minor units.
+    """
+    if held == now:
+        return entry
+    if held == 0 or (held > 0) != (now > 0):
+        return now * value
+    if abs(now) > abs(held):
+        return entry + (now - held) * value
+    return np.int64(np.rint(entry * (now / held)))
+
+
+@kernel
+def round_up_amount(amount: float) -> float:
+    """Return an amount rounded up to whole minor units; float noise above one is ignored."""
+    nearest = np.rint(amount)
+    is_whole = abs(amount - nearest) <= ROUNDING_TOLERANCE * abs(amount)
+    return nearest if is_whole else np.ceil(amount)
 
 
 @kernel
@@ -389,11 +437,5 @@ def round_up_sum(haircut: F8, margin: F8) -> F8:
     """
     units = np.empty(len(margin))
     for a in range(len(margin)):
-        amount = haircut[a] + margin[a]
-        nearest = np.rint(amount)
-        units[a] = (
-            nearest
-            if abs(amount - nearest) <= ROUNDING_TOLERANCE * abs(amount)
-            else np.ceil(amount)
-        )
+        units[a] = round_up_amount(haircut[a] + margin[a])
     return units

@@ -48,3 +48,32 @@ def sum_reserved(reserved: I8, price: F8, settle: I8) -> F8:
         for a in range(accounts):
             total[a] += reserved[a, k] * price[settle[k]]
     return total
+
+
+@kernel
+def sum_pairwise(values: F8) -> float:
+    """Return the sum of values in the order of ``numpy.sum``, with the same rounding errors.
+
+    Up to 128 values are added in eight lanes; more are halved.
+    """
+    count = values.size
+    if count < 8:
+        few = -0.0
+        for place in range(count):
+            few += values[place]
+        return few
+    if count > 128:
+        half = count // 2
+        half -= half % 8
+        return sum_pairwise(values[:half]) + sum_pairwise(values[half:])
+    lanes = values[:8].copy()
+    whole = count - count % 8
+    for start in range(8, whole, 8):
+        for lane in range(8):
+            lanes[lane] += values[start + lane]
+    total = ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + (
+        (lanes[4] + lanes[5]) + (lanes[6] + lanes[7])
+    )
+    for place in range(whole, count):
+        total += values[place]
+    return total

@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 
-from sim.types import F8
+from sim.arrays import F8, U8
 
 
 class RandomStreams:
@@ -22,7 +22,7 @@ class RandomStreams:
         self._philox = np.random.Philox(key=0)
         self._generator = np.random.Generator(self._philox)
         self._state = self._philox.state  # initial state, except counter and key
-        self._keys: dict[str, np.ndarray[tuple[int], np.dtype[np.uint64]]] = {}
+        self._keys: dict[str, U8] = {}
 
     def draw_uniform(self, name: str, tick: int, rows: int, width: int) -> F8:
         """Draw uniforms on [0, 1), shape ``(rows, width)``.
@@ -34,12 +34,13 @@ class RandomStreams:
         # one generator is set to the start of a block; a new one would cost four times as much
         self._state["state"] = {
             "counter": np.array([0, 0, 0, tick], dtype=np.uint64),
-            "key": self._stream_key(name),
+            "key": self.stream_key(name),
         }
         self._philox.state = self._state
         return self._generator.random((rows, width))
 
-    def _stream_key(self, name: str) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
+    def stream_key(self, name: str) -> U8:
+        """Return the key of a stream: the root seed and a checksum of its name, (2,)."""
         if name not in self._keys:
             self._keys[name] = np.array([self.seed, zlib.crc32(name.encode())], dtype=np.uint64)
         return self._keys[name]

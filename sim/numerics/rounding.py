@@ -43,7 +43,13 @@ def round_up(amounts: F8) -> F8:
     """
     whole = np.empty_like(amounts)
     for at in np.ndindex(amounts.shape):
-        nearest = np.rint(amounts[at])
-        is_whole = abs(amounts[at] - nearest) <= 1e-12 * np.maximum(1.0, abs(nearest))
-        whole[at] = nearest if is_whole else np.ceil(amounts[at])
+        whole[at] = round_up_one(amounts[at])
     return whole
+
+
+@kernel
+def round_up_one(amount: float) -> float:
+    """Return the least whole unit not below one amount, as :func:`round_up` does."""
+    nearest = np.rint(amount)
+    is_whole = abs(amount - nearest) <= 1e-12 * np.maximum(1.0, abs(nearest))
+    return nearest if is_whole else np.ceil(amount)

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
+from sim.numerics.jit import kernel
 from sim.types import F8
 
 
@@ -61,3 +62,21 @@ class ImpactDynamics(NamedTuple):
         The old impact fades, then that of ``net_notional`` (U,) bought in spot (quote) is added.
         """
         return state * self.decay_factor + self.log_slope * net_notional
+
+
+@kernel
+def compute_index(log_price: F8, log_impact: F8) -> F8:
+    """Return the index with impact, (U,) quote currency (IDX-1, IDX-2)."""
+    index = np.empty(log_price.size)
+    for u in range(index.size):
+        index[u] = np.exp(log_price[u] + log_impact[u])
+    return index
+
+
+@kernel
+def compute_log_returns(price: F8, before: F8) -> F8:
+    """Return the log returns of prices, (U,)."""
+    returns = np.empty(price.size)
+    for u in range(returns.size):
+        returns[u] = np.log(price[u] / before[u])
+    return returns

@@ -15,18 +15,19 @@ Frames (prices in quote currency, quantities in lots, money in whole minor units
 - ``populations``: one row per reading, venue and population.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from sim.attribution import CAUSE_KINDS, Causes
+from sim.prices.impact import compute_index
 from sim.recording.account_columns import list_account_columns
 from sim.recording.profile_recorder import ProfileRecorder
 from sim.recording.units import label_units
 from sim.records import ExecutedLiquidations, LiquidationRound, LossEvent, StepRecord
 from sim.state import MarketState
-from sim.types import F8, I8, MISSING, SPOT
+from sim.types import B1, F8, I8, MISSING, SPOT
 from sim.venue import Venue
 
 NameArray = np.ndarray[tuple[int], np.dtype[np.object_]]
@@ -69,24 +70,40 @@ ROUTE_NAMES = ("book", "auction")
 """Names of ROUTE_BOOK and ROUTE_AUCTION."""
 
 
+class RecorderTables(NamedTuple):
+    """Tables of a recorder with a fixed size, which the kernels of a compiled step write, too."""
+
+    prices: F8  # (columns, steps, K) quote currency, lots and rates
+    counts: I8  # (columns, steps, K)
+    money: I8  # (columns, steps + 1, V) minor units; row 0 is the opening
+    has_missing_side: B1  # (steps, K)
+
+    @classmethod
+    def allocate(cls, steps: int, instruments: int, venues: int) -> "RecorderTables":
+        """Return the tables of a run before its opening."""
+        return cls(
+            prices=np.full((len(PRICE_COLUMNS + RATE_COLUMNS), steps, instruments), np.nan),
+            counts=np.zeros((len(COUNT_COLUMNS), steps, instruments), dtype=np.int64),
+            money=np.zeros((len(MONEY_COLUMNS), steps + 1, venues), dtype=np.int64),
+            has_missing_side=np.zeros((steps, instruments), dtype=bool),
+        )
+
+
 class Recorder:
     """Recorder of one market's frames, with fixed memory except for close-outs and losses."""
 
     def __init__(self, market: MarketState) -> None:
         self.market = market
         steps = market.steps_planned
-        shape = (steps, len(market.contracts.names))
-        self._prices = {name: np.full(shape, np.nan) for name in PRICE_COLUMNS + RATE_COLUMNS}
-        self._counts = {name: np.zeros(shape, dtype=np.int64) for name in COUNT_COLUMNS}
-        # row 0 is the opening
-        self._money = {
-            name: np.zeros((steps + 1, len(market.venues)), dtype=np.int64)
-            for name in MONEY_COLUMNS
-        }
+        self.tables = RecorderTables.allocate(steps, len(market.contracts.names), len(market.venues))
+        names = PRICE_COLUMNS + RATE_COLUMNS
+        self._prices = dict(zip(names, self.tables.prices, strict=True))
+        self._counts = dict(zip(COUNT_COLUMNS, self.tables.counts, strict=True))
+        self._money = dict(zip(MONEY_COLUMNS, self.tables.money, strict=True))
+        self._has_missing_side = self.tables.has_missing_side
         steps_per_profile = round(market.config.profile_every / market.config.dt)
-        self._profile_steps = max(1, steps_per_profile)
+        self.profile_steps = max(1, steps_per_profile)
         self.profile_recorder = ProfileRecorder(market)
-        self._has_missing_side = np.zeros(shape, dtype=bool)
         self._rounds = np.zeros(steps, dtype=np.int64)
         self._closeouts: list[tuple[int, LiquidationRound]] = []
         self._causes: list[tuple[I8, Causes]] = []
@@ -133,15 +150,26 @@ class Recorder:
         market, row = self.market, self.market.tick - 1
         self._record_events(row, step)
         index = market.spot_index()
-        exogenous = np.exp(market.exogenous_path.log_price[market.tick])
+        exogenous = compute_index(
+            market.exogenous_path.log_price[market.tick], np.zeros_like(market.log_impact)
+        )
         for venue in market.venues:
             self._record_venue(row, venue, index, exogenous)
-        if market.config.profile_every and market.tick % self._profile_steps == 0:
-            self._prices["feedback"][row] = self.profile_recorder.take_reading()
-            gross = int(self._counts["gross"][row].sum())
-            if gross > self._peak_gross:
-                self._peak_gross = gross
-                self.record_accounts("peak")
+        if self.is_profile_due(market.tick):
+            self.record_profile()
+
+    def is_profile_due(self, tick: int) -> bool:
+        """Return whether a step ends with a reading of the profile."""
+        return bool(self.market.config.profile_every) and tick % self.profile_steps == 0
+
+    def record_profile(self) -> None:
+        """Take a reading, and keep all accounts if gross notional is at its peak."""
+        row = self.market.tick - 1
+        self._prices["feedback"][row] = self.profile_recorder.take_reading()
+        gross = int(self._counts["gross"][row].sum())
+        if gross > self._peak_gross:
+            self._peak_gross = gross
+            self.record_accounts("peak")
 
     def _record_events(self, row: int, step: StepRecord) -> None:
         """Record trades, liquidation rounds and losses of a step."""

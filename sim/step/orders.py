@@ -112,9 +112,15 @@ def _pack_arrival_keys(draws: F8, owner: I8, latency: I8, outside: int) -> I8:
     """Pack latency class, draw (zero for the external owner) and place, from the highest bits."""
     keys = np.empty_like(owner)
     for i in range(owner.size):
-        drawn = 0 if owner[i] == outside else int(draws[owner[i]] * 2.0**DRAW_BITS)
-        keys[i] = ((latency[i] << DRAW_BITS) + drawn << PLACE_BITS) + i
+        draw = 0.0 if owner[i] == outside else draws[owner[i]]
+        keys[i] = pack_arrival_key(latency[i], draw, i)
     return keys
+
+
+@kernel
+def pack_arrival_key(latency: int, draw: float, place: int) -> int:
+    """Return the key of one order, from its latency class, its owner's draw and its place."""
+    return ((latency << DRAW_BITS) + int(draw * 2.0**DRAW_BITS) << PLACE_BITS) + place
 
 
 def _quote_spot(market: MarketState) -> Orders:
@@ -191,13 +197,24 @@ def pack_orders(
     packed = np.empty((owner.size, 8), dtype=np.int64)
     for row in range(owner.size):
         i = places[row]
-        k, buys, worst = instrument[i], quantity[i] > 0, limit[i]
-        if kind[i] & ~REDUCE_ONLY == MARKET:
-            worst = bands[k, 1] if buys else bands[k, 0]
-        worse = max(0.0, worst - mark[k] if buys else mark[k] - worst)
+        k = instrument[i]
         packed[row, OWNER], packed[row, INSTRUMENT] = owner[i], k
         packed[row, QUANTITY], packed[row, PRICE] = quantity[i], limit[i]
         packed[row, KIND], packed[row, SLOT] = kind[i], slot[i]
-        packed[row, RESERVE] = math.ceil(multiplier[k] * (worse + fee[k] * worst))
+        packed[row, RESERVE] = compute_reserve(
+            quantity[i] > 0, limit[i], kind[i], mark[k], bands[k], multiplier[k], fee[k]
+        )
         packed[row, CAUSE] = MISSING
     return packed
+
+
+@kernel
+def compute_reserve(
+    buys: bool, limit: int, kind: int, mark: float, band: I8, multiplier: int, fee: float
+) -> int:
+    """Return what a lot of an order may cost beyond its margin, minor units (MAR-1)."""
+    worst = limit
+    if kind & ~REDUCE_ONLY == MARKET:
+        worst = band[1] if buys else band[0]
+    worse = max(0.0, worst - mark if buys else mark - worst)
+    return math.ceil(multiplier * (worse + fee * worst))

@@ -25,31 +25,35 @@ def match_orders(market: MarketState, orders: I8, replaced: I8) -> I8:
         orders, market.ledger.position, market.price_bands, np.ascontiguousarray(replaced)
     )
     market.ledger.settle_fills(fills, VOLUNTARY)
-    for venue in market.venues:
-        if not venue.config.fees.has_free_trades:
-            _charge_fees(market, venue, fills)
+    for charged in list_trading_fees(market, fills):
+        market.ledger.transfer(charged, FUNDING)
     return sum_trades(fills.instrument, fills.quantity, fills.price, len(market.contracts.names))
 
 
-def _charge_fees(market: MarketState, venue: Venue, fills: Fills) -> None:
-    """Transfer taker and maker fees to a venue's fee account; the external owner pays none."""
+def list_trading_fees(market: MarketState, fills: Fills) -> list[Transfers]:
+    """Return the taker and maker fees of trades, a batch for each venue that charges any."""
+    batches = [
+        _list_venue_fees(market, venue, fills)
+        for venue in market.venues
+        if not venue.config.fees.has_free_trades
+    ]
+    return [charged for charged in batches if charged.source.size]
+
+
+def _list_venue_fees(market: MarketState, venue: Venue, fills: Fills) -> Transfers:
+    """Return transfers of fees to a venue's fee account; the external owner pays none."""
     here = (fills.instrument >= venue.instrument_slice.start) & (
         fills.instrument < venue.instrument_slice.stop
     )
     fees, contracts, at = venue.config.fees, market.contracts, np.flatnonzero(here)
-    if not at.size:
-        return
     k = fills.instrument[at]
     notional = np.abs(fills.quantity[at]) * fills.price[at] * contracts.multiplier[k]
     owners = np.concatenate((fills.taker[at], fills.maker[at]))
     due = np.concatenate((compute_fees(notional, fees.taker), compute_fees(notional, fees.maker)))
     due[owners == market.external_owner] = 0
     pools, settle = np.tile(market.ledger.pool_numbers[k], 2), np.tile(contracts.settle[k], 2)
-    market.ledger.transfer(
-        Transfers.from_columns(
-            owners, venue.system_accounts.fees, pools, venue.wallet_pool, settle, due
-        ),
-        FUNDING,
+    return Transfers.from_columns(
+        owners, venue.system_accounts.fees, pools, venue.wallet_pool, settle, due
     )
 
 

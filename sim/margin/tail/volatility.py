@@ -65,6 +65,18 @@ class RunningVolatility:
         """Return the volatility after one more return of each column, (n,)."""
         self._seen += 1
         square = returns**2 * (self.year / self.dt)
-        weight = 1 - 0.5 ** (self.dt / self.half_life)
-        self.variance = self.variance + weight * (square - self.variance)
-        return np.sqrt(self.variance / (1 - 0.5 ** (self._seen * self.dt / self.half_life)))
+        self.variance = self.variance + self.update_weight * (square - self.variance)
+        return np.sqrt(self.variance / self.sum_weights(self._seen))
+
+    @property
+    def update_weight(self) -> float:
+        """Weight of the newest return."""
+        return float(1 - 0.5 ** (self.dt / self.half_life))
+
+    def sum_weights(self, seen: int) -> float:
+        """Return the sum of the weights of some returns."""
+        return float(1 - 0.5 ** (seen * self.dt / self.half_life))
+
+    def resume(self, variance: F8, seen: int) -> None:
+        """Continue from a variance after some returns."""
+        self.variance, self._seen = variance, seen

@@ -14,6 +14,8 @@ from sim.component import Component
 from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent
+from sim.margin.compiled import LearningArrays, MarginArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
@@ -220,6 +222,19 @@ class TieredMargin(AdditiveRequirement):
         )
         return Margins(initial, maintenance)
 
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
+        return (
+            bind_kernel(
+                charge_tiers, *columns, self.table, arrays.initial, arrays.maintenance
+            ),
+        )
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[BoundKernel, ...]:
+        """Return no kernel: the rates are fixed."""
+        return ()
+
     def compute_charges(self, notional: F8, leverage: F8) -> tuple[F8, F8]:
         """Return initial and maintenance of legs with a notional (A, K), minor units."""
         return compute_tiered_charges(notional, leverage, self.table)
@@ -262,6 +277,37 @@ def compute_tiered_margins(
             initial[a] += leg_initial[a]
             maintenance[a] += leg_maintenance[a]
     return initial, maintenance
+
+
+@kernel
+def charge_tiers(
+    tick: int,
+    count: I8,
+    position: I8,
+    leverage: F8,
+    lot_value: F8,
+    is_spot: B1,
+    table: F8,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Write the margins of the accounts in use: see :class:`sim.margin.compiled.MarginArrays`."""
+    accounts = count[0]
+    notional = np.empty(accounts)
+    leg_initial, leg_maintenance = np.empty(accounts), np.empty(accounts)
+    initial[:accounts] = 0.0
+    maintenance[:accounts] = 0.0
+    for k in range(len(position)):
+        for a in range(accounts):
+            lots = position[k, a]
+            notional[a] = (max(-lots, 0) if is_spot[k] else abs(lots)) * lot_value[k]
+        _write_charges(
+            notional, leverage[k, :accounts], table[:, k], leg_initial, leg_maintenance
+        )
+        for a in range(accounts):
+            initial[a] += leg_initial[a]
+            maintenance[a] += leg_maintenance[a]
+    return 0
 
 
 @kernel

@@ -6,9 +6,11 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin.base import ValuationComponent
+from sim.margin.compiled import MarginArrays
 from sim.margin.valuations.collateral import value_collateral
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
-from sim.types import F8, I8, SPOT, Contracts, Exposure, Margins
+from sim.types import B1, F8, I8, SPOT, Contracts, Exposure, Margins
 
 
 class CashValuation(ValuationComponent):
@@ -28,6 +30,14 @@ class CashValuation(ValuationComponent):
     def compute_spot_haircuts(self, accounts: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
         return value_collateral(accounts)[1]
+
+    def bind_haircuts(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledValuation`."""
+        accounts = (arrays.count, arrays.position, arrays.balance, arrays.pool, arrays.lot_value)
+        terms = (arrays.is_spot, arrays.settle, arrays.price)
+        return (
+            bind_kernel(disallow_noncash, *accounts, *terms, arrays.initial, arrays.maintenance),
+        )
 
     def compute_haircuts(self, accounts: Exposure) -> Margins:
         """Return the market value of everything but cash, (A,).
@@ -66,3 +76,37 @@ def sum_noncash_values(
             for a in range(accounts):
                 owned[a] += max(position[a, k] * lot_value, 0.0)
     return disallowed + owned
+
+
+@kernel
+def disallow_noncash(
+    tick: int,
+    count: I8,
+    position: I8,
+    balance: I8,
+    pool: int,
+    lot_value: F8,
+    is_spot: B1,
+    settle: I8,
+    price: F8,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Add the value of other assets and of spot positions to both margins."""
+    has_spot = is_spot.any()
+    if price.size == 1 and not has_spot:
+        return 0
+    for account in range(count[0]):
+        disallowed, owned = 0.0, 0.0
+        for asset in range(1, price.size):
+            value = 0.0
+            for k in range(lot_value.size):
+                if settle[k] == asset and not is_spot[k]:
+                    value += position[k, account] * lot_value[k]
+            disallowed += max(balance[asset, pool, account] * price[asset] + value, 0.0)
+        for k in range(lot_value.size):
+            if is_spot[k]:
+                owned += max(position[k, account] * lot_value[k], 0.0)
+        initial[account] = (disallowed + owned) + initial[account]
+        maintenance[account] = (disallowed + owned) + maintenance[account]
+    return 0

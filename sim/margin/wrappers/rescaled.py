@@ -2,8 +2,11 @@
 
 from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins
+from sim.margin.compiled import CompiledRequirement, LearningArrays, MarginArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
 from sim.protocols import Requirement
-from sim.types import F8, Exposure, Margins, MarketView
+from sim.types import F8, I8, Exposure, Margins, MarketView
 
 
 def scale_leverage(accounts: Exposure, factor: float | F8) -> Exposure:
@@ -35,6 +38,20 @@ class RescaledMargin(ItemisedRequirement, AdditiveRequirement):
         """Return both margins, (A,)."""
         return self._rescale(self.inner.compute_margins(accounts))
 
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        if not isinstance(self.inner, CompiledRequirement):
+            return None
+        inner = self.inner.bind_margins(arrays)
+        own = -1.0 if self.maintenance is None else float(self.maintenance)
+        results = (arrays.count, arrays.initial, arrays.maintenance)
+        return inner and (*inner, bind_kernel(rescale_margins, float(self.factor), own, *results))
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[BoundKernel, ...] | None:
+        """Return the kernels by which the inner requirement learns."""
+        inner = self.inner
+        return inner.bind_learning(arrays) if isinstance(inner, CompiledRequirement) else None
+
     @property
     def is_additive(self) -> bool:
         """True if the inner requirement is additive."""
@@ -60,3 +77,15 @@ class RescaledMargin(ItemisedRequirement, AdditiveRequirement):
         if self.maintenance is None:
             return Margins(initial, self.factor * required.maintenance)
         return Margins(initial, self.maintenance * initial)
+
+
+@kernel
+def rescale_margins(
+    tick: int, factor: float, share: float, count: I8, initial: F8, maintenance: F8
+) -> int:
+    """Multiply margins; maintenance is a share of initial unless the share is negative."""
+    for account in range(count[0]):
+        initial[account] = factor * initial[account]
+        own = factor * maintenance[account] if share < 0 else share * initial[account]
+        maintenance[account] = own
+    return 0

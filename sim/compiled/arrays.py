@@ -1,0 +1,179 @@
+"""Arrays that the kernels of a compiled step share, allocated once for a run.
+
+Arrays of the ledger, of the order books and of the recorder are the market's own. The others hold
+what the plain step keeps in records that it replaces, such as views and assessments;
+`sim.compiled.handover` copies between the two.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.exchange.book import BookArrays
+from sim.ledger import LedgerArrays
+from sim.margin.compiled import MarginArrays
+from sim.state import MarketState
+from sim.types import B1, F8, I8, SPOT, MarginPool
+from sim.venue import Venue
+
+(OWNER, INSTRUMENT, QUANTITY, LIMIT, KIND, SLOT, LEVERAGE, LATENCY) = range(8)
+"""Columns of the orders that populations send."""
+
+(EVENT, SOURCE, TARGET, SOURCE_POOL, TARGET_POOL, ASSET, AMOUNT) = range(7)
+"""Columns of the cash moves of a step."""
+
+(N_ORDERS, N_FILLS, N_MOVES) = range(3)
+"""Places of the counters of a step."""
+
+(MID, LAST, ORACLE, BASIS) = range(4)
+"""Rows of the inputs of a mark, ticks (see ``sim.exchange.mark.MarkInputs``)."""
+
+
+class VenueArrays:
+    """Arrays of one venue's V-th part: views of the market's, and its own; K instruments."""
+
+    def __init__(self, step: "StepArrays", venue: Venue) -> None:
+        part, count = venue.instrument_slice, len(venue.contracts.names)
+        self.instruments = part
+        self.mark, self.bid, self.ask, self.last = (
+            column[part] for column in (step.mark, step.bid, step.ask, step.last)
+        )
+        self.quotes, self.previous_quotes = np.zeros((2, 4, count))
+        self.is_book_empty, self.was_book_empty = np.zeros((2, count), dtype=np.bool_)
+        self.has_missing_side = np.zeros(count, dtype=np.bool_)
+        self.oracle = step.oracle[venue.number]  # (U,) quote currency
+        self.oracle_ticks = step.oracle_ticks[part]
+        self.index_ticks = np.zeros(count)
+        self.variance = np.zeros(count)
+        self.seen = np.zeros(1, dtype=np.int64)  # returns of the oracle
+        self.next_payment = np.full(1, -np.inf)  # of funding, seconds
+        self.premium_sums = np.zeros(count)
+        self.premium_samples = np.zeros(1, dtype=np.int64)
+        self.fund_equity, self.wallet_value = np.zeros((2, 1))
+        self.paid = np.zeros(2, dtype=np.int64)  # in and out of this step, minor units
+
+
+@dataclass
+class PoolArrays:
+    """Arrays of one margin pool, N owners."""
+
+    pool: MarginPool
+    assessed: F8  # (3, N) equity, initial, maintenance, minor units of the numeraire
+    sums: F8  # (3,) of them
+    logged_excess: F8  # (N,) at the last assessment
+    had_deficits: I8  # (1,) whether an account was below maintenance then
+    liquidatable_since: I8  # (N,) tick
+    bankrupt_since: I8  # (N,) tick
+    live: MarginArrays
+    probe: MarginArrays  # a lot of each instrument, long and then short
+    hypothetical: MarginArrays  # accounts of the owners who send orders, after fills
+    before: MarginArrays  # the same before fills
+    resting: I8  # (3, K, N) their resting orders: lots bid, lots offered, reserves
+    required: F8  # (N,) their initial margin
+    senders: I8  # (N,) their owners
+    n_senders: I8  # (1,)
+    opens: B1  # (N,) whether they have an order that may open
+
+
+class StepArrays:
+    """Arrays of one market.
+
+    Axes: N owners, K instruments, U underlyings, V venues, P pools, C assets.
+
+    Args:
+        market: its state.
+        max_orders: largest number of orders of one step.
+    """
+
+    def __init__(self, market: MarketState, max_orders: int) -> None:
+        count, owners = len(market.contracts.names), market.n_owners
+        underlyings, assets = market.log_impact.size, market.ledger.balance.shape[0]
+        self.market, self.max_orders = market, max_orders
+        self.ledger: LedgerArrays = market.ledger.writable
+        self.books: BookArrays = market.order_books.reserve_capacity(max_orders)
+        # prices of instruments, (K,) ticks unless stated otherwise
+        self.mark, self.bid, self.ask, self.last, self.oracle_ticks = np.zeros((5, count))
+        self.depth, self.depth_near, self.imbalance = np.zeros((3, count))  # lots, lots, share
+        self.volatility, self.crowd, self.funding = np.zeros((3, count))
+        self.open_interest, self.to_sell, self.to_buy = np.zeros((3, count), dtype=np.int64)
+        self.max_leverage_long, self.max_leverage_short = np.zeros((2, count))
+        self.logged_mark = np.zeros(count)  # at the last assessment
+        self.lot_value = np.zeros(count)  # minor units of the numeraire at the mark
+        self.unit_value = np.zeros(count, dtype=np.int64)  # the same in the settle asset
+        self.quote_price = np.zeros(count)  # price of the settle asset
+        self.is_spot: B1 = market.contracts.kind == SPOT
+        # underlyings and assets
+        self.index, self.log_impact = np.zeros((2, underlyings))
+        self.oracle = np.zeros((len(market.venues), underlyings))
+        self.price, self.logged_price = np.zeros((2, assets))
+        self.external_spot_lots = np.zeros(count, dtype=np.int64)
+        # accounts as their owners see them, (V, N) minor units of the numeraire
+        self.equity, self.free_margin = np.zeros((2, len(market.venues), owners))
+        # what a step does
+        self.counters = np.zeros(3, dtype=np.int64)
+        self.orders, self.packed = np.zeros((2, max_orders, 8), dtype=np.int64)
+        self.keys, self.chosen, self.stood = np.zeros((3, max_orders), dtype=np.int64)
+        self.replaced = np.zeros((max_orders, 2), dtype=np.int64)
+        self.moves = np.zeros((self._count_moves(), 7), dtype=np.int64)
+        self.trade_sums = np.zeros((4, count), dtype=np.int64)
+        self.row_of_owner = np.full(owners, -1)
+        self.venues = [VenueArrays(self, venue) for venue in market.venues]
+        pools = len(market.ledger.pools)
+        self.assessed = np.zeros((pools, 3, owners))  # equity, initial, maintenance
+        self.pool_sums = np.zeros((pools, 3))
+        self.pools = {
+            number: self._allocate_pool(venue, number)
+            for venue in market.venues
+            for number in venue.pool_states
+        }
+
+    def _count_moves(self) -> int:
+        """Return the most cash moves of one step: three a participant, and all idle margin."""
+        market = self.market
+        separate = sum(
+            len(venue.pool_states)
+            for venue in market.venues
+            if venue.wallet_pool not in venue.pool_states
+        )
+        assets = market.ledger.balance.shape[0]
+        return market.n_owners * (3 + separate * (assets + 2))
+
+    def _allocate_pool(self, venue: Venue, number: int) -> PoolArrays:
+        """Return the arrays of one pool; the live accounts are those of the ledger."""
+        state, owners = venue.pool_states[number], self.market.n_owners
+        part = state.pool.instruments
+        count = part.stop - part.start
+        live = MarginArrays(
+            count=np.zeros(1, dtype=np.int64),
+            position=self.ledger.position[part],
+            entry=self.ledger.entry[part],
+            leverage=self.ledger.max_leverage[part],
+            balance=self.ledger.balance,
+            pool=number,
+            lot_value=self.lot_value[part],
+            is_spot=self.is_spot[part],
+            settle=self.market.contracts.settle[part],
+            price=self.price,
+            initial=np.zeros(owners),
+            maintenance=np.zeros(owners),
+        )
+        probe = MarginArrays.allocate(live, 2 * count)
+        probe.position[:] = np.concatenate([np.eye(count), -np.eye(count)]).T
+        return PoolArrays(
+            pool=state.pool,
+            assessed=self.assessed[number],
+            sums=self.pool_sums[number],
+            logged_excess=np.zeros(owners),
+            had_deficits=np.zeros(1, dtype=np.int64),
+            liquidatable_since=state.distress.liquidatable_since,
+            bankrupt_since=state.distress.bankrupt_since,
+            live=live,
+            probe=probe,
+            hypothetical=MarginArrays.allocate(live, owners),
+            before=MarginArrays.allocate(live, owners),
+            resting=np.zeros((3, count, owners), dtype=np.int64),
+            required=np.zeros(owners),
+            senders=np.zeros(owners, dtype=np.int64),
+            n_senders=np.zeros(1, dtype=np.int64),
+            opens=np.zeros(owners, dtype=np.bool_),
+        )

@@ -1,0 +1,822 @@
+"""Assembly of the program of a step from the components of a market."""
+
+import numpy as np
+
+from sim.attribution import CAUSE_KINDS, DEPOSIT
+from sim.compiled import accounts, admission, marks, orders, prices, recording, trading
+from sim.compiled.arrays import (
+    INSTRUMENT,
+    KIND,
+    LATENCY,
+    LEVERAGE,
+    LIMIT,
+    MID,
+    N_ORDERS,
+    OWNER,
+    QUANTITY,
+    SLOT,
+    PoolArrays,
+    StepArrays,
+    VenueArrays,
+)
+from sim.compiled.components import CompiledPopulation
+from sim.compiled.program import CompiledRun, Program
+from sim.exchange.funding import PremiumAverage
+from sim.exchange.mark import BookMark, MedianMark
+from sim.margin.compiled import LearningArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.prices.impact import compute_index
+from sim.protocols import PopulationProtocol
+from sim.recording.recorder import Recorder
+from sim.records import StepRecord
+from sim.state import MarketState
+from sim.step import (
+    assessment,
+    cash_flows,
+    funding,
+    liquidation,
+    loss_waterfall,
+    margin_calls,
+    marking,
+)
+from sim.step import admission as plain_admission
+from sim.types import F8, MISSING
+from sim.venue import Venue
+
+DEPOSIT_EVENT = CAUSE_KINDS.index(DEPOSIT)
+END = "end of the step"
+
+
+def compile_run(market: MarketState, recorder: Recorder) -> CompiledRun:
+    """Return the compiled steps of a market."""
+    bound = max(1024, 2 * sum(_count_orders(market, each) for each in market.populations))
+    step = StepArrays(market, bound)
+    return CompiledRun(step, lambda: Assembly(step, recorder).assemble())
+
+
+def _count_orders(market: MarketState, population: PopulationProtocol) -> int:
+    """Return the most orders of a population in a step."""
+    return population.count * 4 * len(market.contracts.names)
+
+
+class Assembly:
+    """Program of one market.
+
+    Args:
+        step: arrays of the step.
+        recorder: the run's recorder.
+    """
+
+    def __init__(self, step: StepArrays, recorder: Recorder) -> None:
+        self.step, self.recorder = step, recorder
+        self.market = step.market
+        self.program = Program()
+        self.engines = {
+            number: state.engine
+            for venue in self.market.venues
+            for number, state in venue.pool_states.items()
+        }
+
+    def assemble(self) -> Program:
+        """Return the program, phase by phase in the order of ``Market.step``."""
+        self._add_prices()
+        self._add_cash_flows()
+        self._add_orders()
+        self._add_admission()
+        self._add_trading()
+        self._add_marks()
+        self._add_assessment()
+        self._add_recording()
+        self.program.mark(END)
+        return self.program
+
+    def _add_prices(self) -> None:
+        """Phases 1 to 3: index, funding and margin calls, oracles."""
+        market, step, program = self.market, self.step, self.program
+        path, contracts = market.exogenous_path, market.contracts
+        begin = bind_kernel(orders.begin_orders, step.counters)
+        program.add(begin)
+        held = step.ledger.position
+        program.add(
+            bind_kernel(
+                prices.update_index,
+                path.log_price,
+                step.log_impact,
+                market.impact_dynamics.decay_factor,
+                market.impact_dynamics.log_slope,
+                held,
+                market.external_owner,
+                step.external_spot_lots,
+                contracts.lot,
+                contracts.underlying,
+                step.index,
+            )
+        )
+        for venue, arrays in self._venues():
+            if venue.config.funding is not None:
+                due = bind_kernel(prices.is_payment_due, path.seconds, arrays.next_payment)
+                program.add(due, lambda: funding.settle_funding(market))
+        if any(venue.config.calls is not None for venue in market.venues):
+            program.add(None, lambda: margin_calls.answer_calls(market))
+        for venue, arrays in self._venues():
+            self._add_oracle(venue, arrays)
+
+    def _venues(self) -> list[tuple[Venue, VenueArrays]]:
+        return list(zip(self.market.venues, self.step.venues, strict=True))
+
+    def _pools(self, venue: Venue) -> list[PoolArrays]:
+        return [self.step.pools[number] for number in venue.pool_states]
+
+    def _add_oracle(self, venue: Venue, arrays: VenueArrays) -> None:
+        """Phase 3 at one venue: the oracle, volatility, the engine's learning, leverage."""
+        program, step, part = self.program, self.step, venue.instrument_slice
+        if not venue.config.oracle.is_exact:
+            program.add(None, lambda: self._publish_plainly(venue))
+            return
+        self._add_wallet_value(venue, arrays)
+        volatility = venue.running_volatility
+        weights = np.array(
+            [volatility.sum_weights(seen) for seen in range(self.market.steps_planned + 1)]
+        )
+        sums = np.array([pool.pool.number for pool in self._pools(venue)])
+        program.add(
+            bind_kernel(
+                prices.measure_crowd,
+                step.open_interest[part],
+                step.lot_value[part],
+                step.is_spot[part],
+                step.pool_sums,
+                sums,
+                arrays.wallet_value,
+                step.crowd[part],
+            )
+        )
+        program.add(
+            bind_kernel(
+                prices.publish_oracle,
+                step.index,
+                arrays.oracle,
+                venue.writable_returns,
+                arrays.quotes,
+                arrays.previous_quotes,
+                arrays.is_book_empty,
+                arrays.was_book_empty,
+                arrays.seen,
+            )
+        )
+        per_year = np.asarray(volatility.year / volatility.dt + np.zeros(arrays.mark.size))
+        program.add(
+            bind_kernel(
+                prices.learn_volatility,
+                venue.writable_returns,
+                venue.contracts.underlying,
+                arrays.variance,
+                per_year,
+                volatility.update_weight,
+                weights,
+                step.volatility[part],
+            )
+        )
+        self._add_asset_prices()
+        self._add_lot_values()
+        ticks = (venue.contracts.underlying, venue.contracts.tick)
+        program.add(
+            bind_kernel(orders.compute_index_ticks, arrays.oracle, *ticks, arrays.oracle_ticks)
+        )
+        self._add_learning(venue)
+
+    def _publish_plainly(self, venue: Venue) -> None:
+        market = self.market
+        seconds = float(market.exogenous_path.seconds[market.tick])
+        index, price = market.spot_index(), market.asset_prices()
+        venue.update_oracle(market.streams, market.tick, seconds, index, price)
+
+    def _add_asset_prices(self) -> None:
+        step, path = self.step, self.market.exogenous_path.asset_price
+        scale = self.market.config.asset_scale()
+        settle = self.market.contracts.settle
+        read = bind_kernel(
+            prices.read_asset_prices, scale, path, step.price, settle, step.quote_price
+        )
+        self.program.add(read)
+
+    def _add_lot_values(self) -> None:
+        step, contracts = self.step, self.market.contracts
+        self.program.add(
+            bind_kernel(
+                prices.value_lots,
+                step.mark,
+                contracts.multiplier,
+                step.quote_price,
+                step.lot_value,
+                step.unit_value,
+            )
+        )
+
+    def _add_learning(self, venue: Venue) -> None:
+        """Let the engines learn, and find the leverage that they admit for one lot."""
+        step = self.step
+        for pool in self._pools(venue):
+            here = pool.pool.instruments
+            engine = self.engines[pool.pool.number]
+            sources = LearningArrays(
+                venue.writable_returns, step.oracle[venue.number], step.mark[here], pool.probe
+            )
+            learning, leverage = engine.bind_learning(sources), self._bind_leverage(pool)
+            if learning is None or leverage is None:
+                self.program.add(None, venue.observe_market)
+                return
+            for each in (*learning, leverage):
+                self.program.add(each)
+
+    def _bind_leverage(self, pool: PoolArrays) -> BoundKernel | None:
+        engine, step = self.engines[pool.pool.number], self.step
+        kernels = engine.bind_kernels(pool.probe)
+        if kernels is None:
+            return None
+        here = pool.pool.instruments
+        return bind_kernel(
+            accounts.find_max_leverage,
+            pool.probe.count,
+            pool.probe.position,
+            pool.probe.entry,
+            pool.probe.lot_value,
+            step.unit_value[here],
+            pool.probe.initial,
+            *self.program.list_inner(kernels),
+            step.max_leverage_long[here],
+            step.max_leverage_short[here],
+        )
+
+    def _add_cash_flows(self) -> None:
+        """Phase 4: payments that populations request."""
+        market = self.market
+        if any(each.n_cash_flow_draws or each.has_commitment for each in market.populations):
+            self.program.add(None, lambda: cash_flows.post_cash_flows(market))
+
+    def _add_orders(self) -> None:
+        """Phase 4: decisions of all populations, in order of arrival."""
+        market, step, program = self.market, self.step, self.program
+        for venue, arrays in self._venues():
+            self._add_account_view(venue)
+            if venue.spot_columns.size:
+                ticks = (venue.contracts.underlying, venue.contracts.tick)
+                program.add(
+                    bind_kernel(orders.compute_index_ticks, step.index, *ticks, arrays.index_ticks)
+                )
+                program.add(
+                    bind_kernel(
+                        orders.quote_spot,
+                        step.orders,
+                        step.counters,
+                        market.external_owner,
+                        venue.instrument_slice.start,
+                        venue.spot_columns,
+                        float(venue.config.spread / 2),
+                        arrays.index_ticks,
+                        arrays.ask,
+                        market.max_lots,
+                    )
+                )
+        for population, members in zip(market.populations, market.member_slices, strict=True):
+            self._add_population(population, members)
+        for venue, arrays in self._venues():
+            program.add(
+                bind_kernel(
+                    orders.set_bands,
+                    arrays.oracle_ticks,
+                    float(venue.config.band),
+                    venue.contracts.max_price,
+                    market.price_bands[venue.instrument_slice],
+                )
+            )
+        program.add(
+            bind_kernel(
+                orders.sort_orders,
+                step.orders,
+                step.counters,
+                market.is_retired,
+                market.external_owner,
+                market.streams.stream_key("arrival"),
+                step.keys,
+                step.mark,
+                market.price_bands,
+                market.contracts.multiplier,
+                market.highest_fee,
+                step.packed,
+                step.chosen,
+            )
+        )
+
+    def _add_account_view(self, venue: Venue) -> None:
+        """Show owners their accounts at a venue."""
+        step, market, v = self.step, self.market, venue.number
+        seen = (step.equity[v], step.free_margin[v])
+        pools = self._pools(venue)
+        is_joint = venue.wallet_pool in venue.pool_states
+        if not is_joint:
+            self.program.add(
+                bind_kernel(
+                    accounts.view_wallets,
+                    market.external_owner,
+                    step.ledger.balance,
+                    venue.wallet_pool,
+                    step.price,
+                    *seen,
+                )
+            )
+        for pool in pools if not is_joint else [step.pools[venue.wallet_pool]]:
+            here = pool.pool.instruments
+            self.program.add(
+                bind_kernel(
+                    accounts.view_joint_accounts if is_joint else accounts.add_accounts,
+                    market.external_owner,
+                    pool.assessed,
+                    step.books.resting[2, here],
+                    step.quote_price[here],
+                    *seen,
+                )
+            )
+
+    def _add_population(self, population: PopulationProtocol, members: slice) -> None:
+        """Add the decisions of one population, by its kernel or in Python."""
+        bound = None
+        if isinstance(population, CompiledPopulation):
+            bound = population.bind_decision(self.step, members)
+        self.program.add(bound, None if bound else lambda: self._decide(population, members))
+
+    def _decide(self, population: PopulationProtocol, members: slice) -> None:
+        """Append the orders of a population that decides in Python."""
+        market, step = self.market, self.step
+        observation, view = market.build_observation(), market.account_view(members)
+        draws = market.streams.draw_uniform(
+            f"decide/{population.name}", market.tick, population.count, population.n_decision_draws
+        )
+        sent = population.decide(observation, view, draws).fill_leverage()
+        first = int(step.counters[N_ORDERS])
+        rows = slice(first, first + sent.owner.size)
+        table = step.orders[rows]
+        table[:, OWNER], table[:, INSTRUMENT] = sent.owner + members.start, sent.instrument
+        table[:, QUANTITY], table[:, LIMIT] = sent.quantity, sent.limit
+        table[:, KIND], table[:, SLOT] = sent.kind, sent.slot
+        table[:, LEVERAGE], table[:, LATENCY] = sent.leverage, population.latency
+        step.counters[N_ORDERS] = rows.stop
+
+    def _add_admission(self) -> None:
+        """Phase 5: orders that margin allows."""
+        step, program, market = self.step, self.program, self.market
+        books = step.books
+        program.mark("order books")
+        program.add(
+            bind_kernel(
+                trading.check_room,
+                step.counters,
+                books.data,
+                books.fills,
+                len(market.contracts.names),
+            ),
+            self._enlarge_books,
+            "order books",
+        )
+        program.add(
+            bind_kernel(
+                trading.find_replaced,
+                step.counters,
+                step.packed,
+                books.data,
+                books.chain,
+                step.replaced,
+                step.stood,
+            )
+        )
+        for venue in market.venues:
+            for pool in self._pools(venue):
+                self._add_pool_admission(venue, pool)
+        program.add(
+            bind_kernel(
+                admission.set_chosen_leverage,
+                step.packed,
+                step.counters,
+                step.chosen,
+                market.is_margined,
+                step.ledger.leverage,
+            )
+        )
+        program.mark("trading")
+
+    def _enlarge_books(self) -> None:
+        self.market.order_books.reserve_capacity(2 * int(self.step.counters[N_ORDERS]) + 1024)
+
+    def _add_pool_admission(self, venue: Venue, pool: PoolArrays) -> None:
+        """Admit the orders of one pool, or leave admission to the plain phase."""
+        step, program, market = self.step, self.program, self.market
+        here, engine = pool.pool.instruments, self.engines[pool.pool.number]
+        hypothetical, before = pool.hypothetical, pool.before
+        kernels = engine.bind_kernels(hypothetical)
+        if kernels is None:
+            program.add(None, self._admit_plainly, "trading")
+            return
+        shared = (pool.resting, before.position)
+        program.add(
+            bind_kernel(
+                admission.gather_orders,
+                here.start,
+                step.packed,
+                step.counters,
+                step.replaced,
+                step.chosen,
+                market.is_margined,
+                step.row_of_owner,
+                pool.senders,
+                pool.n_senders,
+                pool.opens,
+                before.position,
+                before.entry,
+                before.leverage,
+                step.books.resting,
+                step.ledger.position[here],
+                step.ledger.entry[here],
+                step.ledger.leverage[here],
+                before.balance,
+                step.ledger.balance,
+                pool.pool.number,
+                pool.resting,
+            )
+        )
+        program.add(
+            bind_kernel(
+                admission.require_margin,
+                pool.n_senders,
+                *shared,
+                before.entry,
+                before.leverage,
+                step.lot_value[here],
+                step.unit_value[here],
+                step.quote_price[here],
+                step.is_spot[here],
+                float(engine.leverage_factor),
+                hypothetical.count,
+                hypothetical.position,
+                hypothetical.entry,
+                hypothetical.leverage,
+                before.balance,
+                hypothetical.balance,
+                hypothetical.settle,
+                hypothetical.initial,
+                *self.program.list_inner(kernels),
+                pool.required,
+            )
+        )
+        program.add(
+            bind_kernel(
+                admission.admit_orders,
+                pool.n_senders,
+                pool.senders,
+                pool.required,
+                *shared,
+                step.lot_value[here],
+                step.quote_price[here],
+                step.ledger.balance,
+                pool.pool.number,
+                step.price,
+                market.max_lots[here],
+                venue.wallet_pool,
+                pool.opens,
+                step.moves,
+                step.counters,
+                DEPOSIT_EVENT,
+            ),
+            self._admit_plainly,
+            "trading",
+        )
+
+    def _admit_plainly(self) -> None:
+        """Admit the orders of all pools by the plain phase."""
+        step, count = self.step, int(self.step.counters[N_ORDERS])
+        chosen = step.chosen[:count]
+        admitted, stood = plain_admission.admit_orders(
+            self.market, step.packed[:count].copy(), chosen if chosen.any() else chosen[:0]
+        )
+        step.counters[N_ORDERS] = len(admitted)
+        step.packed[: len(admitted)], step.stood[: len(admitted)] = admitted, stood
+
+    def _add_trading(self) -> None:
+        """Phase 6: matching, trades, fees."""
+        step, program, market = self.step, self.program, self.market
+        books, ledger, contracts = step.books, step.ledger, market.contracts
+        program.add(
+            bind_kernel(
+                trading.match_orders,
+                step.counters,
+                step.packed,
+                step.stood,
+                books.data,
+                books.resting,
+                books.chain,
+                books.delta,
+                ledger.position,
+                market.price_bands,
+                books.fills,
+            )
+        )
+        pools = market.ledger.pool_numbers
+        program.add(
+            bind_kernel(
+                trading.settle_trades,
+                step.counters,
+                books.fills,
+                ledger.balance,
+                ledger.position,
+                ledger.entry,
+                pools,
+                contracts.settle,
+                contracts.multiplier,
+                step.trade_sums,
+            )
+        )
+        for venue, _ in self._venues():
+            if not venue.config.fees.has_free_trades:
+                program.add(
+                    bind_kernel(
+                        trading.charge_fees,
+                        step.counters,
+                        books.fills,
+                        venue.instrument_slice.start,
+                        venue.instrument_slice.stop,
+                        ledger.balance,
+                        pools,
+                        contracts.settle,
+                        contracts.multiplier,
+                        venue.wallet_pool,
+                        float(venue.config.fees.taker),
+                        float(venue.config.fees.maker),
+                        market.external_owner,
+                        venue.system_accounts.fees,
+                    )
+                )
+
+    def _add_marks(self) -> None:
+        """Phase 7: marks, observations of funding, idle margin."""
+        step, program, market = self.step, self.program, self.market
+        if not all(
+            isinstance(venue.config.mark, MedianMark | BookMark)
+            and (
+                venue.config.funding is None
+                or isinstance(venue.config.funding.observations, PremiumAverage)
+            )
+            for venue in market.venues
+        ):
+            program.add(None, self._mark_plainly)
+            self._add_lot_values()
+            return
+        program.add(
+            bind_kernel(
+                marks.read_books,
+                step.books.data,
+                step.mark,
+                step.bid,
+                step.ask,
+                step.last,
+                step.depth,
+                step.imbalance,
+                step.ledger.position,
+                step.open_interest,
+            )
+        )
+        for venue, arrays in self._venues():
+            self._add_mark(venue, arrays)
+        self._add_lot_values()
+        program.add(
+            bind_kernel(marks.measure_near_depth, step.books.data, step.mark, step.depth_near)
+        )
+
+    def _mark_plainly(self) -> None:
+        self.step.depth_near[:] = marking.update_marks(self.market)
+
+    def _add_mark(self, venue: Venue, arrays: VenueArrays) -> None:
+        """Mark one venue's instruments, and return idle margin to its wallets."""
+        program, rule, step = self.program, venue.config.mark, self.step
+        program.add(
+            bind_kernel(
+                marks.update_quotes,
+                arrays.bid,
+                arrays.ask,
+                arrays.last,
+                arrays.oracle_ticks,
+                arrays.quotes,
+                arrays.is_book_empty,
+                arrays.has_missing_side,
+            )
+        )
+        if isinstance(rule, MedianMark):
+            weight = float(1 - 0.5 ** (venue.dt / rule.half_life))
+            program.add(
+                bind_kernel(
+                    marks.mark_by_median,
+                    arrays.quotes,
+                    arrays.is_book_empty,
+                    weight,
+                    float(rule.clamp),
+                    arrays.mark,
+                )
+            )
+        else:
+            program.add(bind_kernel(marks.mark_by_book, arrays.quotes, arrays.mark))
+        if venue.config.funding is not None:
+            program.add(
+                bind_kernel(
+                    marks.sample_premium,
+                    arrays.bid,
+                    arrays.ask,
+                    arrays.oracle_ticks,
+                    arrays.premium_sums,
+                    arrays.premium_samples,
+                )
+            )
+        if venue.wallet_pool not in venue.pool_states:
+            for pool in self._pools(venue):
+                here = pool.pool.instruments
+                program.add(
+                    bind_kernel(
+                        accounts.return_idle_margin,
+                        self.market.is_margined,
+                        step.ledger.balance,
+                        pool.pool.number,
+                        venue.wallet_pool,
+                        step.price,
+                        step.ledger.position[here],
+                        step.books.resting[0, here],
+                        step.books.resting[1, here],
+                        step.moves,
+                        step.counters,
+                        DEPOSIT_EVENT,
+                    )
+                )
+
+    def _add_assessment(self) -> None:
+        """Phases 7 to 9: assessment; close-outs and losses by the plain phases."""
+        step, program, market = self.step, self.program, self.market
+        pools = [(venue, pool) for venue in market.venues for pool in self._pools(venue)]
+        bound = [self.engines[pool.pool.number].bind_kernels(pool.live) for _, pool in pools]
+        if any(each is None for each in bound):
+            program.add(None, self._finish_plainly, END)
+            return
+        for (_, pool), kernels in zip(pools, bound, strict=True):
+            assert kernels is not None
+            program.add(
+                bind_kernel(
+                    accounts.assess_pool,
+                    market.external_owner,
+                    pool.live.count,
+                    pool.live.initial,
+                    pool.live.maintenance,
+                    *self.program.list_inner(kernels),
+                    step.ledger.balance,
+                    pool.pool.number,
+                    step.price,
+                    pool.live.position,
+                    pool.live.lot_value,
+                    pool.assessed,
+                    step.pool_sums[pool.pool.number],
+                )
+            )
+        suppressed = int(market.config.suppress_closeouts)
+        for _, pool in pools:
+            program.add(
+                bind_kernel(
+                    accounts.find_deficits,
+                    pool.assessed,
+                    suppressed,
+                    pool.liquidatable_since,
+                    pool.bankrupt_since,
+                    pool.had_deficits,
+                ),
+                self._finish_plainly,
+                END,
+            )
+        for _, pool in pools:
+            program.add(
+                bind_kernel(
+                    accounts.log_assessment,
+                    pool.assessed,
+                    pool.logged_excess,
+                    step.mark,
+                    step.logged_mark,
+                    step.price,
+                    step.logged_price,
+                )
+            )
+
+    def _finish_plainly(self) -> None:
+        """Make the plain phases from assessment on, with rounds, losses and the record."""
+        market = self.market
+        assessment.assess_accounts(market)
+        rounds, n_rounds = liquidation.run_liquidation_rounds(market)
+        losses = loss_waterfall.allocate_losses(market)
+        trades, near = self.step.trade_sums.copy(), self.step.depth_near.copy()
+        self.recorder.record_step(StepRecord(trades, near, rounds, n_rounds, losses))
+
+    def _add_recording(self) -> None:
+        """Phase 10: the record of a step without close-outs."""
+        step, market, tables = self.step, self.market, self.recorder.tables
+        exogenous = self._list_exogenous()
+        for venue, arrays in self._venues():
+            part = venue.instrument_slice
+            self.program.add(
+                bind_kernel(
+                    recording.record_prices,
+                    step.index,
+                    exogenous,
+                    venue.contracts.underlying,
+                    arrays.oracle,
+                    venue.contracts.tick,
+                    arrays.mark,
+                    arrays.quotes[MID],
+                    arrays.bid,
+                    arrays.ask,
+                    arrays.last,
+                    step.depth[part],
+                    step.depth_near[part],
+                    step.funding[part],
+                    step.max_leverage_long[part],
+                    step.max_leverage_short[part],
+                    arrays.has_missing_side,
+                    part.start,
+                    tables.prices,
+                    tables.has_missing_side,
+                )
+            )
+            self._add_money(venue, arrays)
+        self.program.add(
+            bind_kernel(
+                recording.record_counts,
+                market.external_owner,
+                step.ledger.position,
+                step.mark,
+                market.contracts.multiplier,
+                step.quote_price,
+                step.open_interest,
+                step.to_sell,
+                step.to_buy,
+                step.trade_sums,
+                tables.counts,
+            )
+        )
+        if market.config.profile_every:
+            self.program.add(
+                bind_kernel(recording.is_profile_due, self.recorder.profile_steps),
+                self.recorder.record_profile,
+            )
+
+    def _list_exogenous(self) -> F8:
+        """Return the index without impact over the whole run, (T + 1, U) quote currency."""
+        none = np.zeros_like(self.market.log_impact)
+        return np.array(
+            [compute_index(row, none) for row in self.market.exogenous_path.log_price]
+        )
+
+    def _add_wallet_value(self, venue: Venue, arrays: VenueArrays) -> None:
+        if venue.wallet_pool not in venue.pool_states:
+            self.program.add(
+                bind_kernel(
+                    recording.value_wallets,
+                    self.step.ledger.balance,
+                    venue.wallet_pool,
+                    self.market.external_owner,
+                    self.step.price,
+                    arrays.wallet_value,
+                )
+            )
+
+    def _add_money(self, venue: Venue, arrays: VenueArrays) -> None:
+        """Record the sums of a venue's accounts."""
+        step, program = self.step, self.program
+        numbers = np.array(list(venue.pool_states))
+        self._add_wallet_value(venue, arrays)
+        fund = venue.system_accounts.insurance_fund
+        if fund != MISSING:
+            program.add(
+                bind_kernel(
+                    recording.value_fund,
+                    fund,
+                    step.ledger.balance,
+                    venue.wallet_pool,
+                    int(venue.wallet_pool not in venue.pool_states),
+                    step.price,
+                    step.assessed,
+                    numbers,
+                    arrays.fund_equity,
+                )
+            )
+        program.add(
+            bind_kernel(
+                recording.record_money,
+                venue.number,
+                step.pool_sums,
+                numbers,
+                arrays.wallet_value,
+                arrays.fund_equity,
+                arrays.paid,
+                self.recorder.tables.money,
+            )
+        )

@@ -1,0 +1,23 @@
+"""Interfaces of components that contribute kernels to the compiled step."""
+
+from typing import Protocol, runtime_checkable
+
+from sim.compiled.arrays import StepArrays
+from sim.numerics.bound_kernels import BoundKernel
+
+
+@runtime_checkable
+class CompiledPopulation(Protocol):
+    """Population whose members decide in compiled code."""
+
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel | None:
+        """Return the kernel that appends the orders of one step, or None where there is none.
+
+        It sends the same orders in the same sequence as ``decide``.
+
+        Args:
+            step: arrays of the market.
+            members: owners of the population.
+        """
+        ...
+

@@ -1,0 +1,164 @@
+"""Handover of a market between the compiled and the plain step."""
+
+import numpy as np
+
+from sim.attribution import CAUSE_KINDS, FUNDING, VOLUNTARY
+from sim.compiled.arrays import (
+    AMOUNT,
+    ASSET,
+    BASIS,
+    EVENT,
+    LAST,
+    MID,
+    N_FILLS,
+    N_MOVES,
+    ORACLE,
+    SOURCE,
+    SOURCE_POOL,
+    TARGET,
+    TARGET_POOL,
+    StepArrays,
+    VenueArrays,
+)
+from sim.exchange.funding import PremiumAverage
+from sim.exchange.mark import MarkInputs
+from sim.ledger import JournalEntry
+from sim.step.trading import list_trading_fees
+from sim.types import B1, F8, Fills, MarginAssessment, Transfers
+from sim.venue import Venue
+
+
+def load_state(step: StepArrays) -> None:
+    """Copy the market's records into the arrays of the compiled step."""
+    market = step.market
+    step.log_impact[:], step.index[:] = market.log_impact, market.spot_index()
+    step.external_spot_lots[:] = market.external_spot_lots
+    view = market.venues[0].view
+    step.price[:] = view.price
+    step.quote_price[:] = view.price[market.contracts.settle]
+    for venue, arrays in zip(market.venues, step.venues, strict=True):
+        _load_venue(step, venue, arrays)
+    step.lot_value[:] = step.mark * market.contracts.multiplier * step.quote_price
+    step.unit_value[:] = (step.mark * market.contracts.multiplier).astype(np.int64)
+    for venue in market.venues:
+        for number, state in venue.pool_states.items():
+            pool, log = step.pools[number], market.cause_logs[number]
+            for row, column in enumerate(state.assessment):
+                pool.assessed[row] = column
+            pool.sums[:] = [column.sum() for column in state.assessment]
+            pool.logged_excess[:], view, pool.had_deficits[0] = log.last
+            if view is not None:
+                step.logged_mark[state.pool.instruments] = view.mark
+                step.logged_price[:] = view.price
+
+
+def _load_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
+    """Copy one venue's view, quotes and counts."""
+    part, view = arrays.instruments, venue.view
+    for name in ("mark", "bid", "ask", "last"):
+        getattr(arrays, name)[:] = getattr(view, name)
+    for name in ("depth", "imbalance", "crowd", "funding", "open_interest", "to_sell", "to_buy"):
+        getattr(step, name)[part] = getattr(view, name)
+    step.volatility[part] = view.vol
+    step.max_leverage_long[part] = venue.max_leverage_long
+    step.max_leverage_short[part] = venue.max_leverage_short
+    _load_quotes(arrays.quotes, arrays.is_book_empty, venue.quotes)
+    arrays.quotes[BASIS] = venue.basis
+    _load_quotes(arrays.previous_quotes, arrays.was_book_empty, venue.previous_quotes)
+    arrays.has_missing_side[:] = venue.has_missing_side
+    arrays.oracle[:] = view.oracle
+    arrays.oracle_ticks[:] = venue.convert_to_ticks(view.oracle)
+    arrays.variance[:], arrays.seen[0] = venue.running_volatility.variance, view.tick
+    arrays.paid[:] = venue.flows.paid_in, venue.flows.paid_out
+    funding = venue.config.funding
+    if funding is not None:
+        arrays.next_payment[0] = funding.next_payment
+        if isinstance(funding.observations, PremiumAverage):
+            arrays.premium_sums[:], arrays.premium_samples[0] = funding.observations.state
+
+
+def _load_quotes(rows: F8, is_empty: B1, quotes: MarkInputs) -> None:
+    rows[MID], rows[LAST], rows[ORACLE], rows[BASIS] = quotes[:4]
+    is_empty[:] = quotes.is_book_empty
+
+
+def store_state(step: StepArrays, tick: int) -> None:
+    """Copy the arrays of the compiled step into the market's records.
+
+    Args:
+        step: arrays of the compiled step.
+        tick: the step under way, or the last one made.
+    """
+    market = step.market
+    market.tick = tick
+    market.log_impact = step.log_impact.copy()
+    market.external_spot_lots = step.external_spot_lots.copy()
+    for venue, arrays in zip(market.venues, step.venues, strict=True):
+        _store_venue(step, venue, arrays)
+    for venue in market.venues:
+        for number, state in venue.pool_states.items():
+            pool, log = step.pools[number], market.cause_logs[number]
+            state.assessment = MarginAssessment(*pool.assessed.copy())
+            mark = step.logged_mark[state.pool.instruments].copy()
+            view = venue.pool_view(state.pool)._replace(mark=mark, price=step.logged_price.copy())
+            log.resume(pool.logged_excess.copy(), view, had_deficits=bool(pool.had_deficits[0]))
+    market.ledger.journal[:] = _list_postings(step)
+
+
+def _store_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
+    """Copy one venue's view, quotes and counts into its records."""
+    part, seen = arrays.instruments, int(arrays.seen[0])
+    seconds = step.market.exogenous_path.seconds
+    venue.view = venue.view._replace(
+        tick=seen,
+        mark=arrays.mark.copy(),
+        bid=arrays.bid.copy(),
+        ask=arrays.ask.copy(),
+        last=arrays.last.copy(),
+        depth=step.depth[part].copy(),
+        funding=step.funding[part].copy(),
+        open_interest=step.open_interest[part].copy(),
+        oracle=arrays.oracle.copy(),
+        vol=step.volatility[part].copy(),
+        price=step.price.copy(),
+        returns=venue.oracle_returns[:seen],
+        to_sell=step.to_sell[part].copy(),
+        to_buy=step.to_buy[part].copy(),
+        imbalance=step.imbalance[part].copy(),
+        crowd=step.crowd[part].copy(),
+        seconds=float(seconds[seen]),
+    )
+    venue.quotes = _make_quotes(arrays.quotes, arrays.is_book_empty)
+    venue.previous_quotes = _make_quotes(arrays.previous_quotes, arrays.was_book_empty)
+    venue.basis = arrays.quotes[BASIS].copy()
+    venue.has_missing_side = arrays.has_missing_side.copy()
+    venue.max_leverage_long = step.max_leverage_long[part].copy()
+    venue.max_leverage_short = step.max_leverage_short[part].copy()
+    venue.running_volatility.resume(arrays.variance.copy(), seen)
+    venue.flows.paid_in, venue.flows.paid_out = map(int, arrays.paid)
+    if venue.config.oracle.is_exact:
+        venue.config.oracle.resume(venue.view.oracle)
+    funding = venue.config.funding
+    if funding is not None and isinstance(funding.observations, PremiumAverage):
+        funding.observations.resume(arrays.premium_sums.copy(), int(arrays.premium_samples[0]))
+
+
+def _make_quotes(rows: F8, is_empty: B1) -> MarkInputs:
+    mid, last, oracle, basis = rows.copy()
+    return MarkInputs(mid, last, oracle, basis, is_empty.copy())
+
+
+def _list_postings(step: StepArrays) -> list[JournalEntry]:
+    """Return the postings of the step so far, as the ledger's journal keeps them."""
+    moves = step.moves[: step.counters[N_MOVES]]
+    columns = (SOURCE, TARGET, SOURCE_POOL, TARGET_POOL, ASSET, AMOUNT)
+    entries = [
+        JournalEntry(kind, Transfers(*(moves[moves[:, EVENT] == number, at] for at in columns)))
+        for number, kind in enumerate(CAUSE_KINDS)
+        if (moves[:, EVENT] == number).any()
+    ]
+    fills = Fills.from_table(step.books.fills[: step.counters[N_FILLS]])
+    if not fills.taker.size:
+        return entries
+    fees = [JournalEntry(FUNDING, each) for each in list_trading_fees(step.market, fills)]
+    return [*entries, JournalEntry(VOLUNTARY, fills), *fees]

@@ -1,0 +1,148 @@
+"""Kernels that collect, sort and pack the orders of a step (phase 4)."""
+
+import numpy as np
+
+from sim.compiled.arrays import (
+    INSTRUMENT,
+    KIND,
+    LATENCY,
+    LEVERAGE,
+    LIMIT,
+    N_ORDERS,
+    OWNER,
+    QUANTITY,
+    SLOT,
+)
+from sim.exchange import matching
+from sim.numerics.compiled_draws import draw_one
+from sim.numerics.jit import kernel
+from sim.step.orders import PLACE_BITS, compute_reserve, pack_arrival_key
+from sim.arrays import U8
+from sim.types import B1, F8, I8, MISSING
+from sim.types import LIMIT as LIMIT_ORDER
+
+
+@kernel
+def send_order(
+    orders: I8,
+    counters: I8,
+    owner: int,
+    instrument: int,
+    quantity: int,
+    limit: int,
+    kind: int,
+    slot: int,
+    latency: int,
+) -> int:
+    """Append one order to those of the step, and return its row."""
+    row = counters[N_ORDERS]
+    orders[row, OWNER], orders[row, INSTRUMENT] = owner, instrument
+    orders[row, QUANTITY], orders[row, LIMIT] = quantity, limit
+    orders[row, KIND], orders[row, SLOT] = kind, slot
+    orders[row, LEVERAGE], orders[row, LATENCY] = 0, latency
+    counters[N_ORDERS] = row + 1
+    return row
+
+
+@kernel
+def begin_orders(tick: int, counters: I8) -> int:
+    """Begin a step: no order, fill or cash move yet."""
+    counters[:] = 0
+    return 0
+
+
+@kernel
+def quote_spot(
+    tick: int,
+    orders: I8,
+    counters: I8,
+    external: int,
+    first: int,
+    columns: I8,
+    half: float,
+    index_ticks: F8,
+    ask: F8,
+    max_lots: I8,
+) -> int:
+    """Quote a venue's spot around the index for the external owner; see ``sim.step.orders``."""
+    for turn in range(2):
+        for side in range(2):
+            for place in range(columns.size):
+                column = columns[place]
+                fair = index_ticks[column]
+                low = np.int64(max(np.floor(fair * (1 - half)), 1.0))
+                high = max(np.int64(np.ceil(fair * (1 + half))), low + 1)
+                is_bid_first = low < ask[column]
+                # a bid that reaches the last ask comes after the ask that replaces it
+                if (side == 0) != (is_bid_first == (turn == 0)):
+                    continue
+                k = first + column
+                lots, limit = (max_lots[k], low) if side == 0 else (-max_lots[k], high)
+                send_order(orders, counters, external, k, lots, limit, LIMIT_ORDER, side, 0)
+    return 0
+
+
+@kernel
+def compute_index_ticks(
+    tick: int, index: F8, underlying: I8, tick_size: F8, ticks: F8
+) -> int:
+    """Compute the price of each instrument's underlying in ticks."""
+    for k in range(ticks.size):
+        ticks[k] = index[underlying[k]] / tick_size[k]
+    return 0
+
+
+@kernel
+def set_bands(
+    tick: int, oracle_ticks: F8, width: float, max_price: I8, bands: I8
+) -> int:
+    """Set the lowest and highest price that may trade now, around the oracle (BOOK-1)."""
+    for k in range(oracle_ticks.size):
+        bands[k, 0] = np.int64(max(1.0, np.ceil(oracle_ticks[k] * (1 - width))))
+        highest = np.floor(oracle_ticks[k] * (1 + width))
+        bands[k, 1] = max_price[k] if width >= 1 else np.int64(min(float(max_price[k]), highest))
+    return 0
+
+
+@kernel
+def sort_orders(
+    tick: int,
+    orders: I8,
+    counters: I8,
+    is_retired: B1,
+    external: int,
+    stream: U8,
+    keys: I8,
+    mark: F8,
+    bands: I8,
+    multiplier: I8,
+    fee: F8,
+    packed: I8,
+    chosen: I8,
+) -> int:
+    """Pack the orders of participants who have not retired, in order of arrival (BOOK-2)."""
+    count = 0
+    for row in range(counters[N_ORDERS]):
+        owner = orders[row, OWNER]
+        if owner == external:
+            keys[count] = pack_arrival_key(orders[row, LATENCY], 0.0, row)
+        elif is_retired[owner]:
+            continue
+        else:
+            draw = draw_one(owner, tick, stream)
+            keys[count] = pack_arrival_key(orders[row, LATENCY], draw, row)
+        count += 1
+    ordered = np.sort(keys[:count])
+    for row in range(count):
+        sent = orders[ordered[row] & ((1 << PLACE_BITS) - 1)]
+        k, quantity = sent[INSTRUMENT], sent[QUANTITY]
+        packed[row, matching.OWNER], packed[row, matching.INSTRUMENT] = sent[OWNER], k
+        packed[row, matching.QUANTITY], packed[row, matching.PRICE] = quantity, sent[LIMIT]
+        packed[row, matching.KIND], packed[row, matching.SLOT] = sent[KIND], sent[SLOT]
+        packed[row, matching.RESERVE] = compute_reserve(
+            quantity > 0, sent[LIMIT], sent[KIND], mark[k], bands[k], multiplier[k], fee[k]
+        )
+        packed[row, matching.CAUSE] = MISSING
+        chosen[row] = sent[LEVERAGE]
+    counters[N_ORDERS] = count
+    return 0
