@@ -11,7 +11,8 @@ import numpy as np
 
 from sim.exchange.book import BookArrays
 from sim.ledger import LedgerArrays
-from sim.margin.compiled import MarginArrays
+from sim.margin.compiled import MarginArrays, MarketArrays
+from sim.pricing.instrument_values import find_seconds_per_year
 from sim.state import MarketState
 from sim.types import B1, F8, I8, SPOT, MarginPool
 from sim.venue import Venue
@@ -104,7 +105,7 @@ class StepArrays:
         self.is_spot: B1 = market.contracts.kind == SPOT
         # underlyings and assets
         self.index, self.log_impact = np.zeros((2, underlyings))
-        self.oracle = np.zeros((len(market.venues), underlyings))
+        self.oracle, self.confidence = np.zeros((2, len(market.venues), underlyings))
         self.price, self.logged_price = np.zeros((2, assets))
         self.external_spot_lots = np.zeros(count, dtype=np.int64)
         # accounts as their owners see them, (V, N) minor units of the numeraire
@@ -156,6 +157,7 @@ class StepArrays:
             price=self.price,
             initial=np.zeros(owners),
             maintenance=np.zeros(owners),
+            market=self._list_market_arrays(venue, state.pool),
         )
         probe = MarginArrays.allocate(live, 2 * count)
         probe.position[:] = np.concatenate([np.eye(count), -np.eye(count)]).T
@@ -176,4 +178,22 @@ class StepArrays:
             senders=np.zeros(owners, dtype=np.int64),
             n_senders=np.zeros(1, dtype=np.int64),
             opens=np.zeros(owners, dtype=np.bool_),
+        )
+
+    def _list_market_arrays(self, venue: Venue, pool: MarginPool) -> MarketArrays:
+        """Return what the engine of a pool sees of the market."""
+        part, view = pool.instruments, venue.pool_view(pool)
+        return MarketArrays(
+            contracts=view.contracts,
+            mark=self.mark[part],
+            bid=self.bid[part],
+            ask=self.ask[part],
+            depth=self.depth[part],
+            funding=self.funding[part],
+            volatility=self.volatility[part],
+            open_interest=self.open_interest[part],
+            oracle=self.oracle[venue.number],
+            confidence=self.confidence[venue.number],
+            seconds_per_year=find_seconds_per_year(view),
+            dt=float(view.dt),
         )
