@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.exchange.book import BookArrays
-from sim.ledger import LedgerArrays
+from sim.ledger import JournalEntry, LedgerArrays
 from sim.margin.compiled import MarginArrays, MarketArrays
 from sim.pricing.instrument_values import find_seconds_per_year
 from sim.state import MarketState
-from sim.types import B1, F8, I8, SPOT, MarginPool
+from sim.types import B1, F8, I8, MISSING, SPOT, MarginPool
 from sim.venue import Venue
 
 (OWNER, INSTRUMENT, QUANTITY, LIMIT, KIND, SLOT, LEVERAGE, LATENCY) = range(8)
@@ -116,6 +116,8 @@ class StepArrays:
         self.keys, self.chosen, self.stood = np.zeros((3, max_orders), dtype=np.int64)
         self.replaced = np.zeros((max_orders, 2), dtype=np.int64)
         self.moves = np.zeros((self._count_moves(), 7), dtype=np.int64)
+        # postings of plain phases in the step under way, which the arrays do not have
+        self.plain_tick, self.plain_postings = MISSING, list[JournalEntry]()
         self.trade_sums = np.zeros((4, count), dtype=np.int64)
         self.row_of_owner = np.full(owners, -1)
         self.venues = [VenueArrays(self, venue) for venue in market.venues]

@@ -102,7 +102,9 @@ def store_state(step: StepArrays, tick: int) -> None:
             mark = step.logged_mark[state.pool.instruments].copy()
             view = venue.pool_view(state.pool)._replace(mark=mark, price=step.logged_price.copy())
             log.resume(pool.logged_excess.copy(), view, had_deficits=bool(pool.had_deficits[0]))
-    market.ledger.journal[:] = _list_postings(step)
+    if step.plain_tick != tick:
+        step.plain_tick, step.plain_postings = tick, []
+    market.ledger.journal[:] = [*step.plain_postings, *_list_postings(step)]
 
 
 def _store_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
