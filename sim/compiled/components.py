@@ -20,4 +20,3 @@ class CompiledPopulation(Protocol):
             members: owners of the population.
         """
         ...
-

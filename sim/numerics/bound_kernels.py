@@ -128,9 +128,7 @@ def _array_type(word: str) -> Any:
 def unpack_arguments(typingctx: Any, block: Any, layout: Any) -> Any:
     """Return the tuple of arguments that a block describes (inside compiled code)."""
     words = layout.literal_value.split()
-    kinds = [
-        ELEMENT_TYPES[word[0]] if word[1:] == "0" else _array_type(word) for word in words
-    ]
+    kinds = [ELEMENT_TYPES[word[0]] if word[1:] == "0" else _array_type(word) for word in words]
     result = types.Tuple(kinds)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
