@@ -31,6 +31,7 @@ from sim.protocols import PopulationProtocol
 from sim.recording.recorder import Recorder
 from sim.records import StepRecord
 from sim.state import MarketState
+from sim.step import admission as plain_admission
 from sim.step import (
     assessment,
     cash_flows,
@@ -40,7 +41,6 @@ from sim.step import (
     margin_calls,
     marking,
 )
-from sim.step import admission as plain_admission
 from sim.types import F8, MISSING
 from sim.venue import Venue
 

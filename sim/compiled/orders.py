@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sim.arrays import U8
 from sim.compiled.arrays import (
     INSTRUMENT,
     KIND,
@@ -17,7 +18,6 @@ from sim.exchange import matching
 from sim.numerics.compiled_draws import draw_one
 from sim.numerics.jit import kernel
 from sim.step.orders import PLACE_BITS, compute_reserve, pack_arrival_key
-from sim.arrays import U8
 from sim.types import B1, F8, I8, MISSING
 from sim.types import LIMIT as LIMIT_ORDER
 

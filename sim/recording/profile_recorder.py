@@ -5,13 +5,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from sim.numerics.account_sums import sum_notional
 from sim.recording.liquidation_profile import (
     FEEDBACK_MOVE,
     MARK_MOVES,
     compute_feedback,
     compute_profile,
 )
-from sim.numerics.account_sums import sum_notional
 from sim.state import MarketState
 from sim.types import F8, I8
 
