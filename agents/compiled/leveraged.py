@@ -43,13 +43,21 @@ class DecisionArrays(NamedTuple):
     @classmethod
     def allocate(cls, members: int, instruments: int) -> Self:
         """Return the arrays of a population."""
+        (rows, columns), (draw, signal) = (
+            np.zeros((2, members), dtype=np.int64),
+            np.zeros((2, members)),
+        )
         return cls(
-            *np.zeros((2, instruments)),
-            np.zeros(1, dtype=np.int64),
-            *np.zeros((2, members), dtype=np.int64),
-            *np.zeros((2, members)),
-            np.full(members, np.inf),
-            *np.zeros((2, members), dtype=np.bool_),
+            hazard=np.zeros(instruments),
+            side=np.zeros(instruments),
+            n_entries=np.zeros(1, dtype=np.int64),
+            rows=rows,
+            columns=columns,
+            draw=draw,
+            signal=signal,
+            most=np.full(members, np.inf),
+            flat=np.zeros(members, dtype=np.bool_),
+            leaves=np.zeros(members, dtype=np.bool_),
         )
 
 
