@@ -204,3 +204,22 @@ def call_all(addresses: I8, blocks: I8, first: int, tick: int) -> int:
         if call_bound(addresses[place], tick, blocks[place]):
             return place
     return addresses.size
+
+
+@kernel
+def call_in_turn(tick: int, addresses: I8, blocks: I8) -> int:
+    """Call bound kernels one after another; return the first result other than zero."""
+    for place in range(addresses.size):
+        result: int = call_bound(addresses[place], tick, blocks[place])
+        if result:
+            return result
+    return 0
+
+
+def chain_kernels(*kernels: BoundKernel) -> BoundKernel:
+    """Return one bound kernel that calls several in turn, up to one that does not return zero."""
+    addresses = np.array([each.address for each in kernels], dtype=np.int64)
+    blocks = np.array([each.block.ctypes.data for each in kernels], dtype=np.int64)
+    chain = bind_kernel(call_in_turn, addresses, blocks)
+    kept = (argument for each in kernels for argument in (each.block, *each.arguments))
+    return chain._replace(arguments=(*chain.arguments, *kept))
