@@ -21,3 +21,11 @@ class CompiledPopulation(Protocol):
         """
         ...
 
+
+@runtime_checkable
+class BoundedOrders(Protocol):
+    """Population that knows the most orders of its members."""
+
+    def count_orders(self) -> int:
+        """Return the most orders that all members together send in one step."""
+        ...
