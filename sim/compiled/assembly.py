@@ -19,7 +19,7 @@ from sim.compiled.arrays import (
     StepArrays,
     VenueArrays,
 )
-from sim.compiled.components import CompiledPopulation, has_own_rules
+from sim.compiled.components import BoundedOrders, CompiledPopulation, has_own_rules
 from sim.compiled.profile_assembly import ProfileAssembly
 from sim.compiled.program import CompiledRun, Program
 from sim.exchange.funding import PremiumAverage
@@ -57,6 +57,8 @@ def compile_run(market: MarketState, recorder: Recorder) -> CompiledRun:
 
 def _count_orders(market: MarketState, population: PopulationProtocol) -> int:
     """Return the most orders of a population in a step."""
+    if isinstance(population, BoundedOrders):
+        return population.count_orders()
     return population.count * 4 * len(market.contracts.names)
 
 

@@ -43,3 +43,12 @@ def has_own_rules(component: object, binder: str) -> bool:
             if isinstance(value, FunctionType | property) and name not in _COMMON_NAMES:
                 return True
     return True
+
+
+@runtime_checkable
+class BoundedOrders(Protocol):
+    """Population that knows the most orders of its members."""
+
+    def count_orders(self) -> int:
+        """Return the most orders that all members together send in one step."""
+        ...
