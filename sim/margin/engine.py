@@ -17,7 +17,6 @@ from sim.margin.additive import (
     is_additive,
 )
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
-from sim.margin.learning import explain_short_run
 from sim.margin.compiled import (
     CompiledRequirement,
     CompiledValuation,
@@ -25,6 +24,7 @@ from sim.margin.compiled import (
     LearningStep,
     MarginArrays,
 )
+from sim.margin.learning import explain_short_run
 from sim.margin.netting import CrossNetting
 from sim.margin.options.options_separately import OptionsSeparately
 from sim.margin.probe_portfolio import build_one_lot_accounts
