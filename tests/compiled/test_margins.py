@@ -54,6 +54,11 @@ REQUIREMENT_EXAMPLES: list[dict[str, Any]] = [
     TAIL | {"model": {"kind": "historical", "window": 600, "least": 240}, "convention": "order"},
     {"kind": "compressed", "compression": 0.3, "inner": TIERS},
     {"kind": "sum", "parts": [TIERS, {"kind": "size_weighted"}]},
+    {"kind": "sum", "parts": [TIERS, {"kind": "liquidity"}, {"kind": "concentration"}]},
+    {"kind": "liquidity", "least": 2000},
+    {"kind": "concentration", "least": 1, "threshold": 0.0001},
+    {"kind": "gap", "jumps": {"x": 0.2}},
+    {"kind": "wrong_way", "correlated_assets": {"ALT": "x"}},
     {"kind": "floored", "window": 720, "least": 240, **STEADY},
     {"kind": "stressed", "weight": 0.3, **STEADY},
     {"kind": "buffered", "window": 720, "least": 240, **STEADY},
@@ -64,7 +69,17 @@ REQUIREMENT_EXAMPLES: list[dict[str, Any]] = [
     {"kind": "liquidation_buffer", "inner": TIERS, "half_life": 300, "cap": 0.5},
     {"kind": "liquidation_buffer", "inner": {"kind": "scaled", "inner": TIERS}},
 ]
-VALUATION_EXAMPLES: list[dict[str, Any]] = [{"kind": "cash"}]
+WEIGHTS = {"initial": 0.7, "maintenance": 0.8, "owed_initial": 1.3, "imf": 0.001}
+LADDER = [{"cap": 1_000, "counted_share": 0.9}, {"cap": 50_000, "counted_share": 0.5}]
+
+VALUATION_EXAMPLES: list[dict[str, Any]] = [
+    {"kind": "cash"},
+    {"kind": "haircut", "maintenance": {"ALT": 0.1, "i1": 0.2}, "initial": {"ALT": 0.3}},
+    {"kind": "brackets", "brackets": {"ALT": LADDER, "i0": LADDER[:1]}},
+    {"kind": "weighted", "tokens": {"ALT": WEIGHTS, "i0": {}, "i1": WEIGHTS}},
+    {"kind": "dynamic", "price_instruments": {"ALT": "i0"}},
+    {"kind": "delta_adjusted", "unhedged": {"i0": 0.3}},
+]
 
 UNBOUND = {"learned", "standard_options"}
 """Requirements that have no kernels: learned models, and options, which no market lists."""
@@ -152,6 +167,7 @@ def make_world(seed: int) -> tuple[np.random.Generator, Exposure]:
     rng = np.random.default_rng(seed)
     assets = int(rng.integers(1, 3))
     contracts = make_contracts(rng, int(rng.integers(2, 5)), assets)
+    contracts = contracts._replace(underlyings=("x", "y"))
     market = make_market(rng, contracts, assets)
     return rng, make_accounts(rng, market, int(rng.integers(1, 30)))
 
