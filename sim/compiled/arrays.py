@@ -50,7 +50,7 @@ class VenueArrays:
         self.premium_sums = np.zeros(count)
         self.premium_samples = np.zeros(1, dtype=np.int64)
         self.fund_equity, self.wallet_value = np.zeros((2, 1))
-        self.paid = np.zeros(2, dtype=np.int64)  # in and out of this step, minor units
+        self.paid = step.paid[venue.number]  # in and out of this step, minor units
 
 
 @dataclass
@@ -117,6 +117,7 @@ class StepArrays:
         self.replaced = np.zeros((max_orders, 2), dtype=np.int64)
         self.moves = np.zeros((self._count_moves(), 7), dtype=np.int64)
         self.trade_sums = np.zeros((4, count), dtype=np.int64)
+        self.paid = np.zeros((len(market.venues), 2), dtype=np.int64)
         self.row_of_owner = np.full(owners, -1)
         self.venues = [VenueArrays(self, venue) for venue in market.venues]
         pools = len(market.ledger.pools)

@@ -97,7 +97,7 @@ class Assembly:
         """Phases 1 to 3: index, funding and margin calls, oracles."""
         market, step, program = self.market, self.step, self.program
         path, contracts = market.exogenous_path, market.contracts
-        begin = bind_kernel(orders.begin_orders, step.counters)
+        begin = bind_kernel(orders.begin_step, step.counters, step.paid)
         program.add(begin)
         held = step.ledger.position
         program.add(

@@ -45,9 +45,10 @@ def send_order(
 
 
 @kernel
-def begin_orders(tick: int, counters: I8) -> int:
-    """Begin a step: no order, fill or cash move yet."""
+def begin_step(tick: int, counters: I8, paid: I8) -> int:
+    """Begin a step: no order, fill, cash move or payment yet."""
     counters[:] = 0
+    paid[:] = 0
     return 0
 
 
