@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.designs import LabelledValue, StudyAxis
 from sim.errors import ConfigError
+from sim.reading.overrides import APPEND
 
 RESERVED_KEYS = {
     "seed": "a sweep sets it by itself in every replication, remove it; the study's seeds: is the "
@@ -91,7 +92,12 @@ def _ever_set(axis: StudyAxis) -> Sequence[str]:
 
 
 def _is_overwriting(over: str, path: str) -> bool:
-    """Return True if setting one path replaces the other: it is the same place, or above it."""
-    one, other = over.split("."), path.split(".")
+    """Return True if setting one path replaces the other: it is the same place, or above it.
+
+    An appended item replaces nothing.
+    """
+    if over.endswith(APPEND):
+        return False
+    one, other = over.split("."), path.removesuffix(APPEND).split(".")
     alike = (a in ("*", b) for a, b in zip(one, other, strict=False))
     return len(one) <= len(other) and all(alike)

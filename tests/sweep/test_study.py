@@ -88,6 +88,16 @@ def test_a_star_stands_for_all_who_have_the_key() -> None:
         plan_study(small(axes=[wrong]))
 
 
+def test_an_appended_item_overwrites_nothing() -> None:
+    added = {"kind": "makers", "name": "more", "count": 2, "venue": "exchange"}
+    axis = {"name": "crowd", "values": [{"label": "more", "set": {"populations+": added}}]}
+    (unit,) = plan_study(small(axes=[axis], also=(f"populations+={added | {'name': 'yet'}}",)))
+    assert [each.name for each in config(unit).populations][-2:] == ["yet", "more"]
+    whole = {"name": "crowd", "values": [{"label": "few", "set": {"populations": TRADING}}]}
+    with pytest.raises(ConfigError, match=r"changes: 'populations\+', has no effect"):
+        plan_study(small(axes=[whole], also=(f"populations+={added}",)))
+
+
 def test_words_and_labels_vary_too() -> None:
     engine = {"label": "tight", "set": {"venues.0.engine.netting.kind": "isolated", TIER: 5}}
     axes = [
