@@ -281,7 +281,7 @@ def test_mixed_runs_are_taken_and_every_table_says_so(kept: Path, edited: dict[s
             assert set(pd.read_csv(path)["mixed"]) == {mixed}
         for path in (kept / "tables").glob("*.tex"):
             assert mixed in path.read_text()
-        assert (kept / "report.md").read_text().startswith(f"**{mixed}**")
+        assert f"\n\n**{mixed}**\n\n" in (kept / "report.md").read_text()
         assert call("report", kept, "--study", TINY).exit_code == 0
     assert mixed in (kept / "report.html").read_text()
     done = again(kept)
