@@ -15,6 +15,8 @@ from experiments.cli import app
 from experiments.sweep.config import load_study
 from experiments.sweep.runner import SweepOptions, run_sweep
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "studies" / "tiny.yaml"
 PLANTED = (
