@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from sim.component import Component
     from sim.market import Market
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 NAMES = {
     "Market": "sim.market",
