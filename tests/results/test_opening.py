@@ -12,6 +12,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from experiments.cli import app
+from experiments.figures.overview import FIGURES
+from experiments.paper import figures
 from experiments.sweep.config import load_study
 from experiments.sweep.runner import SweepOptions, run_sweep
 
@@ -108,7 +110,10 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_nothing_in_a_result_runs(result: Path, ran: Path, tmp_path: Path) -> None:
+def test_nothing_in_a_result_runs(
+    result: Path, ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "FIGURES", {"overview": FIGURES["overview"]})
     run, mark = shutil.copytree(ran, tmp_path / "run"), tmp_path / "MARK"
     shutil.copy(TINY, result / "tiny.yaml")
     for command in commands(result, run):
