@@ -19,8 +19,8 @@ def without_figures() -> Iterator[None]:
 
     Figures take most of the time of a short run.
     """
-    from experiments import run
+    from experiments.figures import overview
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "FIGURES", {})
+        patch.setattr(overview, "FIGURES", {})
         yield
