@@ -1,9 +1,43 @@
-"""Columns of the frame ``accounts``: a snapshot of margin accounts and wallets of one venue."""
+"""Snapshots of all accounts, and their columns in the frame ``accounts``."""
+
+from typing import NamedTuple
 
 import numpy as np
 
-from sim.types import F8, I8
-from sim.venue import Venue
+from sim.state import MarketState
+from sim.types import F8, I8, MISSING, MarginAssessment
+
+
+class AccountSnapshot(NamedTuple):
+    """Accounts of all owners at one moment; N owners, P pools, K instruments, V venues."""
+
+    step: I8  # (1,) MISSING before it is taken
+    assessed: F8  # (P, 3, N) equity, initial, maintenance, minor units of the numeraire
+    position: I8  # (K, N) lots
+    lot_value: F8  # (K,) minor units of the numeraire per lot at the mark
+    wallet_value: F8  # (V, N) minor units of the numeraire
+
+    @classmethod
+    def allocate(cls, market: MarketState) -> "AccountSnapshot":
+        """Return room for a snapshot of a market."""
+        instruments, owners = market.ledger.position.shape
+        return cls(
+            step=np.full(1, MISSING),
+            assessed=np.zeros((len(market.ledger.pools), 3, owners)),
+            position=np.zeros((instruments, owners), dtype=np.int64),
+            lot_value=np.zeros(instruments),
+            wallet_value=np.zeros((len(market.venues), owners)),
+        )
+
+    def take(self, market: MarketState) -> None:
+        """Copy the market's accounts as they are now."""
+        self.step[0] = market.tick
+        self.position[:] = market.ledger.position
+        for venue in market.venues:
+            self.lot_value[venue.instrument_slice] = venue.view.lot_value()
+            self.wallet_value[venue.number] = venue.wallet_value(slice(None))
+            for number, state in venue.pool_states.items():
+                self.assessed[number] = state.assessment
 
 
 def _round_to_int(values: F8) -> I8:
@@ -11,23 +45,35 @@ def _round_to_int(values: F8) -> I8:
 
 
 def list_account_columns(
-    venue: Venue, agents: I8, shared: dict[str, object]
+    market: MarketState, snapshot: AccountSnapshot, agents: I8, shared: dict[str, object]
 ) -> list[dict[str, object]]:
-    """Return columns of each pool's accounts, and of wallets that are separate from them."""
-    cash = _round_to_int(venue.wallet_value(slice(None))[agents])
+    """Return columns of each pool's accounts, and of wallets that are separate from them.
+
+    Args:
+        market: the market, for its venues and pools.
+        snapshot: the accounts.
+        agents: (n,) owners whose accounts are listed.
+        shared: columns that all parts begin with.
+    """
     nothing = np.zeros(agents.size, dtype=np.int64)
     parts = []
-    for number, state in venue.pool_states.items():
-        value = venue.pool_accounts(state.pool).take(agents).position_value()
-        columns = shared | {"venue": venue.config.name, "pool": number}
-        for name in state.assessment._fields:
-            columns[name] = _round_to_int(getattr(state.assessment, name)[agents])
-        columns["gross"] = _round_to_int(np.abs(value).sum(axis=1))
-        columns["net"] = _round_to_int(value.sum(axis=1))
-        columns["wallet"] = cash if number == venue.wallet_pool else nothing
-        parts.append(columns)
-    if venue.wallet_pool not in venue.pool_states:
-        columns = shared | {"venue": venue.config.name, "pool": venue.wallet_pool, "equity": cash}
-        columns |= dict.fromkeys(("initial", "maintenance", "gross", "net"), nothing)
-        parts.append(columns | {"wallet": cash})
+    for venue in market.venues:
+        cash = _round_to_int(snapshot.wallet_value[venue.number, agents])
+        for number, state in venue.pool_states.items():
+            part = state.pool.instruments
+            value = snapshot.position[part][:, agents].T * snapshot.lot_value[part]
+            columns = shared | {"venue": venue.config.name, "pool": number}
+            for name, amounts in zip(
+                MarginAssessment._fields, snapshot.assessed[number], strict=True
+            ):
+                columns[name] = _round_to_int(amounts[agents])
+            columns["gross"] = _round_to_int(np.abs(value).sum(axis=1))
+            columns["net"] = _round_to_int(value.sum(axis=1))
+            columns["wallet"] = cash if number == venue.wallet_pool else nothing
+            parts.append(columns)
+        if venue.wallet_pool not in venue.pool_states:
+            columns = shared | {"venue": venue.config.name, "pool": venue.wallet_pool}
+            columns |= {"equity": cash}
+            columns |= dict.fromkeys(("initial", "maintenance", "gross", "net"), nothing)
+            parts.append(columns | {"wallet": cash})
     return parts

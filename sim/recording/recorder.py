@@ -22,7 +22,7 @@ import pandas as pd
 
 from sim.attribution import CAUSE_KINDS, Causes
 from sim.prices.impact import compute_index
-from sim.recording.account_columns import list_account_columns
+from sim.recording.account_columns import AccountSnapshot, list_account_columns
 from sim.recording.profile_recorder import ProfileRecorder
 from sim.recording.units import label_units
 from sim.records import ExecutedLiquidations, LiquidationRound, LossEvent, StepRecord
@@ -95,7 +95,9 @@ class Recorder:
     def __init__(self, market: MarketState) -> None:
         self.market = market
         steps = market.steps_planned
-        self.tables = RecorderTables.allocate(steps, len(market.contracts.names), len(market.venues))
+        self.tables = RecorderTables.allocate(
+            steps, len(market.contracts.names), len(market.venues)
+        )
         names = PRICE_COLUMNS + RATE_COLUMNS
         self._prices = dict(zip(names, self.tables.prices, strict=True))
         self._counts = dict(zip(COUNT_COLUMNS, self.tables.counts, strict=True))
@@ -103,13 +105,14 @@ class Recorder:
         self._has_missing_side = self.tables.has_missing_side
         steps_per_profile = round(market.config.profile_every / market.config.dt)
         self.profile_steps = max(1, steps_per_profile)
-        self.profile_recorder = ProfileRecorder(market)
+        readings = steps // self.profile_steps if market.config.profile_every else 0
+        self.profile_recorder = ProfileRecorder(market, readings)
         self._rounds = np.zeros(steps, dtype=np.int64)
         self._closeouts: list[tuple[int, LiquidationRound]] = []
         self._causes: list[tuple[I8, Causes]] = []
         self._losses: list[tuple[int, LossEvent]] = []
-        self._accounts: dict[str, list[dict[str, object]]] = {}
-        self._peak_gross = 0
+        self.snapshots: dict[str, AccountSnapshot] = {}  # by moment, in order
+        self.peak_gross = np.zeros(1, dtype=np.int64)
 
     def _record_markout(self, row: int, trades: I8) -> None:
         """Record the gain of resting orders at the mark after the step's trades (BOOK-2)."""
@@ -167,8 +170,8 @@ class Recorder:
         row = self.market.tick - 1
         self._prices["feedback"][row] = self.profile_recorder.take_reading()
         gross = int(self._counts["gross"][row].sum())
-        if gross > self._peak_gross:
-            self._peak_gross = gross
+        if gross > self.peak_gross[0]:
+            self.peak_gross[0] = gross
             self.record_accounts("peak")
 
     def _record_events(self, row: int, step: StepRecord) -> None:
@@ -236,18 +239,23 @@ class Recorder:
 
     def record_accounts(self, moment: str) -> None:
         """Record a snapshot of every participant's margin accounts and separate wallets."""
-        market = self.market
-        agents = np.flatnonzero(market.is_margined)
-        names = np.repeat(
-            [population.name for population in market.populations],
-            [population.count for population in market.populations],
-        )
-        shared = {"moment": moment, "step": market.tick, "owner": agents, "population": names}
-        self._accounts[moment] = [
-            columns
-            for venue in market.venues
-            for columns in list_account_columns(venue, agents, shared)
-        ]
+        self.reserve_snapshot(moment).take(self.market)
+
+    def reserve_snapshot(self, moment: str) -> AccountSnapshot:
+        """Return the snapshot of a moment, without a step until it is taken."""
+        if moment not in self.snapshots:
+            self.snapshots[moment] = AccountSnapshot.allocate(self.market)
+        return self.snapshots[moment]
+
+    @staticmethod
+    def price_row(name: str) -> int:
+        """Return the row of a column of prices or rates in ``tables.prices``."""
+        return (PRICE_COLUMNS + RATE_COLUMNS).index(name)
+
+    @staticmethod
+    def count_row(name: str) -> int:
+        """Return the row of a column of counts in ``tables.counts``."""
+        return COUNT_COLUMNS.index(name)
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """Return all frames of the steps so far; ``attrs`` hold units (``sim.recording.units``)."""
@@ -265,8 +273,17 @@ class Recorder:
         return label_units(frames, self.market.config.assets[0])
 
     def _accounts_frame(self) -> pd.DataFrame:
-        parts = [pd.DataFrame(columns) for moment in self._accounts.values() for columns in moment]
-        return pd.concat(parts, ignore_index=True)
+        market = self.market
+        agents = np.flatnonzero(market.is_margined)
+        names = self._population_names(agents)
+        parts = []
+        for moment, snapshot in self.snapshots.items():
+            step = int(snapshot.step[0])
+            if step == MISSING:
+                continue
+            shared = {"moment": moment, "step": step, "owner": agents, "population": names}
+            parts += list_account_columns(market, snapshot, agents, shared)
+        return pd.concat([pd.DataFrame(columns) for columns in parts], ignore_index=True)
 
     def _steps_frame(self) -> pd.DataFrame:
         market, done = self.market, self.market.tick
