@@ -17,7 +17,6 @@ from agents.base import (
     draw_lognormal,
     get_lot_values,
 )
-from agents.compiled.binding import has_own_rules
 from agents.compiled.intentions import send_intentions
 from agents.shared.commitment import WalletCommitment
 from sim.compiled.arrays import StepArrays
@@ -172,10 +171,8 @@ class LatentLiquidity(Population):
         """Return the most orders of one step; see ``sim.compiled.components``."""
         return self.count
 
-    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel | None:
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel:
         """Return the kernel of ``decide``; see ``sim.compiled.components``."""
-        if has_own_rules(self, "bind_decision"):
-            return None
         own = self._members
         return bind_kernel(
             send_intentions,

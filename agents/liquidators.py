@@ -15,7 +15,6 @@ from agents.base import (
     get_lot_values,
 )
 from agents.compiled.amounts import sum_exposures
-from agents.compiled.binding import has_own_rules
 from agents.compiled.liquidation_bids import MAX_LEVERAGE, send_bids, share_offered_value
 from agents.compiled.unwinding import send_slices
 from agents.shared.commitment import WalletCommitment
@@ -132,10 +131,8 @@ class Liquidators(Population):
         """Return the most orders of one step; see ``sim.compiled.components``."""
         return self.count * 3 * self._members.scope.instruments.size
 
-    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel | None:
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel:
         """Return the kernel of ``decide``; see ``sim.compiled.components``."""
-        if has_own_rules(self, "bind_decision"):
-            return None
         own, contracts = self._members, step.market.contracts
         venue, instruments = own.scope
         sent = (step.orders, step.counters, self.latency)
@@ -171,7 +168,7 @@ class Liquidators(Population):
             own.pace.participation,
             self._unwind_slippage()[:, 0],
         )
-        return chain_kernels([bids, slices])
+        return chain_kernels(bids, slices)
 
     def _create_bids(self, observation: Observation, accounts: AccountView) -> Orders:
         """Return one order per member, instrument and side.

@@ -6,7 +6,6 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Population, Trader, TradingScope, compute_limit_prices
-from agents.compiled.binding import has_own_rules
 from agents.compiled.schedules import send_parts
 from agents.shared.commitment import WalletCommitment
 from sim.compiled.arrays import StepArrays
@@ -96,10 +95,8 @@ class Metaorder(Population):
         """Return the most orders of one step; see ``sim.compiled.components``."""
         return self.count
 
-    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel | None:
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel:
         """Return the kernel of ``decide``; see ``sim.compiled.components``."""
-        if has_own_rules(self, "bind_decision"):
-            return None
         scope, first, parts = self._schedule
         # a run may end before the order does
         lasting = min(parts, step.market.steps_planned)

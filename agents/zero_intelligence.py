@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Population, Trader
-from agents.compiled.binding import has_own_rules
 from agents.compiled.random_orders import choose_order, send_random_orders
 from agents.shared.commitment import WalletCommitment
 from sim.compiled.arrays import StepArrays
@@ -100,10 +99,8 @@ class ZeroIntelligenceCrowd(Population):
         """Return the most orders of one step; see ``sim.compiled.components``."""
         return self.count
 
-    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel | None:
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel:
         """Return the kernel of ``decide``; see ``sim.compiled.components``."""
-        if has_own_rules(self, "bind_decision"):
-            return None
         own = self._members
         return bind_kernel(
             send_random_orders,
