@@ -42,7 +42,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "metaorder": {"kind": "metaorder", "venue": "exchange", "count": 2, "quantity": 777}
     | {"at": 300, "duration": 1500, "slippage": 0.002},
     "metaorder that outlasts the run": {"kind": "metaorder", "venue": "exchange"}
-    | {"quantity": -100_000, "at": 0, "duration": 1e9},
+    | {"quantity": -100_000, "at": 0, "duration": 100_000},
     "no order": {"kind": "metaorder", "venue": "exchange", "quantity": 0},
     "zero_intelligence": {"kind": "zero_intelligence", "venue": "exchange", "count": 103}
     | {"ticks": 40, "lots": 30},
@@ -55,10 +55,12 @@ IDLE = {"no order", "insurance_fund", "liquidators"}
 BASE = [TRADERS, MAKERS]
 
 
-def run_pair(populations: Sequence[dict[str, Any]], *settings: str) -> Market:
+def run_pair(
+    populations: Sequence[dict[str, Any]], *settings: str, name: str = "two_coins"
+) -> Market:
     """Make a run by plain and by compiled steps, compare the two, and return the compiled one."""
     given = [f"populations={json.dumps(list(populations))}", "duration=3600", *settings]
-    config = load_run("two_coins", given)
+    config = load_run(name, given)
     plain, compiled = (Market(config, populate(config.populations), seed=5) for _ in range(2))
     while plain.tick < plain.steps_planned:
         plain.step()
@@ -85,3 +87,34 @@ def test_members_decide_as_in_plain_python(kind: str) -> None:
     traded = market.ledger.position[:, market.member_slices[-1]]
     # a fund without bankrupt accounts and liquidators without an auction have nothing to trade
     assert traded.any() == (kind not in IDLE)
+
+
+CRASH = "stresses=[{kind: move, at: 600, duration: 900, size: -0.2}, "
+CRASH += "{kind: withdrawal, at: 600, duration: 1800, share: 0.25}]"
+AUCTION = ["venues.0.liquidation={kind: auction}", "venues.0.waterfall=[{kind: fund}]"]
+FUND = {"kind": "insurance_fund", "venue": "exchange", "wealth": 5_000_000, "unwind_time": 36_000}
+BIDDERS = {"kind": "liquidators", "venue": "exchange", "count": 5, "unwind_time": 36_000}
+
+
+@pytest.mark.parametrize("netting", ["cross", "isolated"])
+def test_a_crash_is_the_same(netting: str) -> None:
+    """Makers withdraw, liquidators bid, the fund takes over, and both unwind what they got."""
+    people = [*BASE, KINDS["avellaneda_stoikov"], ARBITRAGEURS, FUND, BIDDERS]
+    settings = [CRASH, *AUCTION, f"venues.0.engine.netting.kind={netting}"]
+    market = run_pair(people, *settings)
+    close_outs = market.recorder.frames()["closeouts"]
+    assert {"book", "auction"} <= set(close_outs["route"])
+    assert market.ledger.position[:, market.member_slices[-1]].any()
+
+
+def test_a_fund_unwinds_what_it_took_over() -> None:
+    market = run_pair([*BASE, FUND], CRASH, "venues.0.waterfall=[{kind: fund}]")
+    assert market.ledger.position[:, market.member_slices[-1]].any()
+
+
+def test_hedges_in_the_same_account_are_the_same() -> None:
+    pairs = ARBITRAGEURS | {"spot_venue": "exchange"}
+    makers = MAKERS | {"instruments": ["BTC-PERP", "BTC-SPOT", "ETH-PERP", "ETH-SPOT"]}
+    market = run_pair([TRADERS, makers, pairs], name="hedged")
+    held = market.ledger.position[:, market.member_slices[-1]]
+    assert held[2].any() and (held[2] == -held[3]).all()
