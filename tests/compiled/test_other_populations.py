@@ -117,4 +117,5 @@ def test_hedges_in_the_same_account_are_the_same() -> None:
     makers = MAKERS | {"instruments": ["BTC-PERP", "BTC-SPOT", "ETH-PERP", "ETH-SPOT"]}
     market = run_pair([TRADERS, makers, pairs], name="hedged")
     held = market.ledger.position[:, market.member_slices[-1]]
-    assert held[2].any() and (held[2] == -held[3]).all()
+    assert held[2].any()
+    assert (held[2] == -held[3]).all()
