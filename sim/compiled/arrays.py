@@ -66,6 +66,7 @@ class PoolArrays:
     bankrupt_since: I8  # (N,) tick
     live: MarginArrays
     probe: MarginArrays  # a lot of each instrument, long and then short
+    moved: MarginArrays  # accounts with one mark moved, at prices of their own
     hypothetical: MarginArrays  # accounts of the owners who send orders, after fills
     before: MarginArrays  # the same before fills
     resting: I8  # (3, K, N) their resting orders: lots bid, lots offered, reserves
@@ -150,6 +151,7 @@ class StepArrays:
             leverage=self.ledger.max_leverage[part],
             balance=self.ledger.balance,
             pool=number,
+            mark=self.mark[part],
             lot_value=self.lot_value[part],
             is_spot=self.is_spot[part],
             settle=self.market.contracts.settle[part],
@@ -159,6 +161,9 @@ class StepArrays:
         )
         probe = MarginArrays.allocate(live, 2 * count)
         probe.position[:] = np.concatenate([np.eye(count), -np.eye(count)]).T
+        moved = MarginArrays.allocate(live, owners)._replace(
+            mark=np.zeros(count), lot_value=np.zeros(count)
+        )
         return PoolArrays(
             pool=state.pool,
             assessed=self.assessed[number],
@@ -169,6 +174,7 @@ class StepArrays:
             bankrupt_since=state.distress.bankrupt_since,
             live=live,
             probe=probe,
+            moved=moved,
             hypothetical=MarginArrays.allocate(live, owners),
             before=MarginArrays.allocate(live, owners),
             resting=np.zeros((3, count, owners), dtype=np.int64),

@@ -20,6 +20,7 @@ from sim.compiled.arrays import (
     VenueArrays,
 )
 from sim.compiled.components import CompiledPopulation, has_own_rules
+from sim.compiled.profile_assembly import ProfileAssembly
 from sim.compiled.program import CompiledRun, Program
 from sim.exchange.funding import PremiumAverage
 from sim.exchange.mark import BookMark, MedianMark
@@ -30,6 +31,7 @@ from sim.protocols import PopulationProtocol
 from sim.recording.recorder import Recorder
 from sim.records import StepRecord
 from sim.state import MarketState
+from sim.step import admission as plain_admission
 from sim.step import (
     assessment,
     cash_flows,
@@ -39,7 +41,6 @@ from sim.step import (
     margin_calls,
     marking,
 )
-from sim.step import admission as plain_admission
 from sim.types import F8, MISSING
 from sim.venue import Venue
 
@@ -258,7 +259,7 @@ class Assembly:
         """Phase 4: decisions of all populations, in order of arrival."""
         market, step, program = self.market, self.step, self.program
         for venue, arrays in self._venues():
-            self._add_account_view(venue)
+            self.add_account_view(venue)
             if venue.spot_columns.size:
                 ticks = (venue.contracts.underlying, venue.contracts.tick)
                 program.add(
@@ -308,7 +309,7 @@ class Assembly:
             )
         )
 
-    def _add_account_view(self, venue: Venue) -> None:
+    def add_account_view(self, venue: Venue) -> None:
         """Show owners their accounts at a venue."""
         step, market, v = self.step, self.market, venue.number
         seen = (step.equity[v], step.free_margin[v])
@@ -765,17 +766,12 @@ class Assembly:
             )
         )
         if market.config.profile_every:
-            self.program.add(
-                bind_kernel(recording.is_profile_due, self.recorder.profile_steps),
-                self.recorder.record_profile,
-            )
+            ProfileAssembly(self).add_reading()
 
     def _list_exogenous(self) -> F8:
         """Return the index without impact over the whole run, (T + 1, U) quote currency."""
         none = np.zeros_like(self.market.log_impact)
-        return np.array(
-            [compute_index(row, none) for row in self.market.exogenous_path.log_price]
-        )
+        return np.array([compute_index(row, none) for row in self.market.exogenous_path.log_price])
 
     def _add_wallet_value(self, venue: Venue, arrays: VenueArrays) -> None:
         if venue.wallet_pool not in venue.pool_states:

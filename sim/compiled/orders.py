@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sim.arrays import U8
 from sim.compiled.arrays import (
     INSTRUMENT,
     KIND,
@@ -17,7 +18,6 @@ from sim.exchange import matching
 from sim.numerics.compiled_draws import draw_one
 from sim.numerics.jit import kernel
 from sim.step.orders import PLACE_BITS, compute_reserve, pack_arrival_key
-from sim.arrays import U8
 from sim.types import B1, F8, I8, MISSING
 from sim.types import LIMIT as LIMIT_ORDER
 
@@ -83,9 +83,7 @@ def quote_spot(
 
 
 @kernel
-def compute_index_ticks(
-    tick: int, index: F8, underlying: I8, tick_size: F8, ticks: F8
-) -> int:
+def compute_index_ticks(tick: int, index: F8, underlying: I8, tick_size: F8, ticks: F8) -> int:
     """Compute the price of each instrument's underlying in ticks."""
     for k in range(ticks.size):
         ticks[k] = index[underlying[k]] / tick_size[k]
@@ -93,9 +91,7 @@ def compute_index_ticks(
 
 
 @kernel
-def set_bands(
-    tick: int, oracle_ticks: F8, width: float, max_price: I8, bands: I8
-) -> int:
+def set_bands(tick: int, oracle_ticks: F8, width: float, max_price: I8, bands: I8) -> int:
     """Set the lowest and highest price that may trade now, around the oracle (BOOK-1)."""
     for k in range(oracle_ticks.size):
         bands[k, 0] = np.int64(max(1.0, np.ceil(oracle_ticks[k] * (1 - width))))

@@ -129,9 +129,7 @@ class CompiledRun:
     def _refresh(self) -> bool:
         """Bind the kernels anew if the order books have moved; return whether they had."""
         books = self.step.market.order_books.reserve_capacity(0)
-        if all(
-            old is new for old, new in zip(self.step.books, books, strict=True)
-        ):
+        if all(old is new for old, new in zip(self.step.books, books, strict=True)):
             return False
         self.step.books = books
         self._program = self._assemble()

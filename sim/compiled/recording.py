@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from sim.compiled.prices import CALL_PYTHON
 from sim.numerics.account_sums import sum_pairwise
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8
@@ -164,9 +163,3 @@ def value_fund(
         value += assessed[pools[place], 0, fund]
     total[0] = value
     return 0
-
-
-@kernel
-def is_profile_due(tick: int, every: int) -> int:
-    """Ask for a reading of the profile where one is due."""
-    return CALL_PYTHON if tick % every == 0 else 0

@@ -17,8 +17,8 @@ from sim.margin.additive import (
     is_additive,
 )
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
-from sim.margin.learning import explain_short_run
 from sim.margin.compiled import CompiledRequirement, CompiledValuation, LearningArrays, MarginArrays
+from sim.margin.learning import explain_short_run
 from sim.margin.netting import CrossNetting
 from sim.margin.options.options_separately import OptionsSeparately
 from sim.margin.probe_portfolio import build_one_lot_accounts

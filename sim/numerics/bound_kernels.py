@@ -9,6 +9,7 @@ needs no compilation of its own.
 
 import functools
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,10 +108,8 @@ def _compile_entry(kernel: Any, layout: str) -> Any:
     enter.__module__ = plain.__module__
     enter.__qualname__ = f"{plain.__qualname__}.enter_{layout.replace(' ', '_')}"
     entry = CFunc(enter, (CALL_TYPES, types.int64), locals={}, options={"nogil": True})
-    try:
+    with suppress(RuntimeError, OSError):  # no folder for it is both writable and safe
         entry._cache = _EntryCache(enter)  # type: ignore[attr-defined]
-    except (RuntimeError, OSError):  # no folder for it is both writable and safe
-        pass
     entry.compile()
     return entry
 
