@@ -19,7 +19,7 @@ from sim.compiled.arrays import (
     StepArrays,
     VenueArrays,
 )
-from sim.compiled.components import CompiledPopulation, has_own_rules
+from sim.compiled.components import BoundedOrders, CompiledPopulation
 from sim.compiled.profile_assembly import ProfileAssembly
 from sim.compiled.program import CompiledRun, Program
 from sim.exchange.funding import PremiumAverage
@@ -57,6 +57,8 @@ def compile_run(market: MarketState, recorder: Recorder) -> CompiledRun:
 
 def _count_orders(market: MarketState, population: PopulationProtocol) -> int:
     """Return the most orders of a population in a step."""
+    if isinstance(population, BoundedOrders):
+        return population.count_orders()
     return population.count * 4 * len(market.contracts.names)
 
 
@@ -342,9 +344,7 @@ class Assembly:
     def _add_population(self, population: PopulationProtocol, members: slice) -> None:
         """Add the decisions of one population, by its kernel or in Python."""
         bound = None
-        if isinstance(population, CompiledPopulation) and not has_own_rules(
-            population, "bind_decision"
-        ):
+        if isinstance(population, CompiledPopulation):
             bound = population.bind_decision(self.step, members)
         self.program.add(bound, None if bound else lambda: self._decide(population, members))
 
