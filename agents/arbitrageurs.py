@@ -198,7 +198,7 @@ class Arbitrageurs(Population):
             self.max_step_share,
         )
         hedges = bind_kernel(send_hedges, *sent, self.count, members.start, *pairs, self.slippage)
-        return chain_kernels([legs, hedges])
+        return chain_kernels(legs, hedges)
 
     def _read_basis(self, observation: Observation, accounts: AccountView) -> BasisState:
         """Return the basis of each pair and the members' positions."""

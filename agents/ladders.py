@@ -225,7 +225,7 @@ class LadderMakers(Population):
         capital = step.equity[own.scope.venue, members] if self.is_capital_limited else own.wealth
         prepare = self._bind_preparation(step, members.start, capital, quotes)
         send = self._bind_sending(step, members, capital, quotes)
-        return chain_kernels([prepare, offsets, send])
+        return chain_kernels(prepare, offsets, send)
 
     def _bind_preparation(
         self, step: StepArrays, first: int, capital: F8, quotes: QuoteArrays

@@ -8,7 +8,7 @@ needs no compilation of its own.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -170,15 +170,6 @@ def _build_value(context: Any, builder: Any, kind: Any, words: list[Any]) -> Any
     return array._getvalue()
 
 
-def chain_kernels(kernels: Sequence[BoundKernel]) -> BoundKernel:
-    """Return one bound kernel that calls several, until one does not return zero."""
-    addresses = np.array([each.address for each in kernels], dtype=np.int64)
-    blocks = np.array([each.block.ctypes.data for each in kernels], dtype=np.int64)
-    chained = bind_kernel(_call_each, addresses, blocks)
-    inner = (each for part in kernels for each in (part.block, *part.arguments))
-    return chained._replace(arguments=(addresses, blocks, *inner))
-
-
 @intrinsic  # type: ignore[untyped-decorator]
 def call_bound(typingctx: Any, address: Any, tick: Any, block: Any) -> Any:
     """Call the entry at an address with a tick and the address of a block (compiled code only)."""
@@ -191,34 +182,25 @@ def call_bound(typingctx: Any, address: Any, tick: Any, block: Any) -> Any:
 
 
 @kernel
-def _call_each(tick: int, addresses: I8, blocks: I8) -> int:
-    for place in range(addresses.size):
-        result = call_bound(addresses[place], tick, blocks[place])
-        if result:
-            return result
-    return 0
-
-
-@kernel
 def _call_once(address: int, tick: int, block: int) -> int:
     result: int = call_bound(address, tick, block)
     return result
 
 
 @kernel
-def call_all(addresses: I8, blocks: I8, first: int, tick: int) -> int:
-    """Call bound kernels one after another, from one on, until one does not return zero.
+def call_in_turn(tick: int, addresses: I8, blocks: I8) -> int:
+    """Call bound kernels one after another; return the first result other than zero."""
+    for place in range(addresses.size):
+        result: int = call_bound(addresses[place], tick, blocks[place])
+        if result:
+            return result
+    return 0
 
-    Args:
-        addresses: (n,) of their entries.
-        blocks: (n,) addresses of their blocks.
-        first: place of the first that is called.
-        tick: tick that each receives.
 
-    Returns:
-        The place of the kernel that did not return zero, or n.
-    """
-    for place in range(first, addresses.size):
-        if call_bound(addresses[place], tick, blocks[place]):
-            return place
-    return addresses.size
+def chain_kernels(*kernels: BoundKernel) -> BoundKernel:
+    """Return one bound kernel that calls several in turn, up to one that does not return zero."""
+    addresses = np.array([each.address for each in kernels], dtype=np.int64)
+    blocks = np.array([each.block.ctypes.data for each in kernels], dtype=np.int64)
+    chain = bind_kernel(call_in_turn, addresses, blocks)
+    kept = (argument for each in kernels for argument in (each.block, *each.arguments))
+    return chain._replace(arguments=(*chain.arguments, *kept))
