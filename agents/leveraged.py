@@ -276,15 +276,13 @@ class LeveragedPopulation(Population):
             self._members.exit_probability, self.take_profit, self.stop_loss, self.equity_stop_loss
         )
         return chain_kernels(
-            [
-                *prices,
-                binding.draw_entries(self.name, self._entries, leave),
-                *signals,
-                binding.send_entries(entry, self._entries),
-                *exits,
-                *binding.find_exits(leave),
-                *binding.send_exits(self._capital_manager),
-            ]
+            *prices,
+            binding.draw_entries(self.name, self._entries, leave),
+            *signals,
+            binding.send_entries(entry, self._entries),
+            *exits,
+            *binding.find_exits(leave),
+            *binding.send_exits(self._capital_manager),
         )
 
     def _halve_failed_entries(self, flat: B1) -> None:

@@ -21,12 +21,8 @@ from sim.compiled.arrays import (
     StepArrays,
     VenueArrays,
 )
-<<<<<<< HEAD
 from sim.compiled.components import BoundedOrders, CompiledPopulation
 from sim.compiled.payment_assembly import PaymentAssembly
-=======
-from sim.compiled.components import BoundedOrders, CompiledPopulation, has_own_rules
->>>>>>> core
 from sim.compiled.profile_assembly import ProfileAssembly
 from sim.compiled.program import CompiledRun, Program
 from sim.exchange.funding import PremiumAverage

@@ -22,7 +22,6 @@ class CompiledPopulation(Protocol):
         ...
 
 
-<<<<<<< HEAD
 @runtime_checkable
 class BoundedOrders(Protocol):
     """Population that knows the most orders of its members."""
@@ -30,10 +29,6 @@ class BoundedOrders(Protocol):
     def count_orders(self) -> int:
         """Return the most orders that all members together send in one step."""
         ...
-=======
-def has_own_rules(component: object, binder: str) -> bool:
-    """Return True if kernels that a component binds do not stand for its class.
->>>>>>> core
 
 
 @runtime_checkable
@@ -61,20 +56,4 @@ def requests_by_kernel(population: object) -> bool:
             return True
         if "request_cash_flows" in vars(cls):
             return False
-<<<<<<< HEAD
     return False
-=======
-        for name, value in vars(cls).items():
-            if isinstance(value, FunctionType | property) and name not in _COMMON_NAMES:
-                return True
-    return True
-
-
-@runtime_checkable
-class BoundedOrders(Protocol):
-    """Population that knows the most orders of its members."""
-
-    def count_orders(self) -> int:
-        """Return the most orders that all members together send in one step."""
-        ...
->>>>>>> core
