@@ -2,7 +2,7 @@
 
 from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins
-from sim.margin.compiled import CompiledRequirement, LearningArrays, MarginArrays
+from sim.margin.compiled import CompiledRequirement, LearningArrays, LearningStep, MarginArrays
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement
@@ -47,7 +47,7 @@ class RescaledMargin(ItemisedRequirement, AdditiveRequirement):
         results = (arrays.count, arrays.initial, arrays.maintenance)
         return inner and (*inner, bind_kernel(rescale_margins, float(self.factor), own, *results))
 
-    def bind_learning(self, arrays: LearningArrays) -> tuple[BoundKernel, ...] | None:
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
         """Return the kernels by which the inner requirement learns."""
         inner = self.inner
         return inner.bind_learning(arrays) if isinstance(inner, CompiledRequirement) else None
