@@ -87,7 +87,7 @@ def gather_orders(
                 entry[column, row] = live_entry[column, owner]
                 leverage[column, row] = live_leverage[column, owner]
                 for plane in range(3):
-                    resting[plane, column, row] = live_resting[plane, column, owner]
+                    resting[plane, column, row] = live_resting[plane, first + column, owner]
         opens[row] |= may_open
         if may_open and chosen[order]:
             leverage[k, row] = choose_leverage(chosen[order])
@@ -310,7 +310,7 @@ def admit_orders(
         for row in range(n_senders[0]):
             if opens[row]:
                 free = find_free_wallet_cash(senders[row], balance, wallet_pool, price)
-                missing = np.int64(min(max(np.ceil(required[row]), 0.0), free))
+                missing = int(min(max(np.ceil(required[row]), 0.0), free))
                 if missing > 0:
                     owner = senders[row]
                     move_cash(

@@ -23,7 +23,7 @@ from sim.venue import Venue
 (EVENT, SOURCE, TARGET, SOURCE_POOL, TARGET_POOL, ASSET, AMOUNT) = range(7)
 """Columns of the cash moves of a step."""
 
-(N_ORDERS, N_FILLS, N_MOVES) = range(3)
+(N_ORDERS, N_FILLS, N_MOVES, N_PAYMENTS) = range(4)
 """Places of the counters of a step."""
 
 (MID, LAST, ORACLE, BASIS) = range(4)
@@ -51,7 +51,7 @@ class VenueArrays:
         self.premium_sums = np.zeros(count)
         self.premium_samples = np.zeros(1, dtype=np.int64)
         self.fund_equity, self.wallet_value = np.zeros((2, 1))
-        self.paid = np.zeros(2, dtype=np.int64)  # in and out of this step, minor units
+        self.paid = step.paid[venue.number]  # in and out of this step, minor units
 
 
 @dataclass
@@ -112,14 +112,19 @@ class StepArrays:
         # accounts as their owners see them, (V, N) minor units of the numeraire
         self.equity, self.free_margin = np.zeros((2, len(market.venues), owners))
         # what a step does
-        self.counters = np.zeros(3, dtype=np.int64)
+        self.counters = np.zeros(4, dtype=np.int64)
         self.orders, self.packed = np.zeros((2, max_orders, 8), dtype=np.int64)
         self.keys, self.chosen, self.stood = np.zeros((3, max_orders), dtype=np.int64)
         self.replaced = np.zeros((max_orders, 2), dtype=np.int64)
         self.moves = np.zeros((self._count_moves(), 7), dtype=np.int64)
+        self.payments = np.zeros((self._count_payments(), 5), dtype=np.int64)
+        self.passes = np.zeros(len(self.payments), dtype=np.bool_)  # payments that limits allow
+        self.paid_before = np.zeros((2, owners), dtype=np.int64)  # earlier ones of each owner
+        self.withdrawable = np.zeros(owners)  # minor units of the numeraire
         # postings of plain phases in the step under way, which the arrays do not have
         self.plain_tick, self.plain_postings = MISSING, list[JournalEntry]()
         self.trade_sums = np.zeros((4, count), dtype=np.int64)
+        self.paid = np.zeros((len(market.venues), 2), dtype=np.int64)
         self.row_of_owner = np.full(owners, -1)
         self.venues = [VenueArrays(self, venue) for venue in market.venues]
         pools = len(market.ledger.pools)
@@ -132,7 +137,7 @@ class StepArrays:
         }
 
     def _count_moves(self) -> int:
-        """Return the most cash moves of one step: three a participant, and all idle margin."""
+        """Return the most cash moves of one step: payments, margin of orders, idle margin."""
         market = self.market
         separate = sum(
             len(venue.pool_states)
@@ -140,7 +145,17 @@ class StepArrays:
             if venue.wallet_pool not in venue.pool_states
         )
         assets = market.ledger.balance.shape[0]
-        return market.n_owners * (3 + separate * (assets + 2))
+        return self._count_payments() + market.n_owners * (1 + separate * (assets + 2))
+
+    def _count_payments(self) -> int:
+        """Return the most payments of one step: a member pays into each account, or each wallet."""
+        market = self.market
+        accounts = 1 + len(market.contracts.names) + len(market.venues)
+        return accounts * sum(
+            population.count
+            for population in market.populations
+            if population.n_cash_flow_draws or population.has_commitment
+        )
 
     def _allocate_pool(self, venue: Venue, number: int) -> PoolArrays:
         """Return the arrays of one pool; the live accounts are those of the ledger."""

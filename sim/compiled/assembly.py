@@ -1,6 +1,6 @@
 """Assembly of the program of a step from the components of a market."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -21,9 +21,11 @@ from sim.compiled.arrays import (
     StepArrays,
     VenueArrays,
 )
-from sim.compiled.components import BoundedOrders, CompiledPopulation, has_own_rules
+from sim.compiled.components import BoundedOrders, CompiledPopulation
+from sim.compiled.payment_assembly import PaymentAssembly
 from sim.compiled.profile_assembly import ProfileAssembly
 from sim.compiled.program import CompiledRun, PlainPhase, Program
+from sim.component import has_own_rules
 from sim.exchange.funding import PremiumAverage
 from sim.exchange.mark import BookMark, MedianMark
 from sim.margin.compiled import LearningArrays
@@ -36,7 +38,6 @@ from sim.state import MarketState
 from sim.step import admission as plain_admission
 from sim.step import (
     assessment,
-    cash_flows,
     funding,
     liquidation,
     loss_waterfall,
@@ -99,7 +100,7 @@ class Assembly:
         """Phases 1 to 3: index, funding and margin calls, oracles."""
         market, step, program = self.market, self.step, self.program
         path, contracts = market.exogenous_path, market.contracts
-        begin = bind_kernel(orders.begin_orders, step.counters)
+        begin = bind_kernel(orders.begin_step, step.counters, step.paid)
         program.add(begin)
         held = step.ledger.position
         program.add(
@@ -262,9 +263,7 @@ class Assembly:
 
     def _add_cash_flows(self) -> None:
         """Phase 4: payments that populations request."""
-        market = self.market
-        if any(each.n_cash_flow_draws or each.has_commitment for each in market.populations):
-            self.program.add(None, lambda: cash_flows.post_cash_flows(market))
+        PaymentAssembly(self).add_phase()
 
     def _add_orders(self) -> None:
         """Phase 4: decisions of all populations, in order of arrival."""
@@ -425,8 +424,8 @@ class Assembly:
         """Admit the orders of one pool, or leave admission to the plain phase."""
         step, program, market = self.step, self.program, self.market
         here, engine = pool.pool.instruments, self.engines[pool.pool.number]
-        hypothetical, before = pool.hypothetical, pool.before
-        kernels = engine.bind_kernels(hypothetical)
+        before = pool.before
+        kernels = engine.bind_kernels(pool.hypothetical)
         if kernels is None:
             program.add(None, self._admit_plainly, "trading")
             return
@@ -457,30 +456,7 @@ class Assembly:
                 pool.resting,
             )
         )
-        program.add(
-            bind_kernel(
-                admission.require_margin,
-                pool.n_senders,
-                *shared,
-                before.entry,
-                before.leverage,
-                step.lot_value[here],
-                step.unit_value[here],
-                step.quote_price[here],
-                step.is_spot[here],
-                float(engine.leverage_factor),
-                hypothetical.count,
-                hypothetical.position,
-                hypothetical.entry,
-                hypothetical.leverage,
-                before.balance,
-                hypothetical.balance,
-                hypothetical.settle,
-                hypothetical.initial,
-                *self.program.list_inner(kernels),
-                pool.required,
-            )
-        )
+        program.add(self.bind_margin(pool, kernels))
         program.add(
             bind_kernel(
                 admission.admit_orders,
@@ -502,6 +478,34 @@ class Assembly:
             ),
             self._admit_plainly,
             "trading",
+        )
+
+    def bind_margin(self, pool: PoolArrays, kernels: Sequence[BoundKernel]) -> BoundKernel:
+        """Return the kernel that finds the margin of accounts with their orders, by an engine."""
+        step, here, engine = self.step, pool.pool.instruments, self.engines[pool.pool.number]
+        hypothetical, before = pool.hypothetical, pool.before
+        return bind_kernel(
+            admission.require_margin,
+            pool.n_senders,
+            pool.resting,
+            before.position,
+            before.entry,
+            before.leverage,
+            step.lot_value[here],
+            step.unit_value[here],
+            step.quote_price[here],
+            step.is_spot[here],
+            float(engine.leverage_factor),
+            hypothetical.count,
+            hypothetical.position,
+            hypothetical.entry,
+            hypothetical.leverage,
+            before.balance,
+            hypothetical.balance,
+            hypothetical.settle,
+            hypothetical.initial,
+            *self.program.list_inner(kernels),
+            pool.required,
         )
 
     def _admit_plainly(self) -> None:

@@ -46,10 +46,10 @@ def load_state(step: StepArrays) -> None:
             for row, column in enumerate(state.assessment):
                 pool.assessed[row] = column
             pool.sums[:] = [column.sum() for column in state.assessment]
-            pool.logged_excess[:], view, pool.had_deficits[0] = log.last
-            if view is not None:
-                step.logged_mark[state.pool.instruments] = view.mark
-                step.logged_price[:] = view.price
+            pool.logged_excess[:], last_view, pool.had_deficits[0] = log.last
+            if last_view is not None:
+                step.logged_mark[state.pool.instruments] = last_view.mark
+                step.logged_price[:] = last_view.price
 
 
 def _load_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:

@@ -8,7 +8,7 @@ from pydantic import Field
 from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.base import AnyRequirement, RequirementWrapper
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins
-from sim.margin.compiled import CompiledRequirement, LearningArrays, LearningStep, MarginArrays
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays, is_compiled
 from sim.margin.wrappers.rescaled import rescale_margins, scale_leverage
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
@@ -53,7 +53,7 @@ class CompressionMargin(ItemisedRequirement, AdditiveRequirement):
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
-        if not isinstance(self.inner, CompiledRequirement):
+        if not is_compiled(self.inner):
             return None
         factor, scaled = float(self.factor), np.empty(arrays.leverage.shape)
         inner = self.inner.bind_margins(arrays._replace(leverage=scaled))
@@ -64,7 +64,7 @@ class CompressionMargin(ItemisedRequirement, AdditiveRequirement):
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
         """Return the steps by which the inner requirement learns."""
         inner = self.inner
-        return inner.bind_learning(arrays) if isinstance(inner, CompiledRequirement) else None
+        return inner.bind_learning(arrays) if is_compiled(inner) else None
 
     @property
     def is_additive(self) -> bool:
