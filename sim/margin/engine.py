@@ -18,11 +18,11 @@ from sim.margin.additive import (
 )
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.compiled import (
-    CompiledValuation,
     LearningArrays,
     LearningStep,
     MarginArrays,
     is_compiled,
+    is_compiled_valuation,
 )
 from sim.margin.learning import explain_short_run
 from sim.margin.netting import CrossNetting
@@ -215,7 +215,7 @@ class MarginEngine:
         if (
             self.is_separable
             or not is_compiled(requirement)
-            or not isinstance(valuation, CompiledValuation)
+            or not is_compiled_valuation(valuation)
         ):
             return None
         margins, haircuts = requirement.bind_margins(arrays), valuation.bind_haircuts(arrays)
