@@ -17,6 +17,7 @@ from agents.base import (
     get_lot_values,
 )
 from agents.compiled.binding import has_own_rules
+from agents.compiled.capital import N_CASH_FLOW_DRAWS
 from agents.compiled.leveraged import (
     HIGHEST,
     NO_CHOICE,
@@ -24,11 +25,12 @@ from agents.compiled.leveraged import (
     list_position_leverages,
     list_responses,
 )
-from agents.shared.capital import N_CASH_FLOW_DRAWS, CapitalManager, CapitalPolicy
+from agents.shared.capital import CapitalManager, CapitalPolicy
 from agents.shared.commitment import has_separate_wallet
 from agents.shared.entry_exit import has_hit_exit_level, measure_gains, order_sizes
 from agents.shared.leveraged_binding import EntryRule, EntryState, ExitRule, LeveragedBinding
 from sim.cash_flows import CashFlows
+from sim.compiled.arrays import StepArrays
 from sim.numerics.bound_kernels import BoundKernel, chain_kernels
 from sim.numerics.rounding import to_exact_int
 from sim.types import (
@@ -228,6 +230,11 @@ class LeveragedPopulation(Population):
                 observation.tick, accounts, assessment, draws
             )
         )
+
+    def bind_cash_flows(self, step: StepArrays, members: slice) -> BoundKernel | None:
+        """See :class:`sim.compiled.components.CompiledCashFlows`."""
+        manager = self._capital_manager
+        return None if manager is None else manager.bind_cash_flows(step, members, self.name)
 
     def decide(self, observation: Observation, accounts: AccountView, draws: F8) -> Orders:
         """Return entries of flat members, and exits and reductions of the others.
