@@ -252,6 +252,13 @@ class LeveragedPopulation(Population):
         entries = self._create_entries(flat, observation, accounts, draws)
         return Orders.join([entries, self._create_exits(flat, observation, accounts, draws)])
 
+    def count_orders(self) -> int:
+        """Return the most orders of one step; see ``sim.compiled.components``."""
+        manager, traded = self._capital_manager, self._members.scope.instruments
+        if manager is not None and manager.offsets is not None:
+            traded = manager.offsets.closing_instruments
+        return self.count * (1 + traded.size)
+
     def _bind_members(
         self,
         binding: LeveragedBinding,
@@ -277,7 +284,7 @@ class LeveragedPopulation(Population):
             self.elasticity,
             self.cap,
             self.slippage,
-            self._position_choice(),
+            self._position_choice() if self._has_separate_wallet else NO_CHOICE,
         )
         leave = ExitRule(
             self._members.exit_probability, self.take_profit, self.stop_loss, self.equity_stop_loss
@@ -362,9 +369,7 @@ class LeveragedPopulation(Population):
         return list_position_leverages(leverage, highest, self.cap, self.slippage)
 
     def _position_choice(self) -> int:
-        """Return which leverage an entry chooses for its position: a name of ``kernels``."""
-        if not self._has_separate_wallet:
-            return NO_CHOICE
+        """Return which leverage an entry chooses where wallets are separate."""
         return HIGHEST if self.position_leverage == "highest" else WISHED
 
     def _find_overdue_entries(self, flat: B1, tick: int) -> B1:
