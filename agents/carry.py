@@ -231,7 +231,7 @@ class CarryTraders(LognormalLeverage):
         """See :class:`sim.compiled.components.CompiledPopulation`."""
         binding = LeveragedBinding.begin(step, members, self._members.scope, self.latency)
         arrays, position = binding.arrays, step.ledger.position
-        perp, spot, _ = pairs = self._list_pairs()
+        pairs, perp = self._list_pairs(), self._pairs.perp.instruments
         contracts = step.market.contracts
         check = bind_kernel(
             kernels.check_hedges,

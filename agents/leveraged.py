@@ -16,7 +16,6 @@ from agents.base import (
     draw_lognormal,
     get_lot_values,
 )
-from agents.compiled.binding import has_own_rules
 from agents.compiled.capital import N_CASH_FLOW_DRAWS
 from agents.compiled.leveraged import (
     HIGHEST,
@@ -266,10 +265,8 @@ class LeveragedPopulation(Population):
         prices: Sequence[BoundKernel] = (),
         signals: Sequence[BoundKernel],
         exits: Sequence[BoundKernel] = (),
-    ) -> BoundKernel | None:
+    ) -> BoundKernel:
         """Return the kernel of one step's decisions, in the order of ``decide``.
-
-        None if a subclass of the type has rules of its own.
 
         Args:
             binding: arrays of the market and of the population.
@@ -277,8 +274,6 @@ class LeveragedPopulation(Population):
             signals: kernels that do what ``_signals`` and ``_affordable_leverage`` do.
             exits: kernels that do what ``_early_exits`` does.
         """
-        if has_own_rules(self, "bind_decision"):
-            return None
         entry = EntryRule(
             self.reference_leverage,
             self.elasticity,
