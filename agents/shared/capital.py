@@ -7,7 +7,6 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from agents.base import TradingScope, compute_event_probability
-from agents.compiled import capital as kernels
 from agents.compiled.capital import (
     CALM,
     ENTRY_EXIT_COLUMN,
@@ -17,13 +16,18 @@ from agents.compiled.capital import (
     TOPS_UP,
     TRIMS,
 )
+from agents.shared.capital_binding import (
+    CapitalArrays,
+    CapitalBinding,
+    CapitalRule,
+    KeptOrders,
+)
 from agents.shared.commitment import has_separate_wallet
 from agents.shared.offsets import OffsettingHedges
-from sim.arrays import U8
 from sim.cash_flows import CashFlows
 from sim.compiled.arrays import StepArrays
 from sim.component import Component
-from sim.numerics.bound_kernels import BoundKernel, bind_kernel, chain_kernels
+from sim.numerics.bound_kernels import BoundKernel
 from sim.numerics.rounding import to_exact_int
 from sim.types import (
     B1,
@@ -156,31 +160,6 @@ class MarginShortage(NamedTuple):
     amount: I8  # (r, g) minor units that restore the headroom of each account
 
 
-class KeptOrders(NamedTuple):
-    """Orders of members who react, kept for their decision in the same step, in place."""
-
-    tick: I8  # (1,) tick at which they are sent
-    number: I8  # (1,) orders, the first of the table
-    table: I8  # (., 4) member, instrument, lots and kind
-
-    @classmethod
-    def allocate(cls, most: int) -> Self:
-        """Return room for a number of orders."""
-        tick, number = np.full(1, MISSING), np.zeros(1, dtype=np.int64)
-        return cls(tick, number, np.zeros((most, 4), dtype=np.int64))
-
-    def keep(self, orders: Orders) -> None:
-        """Keep orders of this tick."""
-        self.number[0] = orders.owner.size
-        columns = (orders.owner, orders.instrument, orders.quantity, orders.kind)
-        self.table[: orders.owner.size] = np.stack(columns, axis=1)
-
-    def read(self) -> Orders:
-        """Return the orders, without limits."""
-        owner, instrument, quantity, kind = self.table[: self.number[0]].T.copy()
-        return Orders.from_columns(owner, instrument, quantity, 0, kind)
-
-
 class CapitalManager:
     """Capital management of one population; repeated calls at one tick return the same."""
 
@@ -238,86 +217,29 @@ class CapitalManager:
 
     def bind_cash_flows(self, step: StepArrays, members: slice, name: str) -> BoundKernel:
         """Return the kernel of :meth:`request_cash_flows` for a population by name."""
-        key = step.market.streams.stream_key(f"pay/{name}")
-        payments = (step.payments, step.counters, members.start, self.scope.venue)
-        venues = step.market.venues
-        own = self.policy
-        replace = bind_kernel(
-            kernels.replace_and_withdraw,
-            key,
-            *payments,
-            step.ledger.position,
-            step.equity,
-            step.free_margin,
-            step.ledger.balance,
-            np.array([venue.wallet_pool for venue in venues]),
-            self.start_wealth,
-            np.array([own.bankruptcy_threshold, own.withdrawal_threshold]),
-            np.array([self._replacement_probability, self._withdrawal_probability]),
-            float(own.outside_multiple),
-            float(own.withdrawal_share),
-            self._outside_cash,
-        )
-        if own.margin_buffer is None:
-            return replace
-        return chain_kernels(*self._bind_reactions(step, members.start, key), replace)
-
-    def _bind_reactions(self, step: StepArrays, owner: int, key: U8) -> list[BoundKernel]:
-        """Return the kernels of shortages, of orders kept for them and of top-ups."""
-        instruments, venue = self.scope.instruments, step.market.venues[self.scope.venue]
-        count, buffer = len(self.start_wealth), self.policy.margin_buffer
-        hedges = np.full(instruments.size, MISSING)
+        own, hedges = self.policy, np.full(self.scope.instruments.size, MISSING)
         if self.offsets is not None:
             hedges = self.offsets.hedge_instrument
-        lot = step.market.contracts.lot
-        acts, (share, lacking) = (
-            np.zeros(count, dtype=np.bool_),
-            np.zeros((2, count, instruments.size)),
+        rule = CapitalRule(
+            buffer=own.margin_buffer,
+            reaction_probability=self._reaction_probability,
+            bars=np.array(self._reaction_bars()),
+            thresholds=np.array([own.bankruptcy_threshold, own.withdrawal_threshold]),
+            probabilities=np.array([self._replacement_probability, self._withdrawal_probability]),
+            outside_multiple=own.outside_multiple,
+            withdrawal_share=own.withdrawal_share,
         )
-        held = (owner, step.ledger.position, instruments)
-        assert buffer is not None
-        react = bind_kernel(
-            kernels.react_to_shortages,
-            key,
-            *held,
-            step.market.ledger.pool_numbers[instruments],
-            step.assessed,
-            float(buffer),
-            self._reaction_probability,
-            np.array(self._reaction_bars()),
-            hedges,
-            lot,
-            self._reaction,
-            acts,
-            share,
-            lacking,
+        arrays = CapitalArrays(
+            scope=self.scope,
+            start_wealth=self.start_wealth,
+            hedge_instrument=hedges,
+            first_instrument=self._first_instrument,
+            has_separate_wallet=self._has_separate_wallet,
+            reaction=self._reaction,
+            outside_cash=self._outside_cash,
+            kept_orders=self.kept_orders,
         )
-        keep = bind_kernel(
-            kernels.keep_orders,
-            *held,
-            hedges,
-            lot,
-            self._reaction,
-            acts,
-            share,
-            *self.kept_orders,
-        )
-        top_up = bind_kernel(
-            kernels.top_up_accounts,
-            step.payments,
-            step.counters,
-            owner,
-            self.scope.venue,
-            instruments,
-            step.ledger.balance[0, venue.wallet_pool],
-            int(self._has_separate_wallet),
-            self._first_instrument,
-            self._reaction,
-            acts,
-            lacking,
-            self._outside_cash,
-        )
-        return [react, keep, top_up]
+        return CapitalBinding(step, members.start, name, rule, arrays).bind()
 
     def _react_to_shortage(
         self, accounts: AccountView, assessment: MarginAssessment, draws: F8
