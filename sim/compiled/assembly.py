@@ -21,7 +21,7 @@ from sim.compiled.arrays import (
     StepArrays,
     VenueArrays,
 )
-from sim.compiled.components import BoundedOrders, CompiledPopulation
+from sim.compiled.components import BoundedOrders, CompiledPopulation, has_own_rules
 from sim.compiled.payment_assembly import PaymentAssembly
 from sim.compiled.profile_assembly import ProfileAssembly
 from sim.compiled.program import CompiledRun, Program
@@ -344,7 +344,9 @@ class Assembly:
     def _add_population(self, population: PopulationProtocol, members: slice) -> None:
         """Add the decisions of one population, by its kernel or in Python."""
         bound = None
-        if isinstance(population, CompiledPopulation):
+        if isinstance(population, CompiledPopulation) and not has_own_rules(
+            population, "bind_decision"
+        ):
             bound = population.bind_decision(self.step, members)
         self.program.add(bound, None if bound else lambda: self._decide(population, members))
 
