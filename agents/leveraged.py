@@ -251,7 +251,7 @@ class LeveragedPopulation(Population):
         prices: Sequence[BoundKernel] = (),
         signals: Sequence[BoundKernel],
         exits: Sequence[BoundKernel] = (),
-    ) -> BoundKernel | None:
+    ) -> BoundKernel:
         """Return the kernel of one step's decisions, in the order of ``decide``.
 
         Args:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.exchange.book import BookArrays
-from sim.ledger import LedgerArrays
-from sim.margin.compiled import MarginArrays
+from sim.ledger import JournalEntry, LedgerArrays
+from sim.margin.compiled import MarginArrays, MarketArrays
+from sim.pricing.instrument_values import find_seconds_per_year
 from sim.state import MarketState
-from sim.types import B1, F8, I8, SPOT, MarginPool
+from sim.types import B1, F8, I8, MISSING, SPOT, MarginPool
 from sim.venue import Venue
 
 (OWNER, INSTRUMENT, QUANTITY, LIMIT, KIND, SLOT, LEVERAGE, LATENCY) = range(8)
@@ -50,7 +51,7 @@ class VenueArrays:
         self.premium_sums = np.zeros(count)
         self.premium_samples = np.zeros(1, dtype=np.int64)
         self.fund_equity, self.wallet_value = np.zeros((2, 1))
-        self.paid = np.zeros(2, dtype=np.int64)  # in and out of this step, minor units
+        self.paid = step.paid[venue.number]  # in and out of this step, minor units
 
 
 @dataclass
@@ -105,7 +106,7 @@ class StepArrays:
         self.is_spot: B1 = market.contracts.kind == SPOT
         # underlyings and assets
         self.index, self.log_impact = np.zeros((2, underlyings))
-        self.oracle = np.zeros((len(market.venues), underlyings))
+        self.oracle, self.confidence = np.zeros((2, len(market.venues), underlyings))
         self.price, self.logged_price = np.zeros((2, assets))
         self.external_spot_lots = np.zeros(count, dtype=np.int64)
         # accounts as their owners see them, (V, N) minor units of the numeraire
@@ -120,7 +121,10 @@ class StepArrays:
         self.passes = np.zeros(len(self.payments), dtype=np.bool_)  # payments that limits allow
         self.paid_before = np.zeros((2, owners), dtype=np.int64)  # earlier ones of each owner
         self.withdrawable = np.zeros(owners)  # minor units of the numeraire
+        # postings of plain phases in the step under way, which the arrays do not have
+        self.plain_tick, self.plain_postings = MISSING, list[JournalEntry]()
         self.trade_sums = np.zeros((4, count), dtype=np.int64)
+        self.paid = np.zeros((len(market.venues), 2), dtype=np.int64)
         self.row_of_owner = np.full(owners, -1)
         self.venues = [VenueArrays(self, venue) for venue in market.venues]
         pools = len(market.ledger.pools)
@@ -172,6 +176,7 @@ class StepArrays:
             price=self.price,
             initial=np.zeros(owners),
             maintenance=np.zeros(owners),
+            market=self._list_market_arrays(venue, state.pool),
         )
         probe = MarginArrays.allocate(live, 2 * count)
         probe.position[:] = np.concatenate([np.eye(count), -np.eye(count)]).T
@@ -196,4 +201,22 @@ class StepArrays:
             senders=np.zeros(owners, dtype=np.int64),
             n_senders=np.zeros(1, dtype=np.int64),
             opens=np.zeros(owners, dtype=np.bool_),
+        )
+
+    def _list_market_arrays(self, venue: Venue, pool: MarginPool) -> MarketArrays:
+        """Return what the engine of a pool sees of the market."""
+        part, view = pool.instruments, venue.pool_view(pool)
+        return MarketArrays(
+            contracts=view.contracts,
+            mark=self.mark[part],
+            bid=self.bid[part],
+            ask=self.ask[part],
+            depth=self.depth[part],
+            funding=self.funding[part],
+            volatility=self.volatility[part],
+            open_interest=self.open_interest[part],
+            oracle=self.oracle[venue.number],
+            confidence=self.confidence[venue.number],
+            seconds_per_year=find_seconds_per_year(view),
+            dt=float(view.dt),
         )

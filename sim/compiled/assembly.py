@@ -1,6 +1,6 @@
 """Assembly of the program of a step from the components of a market."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -24,7 +24,8 @@ from sim.compiled.arrays import (
 from sim.compiled.components import BoundedOrders, CompiledPopulation, has_own_rules
 from sim.compiled.payment_assembly import PaymentAssembly
 from sim.compiled.profile_assembly import ProfileAssembly
-from sim.compiled.program import CompiledRun, Program
+from sim.compiled.program import CompiledRun, PlainPhase, Program
+from sim.component import has_own_rules
 from sim.exchange.funding import PremiumAverage
 from sim.exchange.mark import BookMark, MedianMark
 from sim.margin.compiled import LearningArrays
@@ -43,8 +44,8 @@ from sim.step import (
     margin_calls,
     marking,
 )
-from sim.types import F8, MISSING
-from sim.venue import Venue
+from sim.types import F8, MISSING, MarginPool, MarketView
+from sim.venue import StepFlows, Venue
 
 DEPOSIT_EVENT = CAUSE_KINDS.index(DEPOSIT)
 END = "end of the step"
@@ -99,7 +100,7 @@ class Assembly:
         """Phases 1 to 3: index, funding and margin calls, oracles."""
         market, step, program = self.market, self.step, self.program
         path, contracts = market.exogenous_path, market.contracts
-        begin = bind_kernel(orders.begin_orders, step.counters)
+        begin = bind_kernel(orders.begin_step, step.counters, step.paid)
         program.add(begin)
         held = step.ledger.position
         program.add(
@@ -220,19 +221,26 @@ class Assembly:
 
     def _add_learning(self, venue: Venue) -> None:
         """Let the engines learn, and find the leverage that they admit for one lot."""
-        step = self.step
+        added: list[tuple[BoundKernel, PlainPhase | None]] = []
         for pool in self._pools(venue):
-            here = pool.pool.instruments
             engine = self.engines[pool.pool.number]
-            sources = LearningArrays(
-                venue.writable_returns, step.oracle[venue.number], step.mark[here], pool.probe
-            )
+            sources = LearningArrays(venue.writable_returns, pool.probe)
             learning, leverage = engine.bind_learning(sources), self._bind_leverage(pool)
             if learning is None or leverage is None:
                 self.program.add(None, venue.observe_market)
                 return
-            for each in (*learning, leverage):
-                self.program.add(each)
+            for bound, plain in learning:
+                added.append((bound, plain and self._view_pool(venue, pool.pool, plain)))
+            added.append((leverage, None))
+        for each in added:
+            self.program.add(*each)
+
+    @staticmethod
+    def _view_pool(
+        venue: Venue, pool: MarginPool, learn: Callable[[MarketView], None]
+    ) -> PlainPhase:
+        """Return the plain phase in which an engine learns from a pool's view."""
+        return lambda: learn(venue.pool_view(pool))
 
     def _bind_leverage(self, pool: PoolArrays) -> BoundKernel | None:
         engine, step = self.engines[pool.pool.number], self.step
@@ -725,6 +733,8 @@ class Assembly:
         losses = loss_waterfall.allocate_losses(market)
         trades, near = self.step.trade_sums.copy(), self.step.depth_near.copy()
         self.recorder.record_step(StepRecord(trades, near, rounds, n_rounds, losses))
+        for venue in market.venues:
+            venue.flows = StepFlows()
 
     def _add_recording(self) -> None:
         """Phase 10: the record of a step without close-outs."""

@@ -46,10 +46,10 @@ def load_state(step: StepArrays) -> None:
             for row, column in enumerate(state.assessment):
                 pool.assessed[row] = column
             pool.sums[:] = [column.sum() for column in state.assessment]
-            pool.logged_excess[:], view, pool.had_deficits[0] = log.last
-            if view is not None:
-                step.logged_mark[state.pool.instruments] = view.mark
-                step.logged_price[:] = view.price
+            pool.logged_excess[:], last_view, pool.had_deficits[0] = log.last
+            if last_view is not None:
+                step.logged_mark[state.pool.instruments] = last_view.mark
+                step.logged_price[:] = last_view.price
 
 
 def _load_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
@@ -66,7 +66,7 @@ def _load_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
     arrays.quotes[BASIS] = venue.basis
     _load_quotes(arrays.previous_quotes, arrays.was_book_empty, venue.previous_quotes)
     arrays.has_missing_side[:] = venue.has_missing_side
-    arrays.oracle[:] = view.oracle
+    arrays.oracle[:], step.confidence[venue.number] = view.oracle, view.confidence
     arrays.oracle_ticks[:] = venue.convert_to_ticks(view.oracle)
     arrays.variance[:], arrays.seen[0] = venue.running_volatility.variance, view.tick
     arrays.paid[:] = venue.flows.paid_in, venue.flows.paid_out
@@ -102,7 +102,9 @@ def store_state(step: StepArrays, tick: int) -> None:
             mark = step.logged_mark[state.pool.instruments].copy()
             view = venue.pool_view(state.pool)._replace(mark=mark, price=step.logged_price.copy())
             log.resume(pool.logged_excess.copy(), view, had_deficits=bool(pool.had_deficits[0]))
-    market.ledger.journal[:] = _list_postings(step)
+    if step.plain_tick != tick:
+        step.plain_tick, step.plain_postings = tick, []
+    market.ledger.journal[:] = [*step.plain_postings, *_list_postings(step)]
 
 
 def _store_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:

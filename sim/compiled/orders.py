@@ -45,9 +45,10 @@ def send_order(
 
 
 @kernel
-def begin_orders(tick: int, counters: I8) -> int:
-    """Begin a step: no order, fill or cash move yet."""
+def begin_step(tick: int, counters: I8, paid: I8) -> int:
+    """Begin a step: no order, fill, cash move or payment yet."""
     counters[:] = 0
+    paid[:] = 0
     return 0
 
 
@@ -77,7 +78,7 @@ def quote_spot(
                 if (side == 0) != (is_bid_first == (turn == 0)):
                     continue
                 k = first + column
-                lots, limit = (max_lots[k], low) if side == 0 else (-max_lots[k], high)
+                lots, limit = (max_lots[k], int(low)) if side == 0 else (-max_lots[k], int(high))
                 send_order(orders, counters, external, k, lots, limit, LIMIT_ORDER, side, 0)
     return 0
 

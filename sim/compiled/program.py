@@ -119,7 +119,10 @@ class CompiledRun:
                 return
             instruction = self._program.instructions[place]
             assert instruction.plain is not None
+            journal = market.ledger.journal
+            listed = len(journal)
             instruction.plain()
+            self.step.plain_postings += journal[listed:]  # none if the phase has cleared it
             self.n_plain_phases += 1
             place = self._program.place_after(place)
             load_state(self.step)

@@ -125,7 +125,6 @@ def record_money(
         money[EQUITY + column, tick, venue] = np.int64(np.rint(total))
     money[FUND, tick, venue] = np.int64(np.rint(fund_equity[0]))
     money[DEPOSITS, tick, venue], money[WITHDRAWALS, tick, venue] = paid[0], paid[1]
-    paid[:] = 0
     return 0
 
 

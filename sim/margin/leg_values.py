@@ -64,3 +64,21 @@ def normalise_shares(legs: F8, gross: F8) -> F8:
     legs = np.where(legs.sum(axis=1, keepdims=True) > 0, legs, gross)
     total = legs.sum(axis=1, keepdims=True)
     return legs / np.where(total > 0, total, 1.0)
+
+
+def sum_legs(values: F8) -> F8:
+    """Return the sums over instruments, (A,), of amounts by leg, (A, K).
+
+    Legs are added one after another, so that an account's sum depends neither on the layout of the
+    table nor on the number of accounts, as it does in ``numpy.sum``.
+    """
+    total = np.zeros(len(values))
+    for column in values.T:
+        total += column
+    return total
+
+
+@kernel
+def value_margined_leg(lots: int, lot_value: float, is_spot: bool) -> float:
+    """Return the notional of one leg that requires margin, zero for long spot (LED-3)."""
+    return 0.0 if is_spot and lots > 0 else abs(lots) * lot_value

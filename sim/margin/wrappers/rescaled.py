@@ -2,7 +2,7 @@
 
 from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins
-from sim.margin.compiled import CompiledRequirement, LearningArrays, MarginArrays
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays, is_compiled
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement
@@ -40,17 +40,17 @@ class RescaledMargin(ItemisedRequirement, AdditiveRequirement):
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
-        if not isinstance(self.inner, CompiledRequirement):
+        if not is_compiled(self.inner):
             return None
         inner = self.inner.bind_margins(arrays)
         own = -1.0 if self.maintenance is None else float(self.maintenance)
         results = (arrays.count, arrays.initial, arrays.maintenance)
         return inner and (*inner, bind_kernel(rescale_margins, float(self.factor), own, *results))
 
-    def bind_learning(self, arrays: LearningArrays) -> tuple[BoundKernel, ...] | None:
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
         """Return the kernels by which the inner requirement learns."""
         inner = self.inner
-        return inner.bind_learning(arrays) if isinstance(inner, CompiledRequirement) else None
+        return inner.bind_learning(arrays) if is_compiled(inner) else None
 
     @property
     def is_additive(self) -> bool:
