@@ -21,7 +21,7 @@ from sim.compiled.arrays import (
     StepArrays,
     VenueArrays,
 )
-from sim.compiled.components import BoundedOrders, CompiledPopulation
+from sim.compiled.components import BoundedOrders, CompiledPopulation, has_own_rules
 from sim.compiled.payment_assembly import PaymentAssembly
 from sim.compiled.profile_assembly import ProfileAssembly
 from sim.compiled.program import CompiledRun, PlainPhase, Program
