@@ -56,7 +56,7 @@ class LogPriceTracker:
         self._dt, self._year = dt, year
         self._weights = 1 - 0.5 ** (dt / np.array(half_lives))
         self._decay = np.array([0.5 ** (dt / memory)])
-        self._allocate(0)
+        self._allocate(np.size(year) if np.ndim(year) else 0)
 
     def _allocate(self, count: int) -> None:
         """Begin with a number of prices."""
@@ -72,13 +72,13 @@ class LogPriceTracker:
 
     def add_prices(self, price: F8) -> None:
         """Update the averages and the variance with one more price of each, (m,)."""
-        if not self.log_prices.size:
+        if self.log_prices.size != price.size:
             self._allocate(price.size)
         track_prices(0, price, np.arange(price.size), *self.state)
 
     def bind_prices(self, prices: F8, places: I8) -> BoundKernel:
         """Return the kernel that adds the prices at some places, in each step."""
-        if not self.log_prices.size:
+        if self.log_prices.size != places.size:
             self._allocate(places.size)
         return bind_kernel(track_prices, prices, places, *self.state)
 
