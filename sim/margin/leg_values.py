@@ -61,8 +61,8 @@ def normalise_shares(legs: F8, gross: F8) -> F8:
 
     Shares are those of the gross notional where the sum is zero.
     """
-    legs = np.where(legs.sum(axis=1, keepdims=True) > 0, legs, gross)
-    total = legs.sum(axis=1, keepdims=True)
+    legs = np.where(sum_legs(legs)[:, None] > 0, legs, gross)
+    total = sum_legs(legs)[:, None]
     return legs / np.where(total > 0, total, 1.0)
 
 
