@@ -6,7 +6,7 @@ by one.
 
 import numpy as np
 
-from sim.compiled.arrays import N_MOVES, N_ORDERS
+from sim.compiled.arrays import N_ORDERS
 from sim.compiled.cash import move_cash
 from sim.compiled.prices import CALL_PYTHON
 from sim.exchange.admission import MAX_TOTAL_LOTS

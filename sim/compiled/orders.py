@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from sim.arrays import U8
 from sim.compiled.arrays import (
     INSTRUMENT,
     KIND,
     LATENCY,
     LEVERAGE,
     LIMIT,
+    N_FILLS,
     N_ORDERS,
     OWNER,
     QUANTITY,
@@ -17,7 +19,6 @@ from sim.exchange import matching
 from sim.numerics.compiled_draws import draw_one
 from sim.numerics.jit import kernel
 from sim.step.orders import PLACE_BITS, compute_reserve, pack_arrival_key
-from sim.arrays import U8
 from sim.types import B1, F8, I8, MISSING
 from sim.types import LIMIT as LIMIT_ORDER
 
@@ -46,8 +47,8 @@ def send_order(
 
 @kernel
 def begin_orders(tick: int, counters: I8) -> int:
-    """Begin a step: no order, fill or cash move yet."""
-    counters[:] = 0
+    """Begin a step: no order and no fill yet."""
+    counters[N_ORDERS] = counters[N_FILLS] = 0
     return 0
 
 

@@ -10,7 +10,7 @@ from sim.exchange.order_ladder import HEADER, LIVE, ORDER, STRIDE
 from sim.ledger import post_fill
 from sim.numerics.jit import kernel
 from sim.numerics.rounding import round_up_one
-from sim.types import F8, I8
+from sim.types import I8
 
 
 @kernel

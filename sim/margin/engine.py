@@ -17,8 +17,14 @@ from sim.margin.additive import (
     is_additive,
 )
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
+from sim.margin.compiled import (
+    CompiledLegShares,
+    CompiledRequirement,
+    CompiledValuation,
+    LearningArrays,
+    MarginArrays,
+)
 from sim.margin.learning import explain_short_run
-from sim.margin.compiled import CompiledRequirement, CompiledValuation, LearningArrays, MarginArrays
 from sim.margin.netting import CrossNetting
 from sim.margin.options.options_separately import OptionsSeparately
 from sim.margin.probe_portfolio import build_one_lot_accounts
@@ -220,6 +226,15 @@ class MarginEngine:
         if not isinstance(self.requirement, CompiledRequirement):
             return None
         return self.requirement.bind_learning(arrays)
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """Return the kernels that do what :meth:`compute_leg_shares` does, None if there are none.
+
+        They write ``shares``, (K, A), of the accounts in use.
+        """
+        if not isinstance(self.requirement, CompiledLegShares):
+            return None
+        return self.requirement.bind_leg_shares(arrays, shares)
 
     @property
     def leverage_factor(self) -> float:

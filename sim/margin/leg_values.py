@@ -61,6 +61,30 @@ def normalise_shares(legs: F8, gross: F8) -> F8:
 
     Shares are those of the gross notional where the sum is zero.
     """
-    legs = np.where(legs.sum(axis=1, keepdims=True) > 0, legs, gross)
-    total = legs.sum(axis=1, keepdims=True)
+    legs = np.where(_sum_legs(legs) > 0, legs, gross)
+    total = _sum_legs(legs)
     return legs / np.where(total > 0, total, 1.0)
+
+
+def _sum_legs(legs: F8) -> F8:
+    """Return the sums over legs, added one leg after another, (A, 1)."""
+    total = np.zeros((len(legs), 1))
+    for leg in range(legs.shape[1]):
+        total += legs[:, leg : leg + 1]
+    return total
+
+
+@kernel
+def normalise_leg_shares(count: int, position: I8, lot_value: F8, shares: F8) -> None:
+    """Divide each leg by the sum over an account's legs, (K, A): see :func:`normalise_shares`."""
+    for account in range(count):
+        total = 0.0
+        for k in range(lot_value.size):
+            total += shares[k, account]
+        if not total > 0:
+            total = 0.0
+            for k in range(lot_value.size):
+                shares[k, account] = abs(position[k, account]) * lot_value[k]
+                total += shares[k, account]
+        for k in range(lot_value.size):
+            shares[k, account] = shares[k, account] / (total if total > 0 else 1.0)
