@@ -16,8 +16,13 @@ from agents.base import (
     draw_lognormal,
     get_lot_values,
 )
+from agents.compiled.amounts import sum_exposures
+from agents.compiled.arbitrage import send_hedges, send_legs
+from agents.compiled.binding import has_own_rules
 from agents.shared.commitment import WalletCommitment
 from agents.shared.hedging import HedgedPairs, pair_with_spot
+from sim.compiled.arrays import StepArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel, chain_kernels
 from sim.types import B1, F8, I8, IOC, REDUCE_ONLY, AccountView, MarketSpec, Observation, Orders
 
 REACTION_COLUMN = 0
@@ -153,6 +158,48 @@ class Arbitrageurs(Population):
         legs = self._create_perpetual_orders(basis, reacts, observation, accounts)
         return Orders.join([legs, hedges])
 
+    def count_orders(self) -> int:
+        """Return the most orders of one step; see ``sim.compiled.components``."""
+        return self.count * 2 * self._members.pairs.perp.instruments.size
+
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel | None:
+        """Return the kernel of ``decide``; see ``sim.compiled.components``."""
+        if has_own_rules(self, "bind_decision"):
+            return None
+        perp, spot, ratio = self._members.pairs
+        contracts = step.market.contracts
+        pairs = (
+            perp.instruments,
+            spot.instruments,
+            ratio,
+            step.ledger.position,
+            step.index,
+            contracts.underlying,
+            contracts.tick,
+            contracts.max_price,
+        )
+        sent = (step.orders, step.counters, self.latency)
+        legs = bind_kernel(
+            send_legs,
+            *sent,
+            members.start,
+            step.market.streams.stream_key(f"decide/{self.name}"),
+            self._members.reaction_probability,
+            self._members.entry_basis[:, 0],
+            self.exit_threshold,
+            *pairs,
+            step.mark,
+            step.lot_value,
+            step.max_leverage_long,
+            *(step.equity[scope.venue, members] for scope in (perp, spot)),
+            *(step.free_margin[scope.venue, members] for scope in (perp, spot)),
+            self.leverage,
+            self.cap,
+            self.max_step_share,
+        )
+        hedges = bind_kernel(send_hedges, *sent, self.count, members.start, *pairs, self.slippage)
+        return chain_kernels(legs, hedges)
+
     def _read_basis(self, observation: Observation, accounts: AccountView) -> BasisState:
         """Return the basis of each pair and the members' positions."""
         perp = self._members.pairs.perp
@@ -223,7 +270,7 @@ class Arbitrageurs(Population):
         )
         leverage = np.fmin(self.leverage, self.cap * admitted)
         most = leverage * np.maximum(capital, 0.0)[:, None]
-        used = np.abs(basis.held * basis.lot).sum(axis=1, keepdims=True)
+        used = sum_exposures(basis.held, basis.lot)[:, None]
         unhedged = self._members.pairs.unhedged_lots(accounts) * basis.lot
         step = self.max_step_share * most
         room: F8 = np.minimum(most - used, headroom[:, None] * leverage) - unhedged

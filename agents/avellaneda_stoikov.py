@@ -9,7 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from agents.base import BASIS_POINT
+from agents.compiled.ladders import QuoteArrays, offset_by_reservation
 from agents.ladders import LadderMakers, QuoteContext
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.types import F8
 
 
@@ -37,7 +39,13 @@ def compute_total_spread(aversion: F8, decay: float, variance: F8) -> F8:
         decay: k (1 / money); fills at distance d arrive at the rate A exp(-k d).
         variance: sigma^2 tau of the price of a unit until the horizon (money^2).
     """
-    spread: F8 = aversion * variance + 2 / aversion * np.log1p(aversion / decay)
+    spread: F8 = aversion * variance + compute_fill_spread(aversion, decay)
+    return spread
+
+
+def compute_fill_spread(aversion: F8, decay: float) -> F8:
+    """Return the part of the total spread that does not depend on variance."""
+    spread: F8 = 2 / aversion * np.log1p(aversion / decay)
     return spread
 
 
@@ -86,3 +94,21 @@ class AvellanedaStoikov(LadderMakers):
         fills = context.inventory * (self.max_inventory / self.fill_size)
         shift = compute_reservation_shift(fills, aversion, variance)
         return shift, compute_total_spread(aversion, self.fill_decay / BASIS_POINT, variance) / 2
+
+    def bind_quote_offsets(self, quotes: QuoteArrays) -> BoundKernel:
+        """Return the kernel of ``compute_quote_offsets``; see ``LadderMakers``."""
+        own = self._members
+        aversion = self.risk_aversion * self.fill_size * own.spread_factor
+        return bind_kernel(
+            offset_by_reservation,
+            quotes.rows,
+            quotes.n_rows,
+            quotes.vol,
+            quotes.inventory,
+            aversion,
+            compute_fill_spread(aversion, self.fill_decay / BASIS_POINT),
+            self.horizon / own.seconds_per_year,
+            self.max_inventory / self.fill_size,
+            quotes.shift,
+            quotes.half,
+        )

@@ -6,9 +6,13 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import BASIS_POINT, Population, Trader, TradingScope, get_lot_values
+from agents.compiled.binding import has_own_rules
+from agents.compiled.unwinding import send_slices
 from agents.shared.commitment import WalletCommitment
 from agents.shared.unwinding import UnwindPace, unwind_positions
 from sim.cash_flows import CashFlows
+from sim.compiled.arrays import StepArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.rounding import to_exact_int
 from sim.types import (
     F8,
@@ -148,4 +152,28 @@ class InsuranceFund(Population):
         held = accounts.position[:, self._scope.instruments]
         return unwind_positions(
             observation, self._scope, held, self._pace, self.slippage * BASIS_POINT
+        )
+
+    def count_orders(self) -> int:
+        """Return the most orders of one step; see ``sim.compiled.components``."""
+        return self._scope.instruments.size
+
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel | None:
+        """Return the kernel of ``decide``; see ``sim.compiled.components``."""
+        if has_own_rules(self, "bind_decision"):
+            return None
+        return bind_kernel(
+            send_slices,
+            step.orders,
+            step.counters,
+            self.latency,
+            self._scope.instruments,
+            step.ledger.position,
+            members.start,
+            step.mark,
+            step.depth,
+            step.market.contracts.max_price,
+            self._pace.share,
+            self._pace.participation,
+            np.full(1, self.slippage * BASIS_POINT),
         )

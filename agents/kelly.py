@@ -8,7 +8,11 @@ from scipy.special import ndtri
 
 from agents.base import DAY, Trader, draw_lognormal
 from agents.leveraged import LeveragedPopulation, LeveragedTrader
-from agents.shared.signals import LogPriceTracker
+from agents.shared.leveraged_binding import LeveragedBinding
+from agents.shared.signals import LogPriceTracker, measure_variance
+from sim.compiled.arrays import StepArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
 from sim.types import F8, I8, MarketSpec, Observation
 
 
@@ -75,8 +79,8 @@ class KellyTraders(LeveragedPopulation):
         self._tracker.add_prices(view.mark[columns])
 
     def _signals(self, rows: I8, columns: I8, observation: Observation, draws: F8) -> F8:
-        tracker, lag = self._tracker, self.drift_half_life / np.log(2) / self._seconds_per_year
-        slope = (tracker.log_prices - tracker.averages[0]) / lag
+        tracker = self._tracker
+        slope = (tracker.log_prices - tracker.averages[0]) / self._slope_lag()
         drift, variance = (
             self._believed_drift[rows] + self.trend_weight * slope[columns],
             tracker.variance[columns],
@@ -84,3 +88,74 @@ class KellyTraders(LeveragedPopulation):
         bet = np.divide(drift, variance, out=np.zeros_like(drift), where=variance > 0)
         wish = self._members.target_leverage[rows] * bet
         return np.where(np.abs(wish) >= self.least, wish, 0.0)
+
+    def _slope_lag(self) -> F8:
+        """Return the lag of the average behind the slope, (m,) years."""
+        lag: F8 = self.drift_half_life / np.log(2) / self._seconds_per_year
+        return lag
+
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel | None:
+        """See :class:`sim.compiled.components.CompiledPopulation`."""
+        traits, tracker = self._members, self._tracker
+        binding = LeveragedBinding.begin(step, members, traits.scope, self.latency)
+        arrays = binding.arrays
+        arrays.hazard[:] = traits.entry_probability
+        observe = tracker.bind_prices(step.mark, traits.scope.instruments)
+        bets = bind_kernel(
+            bet_by_drift,
+            self.least,
+            self.trend_weight,
+            self._slope_lag(),
+            self._believed_drift,
+            traits.target_leverage,
+            tracker.log_prices,
+            tracker.averages,
+            *tracker.scales[:3],
+            arrays.n_entries,
+            arrays.rows,
+            arrays.columns,
+            arrays.signal,
+        )
+        return self._bind_members(binding, prices=[observe], signals=[bets])
+
+
+@kernel
+def bet_by_drift(
+    tick: int,
+    least: float,
+    trend_weight: float,
+    lag: F8,
+    believed: F8,
+    fraction: F8,
+    log_prices: F8,
+    averages: F8,
+    variance_weight: F8,
+    mean_squares: F8,
+    steps_per_year: F8,
+    n_entries: I8,
+    rows: I8,
+    columns: I8,
+    signal: F8,
+) -> int:
+    """Set the signals of entrants to a fraction of drift over variance.
+
+    Args:
+        tick: present tick.
+        least: leverage below which a member does not enter.
+        trend_weight: weight of the slope in the drift.
+        lag: (m,) of the average behind the slope, years.
+        believed: (n,) drift per year.
+        fraction: (n,) share of the growth-optimal bet.
+        log_prices: (m,).
+        averages: (1, m).
+        variance_weight, mean_squares, steps_per_year: see ``PriceScales``.
+        n_entries, rows, columns, signal: see ``DecisionArrays``.
+    """
+    for at in range(n_entries[0]):
+        m = columns[at]
+        slope = (log_prices[m] - averages[0, m]) / lag[m]
+        drift = believed[rows[at]] + trend_weight * slope
+        variance = measure_variance(m, variance_weight, mean_squares, steps_per_year)
+        wish = fraction[rows[at]] * (drift / variance if variance > 0 else 0.0)
+        signal[at] = wish if abs(wish) >= least else 0.0
+    return 0

@@ -7,8 +7,19 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Population, Trader, TradingScope, draw_lognormal, get_lot_values
+from agents.compiled import ladders as compiled
+from agents.compiled.binding import has_own_rules
+from agents.compiled.ladders import QuoteArrays
 from agents.shared.commitment import WalletCommitment
-from sim.numerics.jit import kernel
+from agents.shared.ladder_orders import (
+    Ladder,
+    LadderQuotes,
+    build_orders,
+    compute_side_depths,
+    thin_by_volatility,
+)
+from sim.compiled.arrays import StepArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel, chain_kernels
 from sim.numerics.rounding import to_exact_int
 from sim.pricing.instrument_values import YEAR_SECONDS
 from sim.types import (
@@ -26,17 +37,6 @@ from sim.types import (
 
 class MarketMaker(Trader):
     """A member of a population of market makers."""
-
-
-class Ladder(NamedTuple):
-    """Shape of all ladders, from the inside out, and the columns that identify their orders."""
-
-    distance: F8  # (levels,) from the fair price, in innermost distances
-    share: F8  # (levels + 1,) cumulative share of the depth, from zero
-    owner: I8  # (n, m * 2 * levels), as the next three, by instrument, side and level
-    instrument: I8
-    kind: I8
-    slot: I8
 
 
 class MakerTraits(NamedTuple):
@@ -63,15 +63,6 @@ class QuoteContext(NamedTuple):
     sqrt_years: F8  # (m,) square root of the time between ladders in years
     spread_factor: F8  # (r, 1) factor of the spread
     seconds_per_year: F8 | float = YEAR_SECONDS  # (m,) seconds of the run's clock in a year
-
-
-class LadderQuotes(NamedTuple):
-    """Ladders of some members, r members and m instruments."""
-
-    rows: I8  # (r,) members
-    fair: F8  # (r, m) ticks
-    half: F8  # (r, m) innermost distance, share of the fair price
-    depth: F8  # (r, m, 2) lots of each side, all levels
 
 
 class LadderMakers(Population):
@@ -142,7 +133,7 @@ class LadderMakers(Population):
 
     _members: MakerTraits = PrivateAttr()
     _basis_average: F8 = PrivateAttr()  # (m,) share
-    _basis_tick: int = PrivateAttr(MISSING)  # tick of its last update
+    _basis_tick: I8 = PrivateAttr()  # (1,) tick of its last update
 
     @abstractmethod
     def compute_quote_offsets(self, context: QuoteContext) -> tuple[F8, F8]:
@@ -150,6 +141,10 @@ class LadderMakers(Population):
 
         Both are (r, m) shares of the price.
         """
+
+    def bind_quote_offsets(self, quotes: QuoteArrays) -> BoundKernel | None:
+        """Return the kernel that does what ``compute_quote_offsets`` does, or None without one."""
+        return None
 
     def start(self, spec: MarketSpec, draws: F8) -> I8:
         """Draw wealth and traits; see ``sim.protocols.PopulationProtocol``."""
@@ -161,7 +156,7 @@ class LadderMakers(Population):
         self._members = self._draw_traits(
             spec, scope, wealth[:, venue].astype(np.float64), draws[:, 1:6]
         )
-        self._basis_average = np.zeros(len(listed))
+        self._basis_average, self._basis_tick = np.zeros(len(listed)), np.full(1, MISSING)
         self._commitment = WalletCommitment.from_instruments(spec, venue, listed)
         return wealth
 
@@ -169,15 +164,16 @@ class LadderMakers(Population):
         self, spec: MarketSpec, scope: TradingScope, wealth: F8, draws: F8
     ) -> MakerTraits:
         """Return the traits of members, from five uniform draws of each."""
-        varied = 1 + self.heterogeneity * (2 * draws[:, :4] - 1)
-        period = to_exact_int(np.maximum(np.rint(self.refresh_time / spec.dt * varied[:, 3]), 1))
+        varied = (1 + self.heterogeneity * (2 * draws[:, :4] - 1)).T.copy()
+        bias, spread, depth, pace = varied
+        period = to_exact_int(np.maximum(np.rint(self.refresh_time / spec.dt * pace), 1))
         year = spec.find_seconds_per_year(scope.instruments)
         return MakerTraits(
             scope=scope,
-            price_bias=varied[:, 0] - 1,
-            spread_factor=varied[:, 1],
-            depth_factor=varied[:, 2],
-            wealth=wealth,
+            price_bias=bias - 1,
+            spread_factor=spread,
+            depth_factor=depth,
+            wealth=np.ascontiguousarray(wealth),
             period=period,
             phase=(draws[:, 4] * period).astype(np.int64),
             sqrt_years=np.sqrt(max(spec.dt, self.refresh_time) / year),
@@ -213,17 +209,87 @@ class LadderMakers(Population):
         fair = oracle * (1 + self.basis_weight * average)
         rows = np.flatnonzero((observation.tick + own.phase) % own.period == 0)
         quotes = self._quote_ladders(rows, fair, observation, accounts)
-        return _build_orders(quotes, own.ladder, view.contracts.max_price[columns])
+        return build_orders(quotes, own.ladder, view.contracts.max_price[columns])
+
+    def count_orders(self) -> int:
+        """Return the most orders of one step; see ``sim.compiled.components``."""
+        return self._members.ladder.owner.size
+
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel | None:
+        """Return the kernel of ``decide``; see ``sim.compiled.components``."""
+        own = self._members
+        quotes = QuoteArrays.allocate(self.count, len(own.scope.instruments))
+        offsets = self.bind_quote_offsets(quotes)
+        if offsets is None or has_own_rules(self, "bind_decision", "bind_quote_offsets"):
+            return None
+        capital = step.equity[own.scope.venue, members] if self.is_capital_limited else own.wealth
+        prepare = self._bind_preparation(step, members.start, capital, quotes)
+        send = self._bind_sending(step, members, capital, quotes)
+        return chain_kernels(prepare, offsets, send)
+
+    def _bind_preparation(
+        self, step: StepArrays, first: int, capital: F8, quotes: QuoteArrays
+    ) -> BoundKernel:
+        """Return the kernel that finds the members due to quote and their inventories."""
+        own, contracts = self._members, step.market.contracts
+        return bind_kernel(
+            compiled.prepare_quotes,
+            own.period,
+            own.phase,
+            own.scope.instruments,
+            step.mark,
+            step.oracle[own.scope.venue],
+            contracts.underlying,
+            contracts.tick,
+            step.volatility,
+            step.lot_value,
+            self._basis_tick,
+            own.basis_update_weight,
+            self._basis_average,
+            self.basis_weight,
+            step.ledger.position,
+            first,
+            capital,
+            self.max_inventory,
+            *quotes[:5],
+        )
+
+    def _bind_sending(
+        self, step: StepArrays, members: slice, capital: F8, quotes: QuoteArrays
+    ) -> BoundKernel:
+        """Return the kernel that sends the ladders of the members due to quote."""
+        own, contracts = self._members, step.market.contracts
+        return bind_kernel(
+            compiled.send_ladders,
+            step.orders,
+            step.counters,
+            POST_ONLY if self.post_only else LIMIT,
+            self.latency,
+            own.scope.instruments,
+            contracts.max_price,
+            step.lot_value,
+            step.ledger.position,
+            members.start,
+            capital,
+            step.free_margin[own.scope.venue, members],
+            self.target_free_margin if self.is_capital_limited else np.inf,
+            own.price_bias,
+            own.depth_factor,
+            step.market.exogenous_path.depth_share,
+            self.depth / len(own.scope.instruments),
+            self.calm_volatility,
+            self.volatility_exponent,
+            own.ladder.distance,
+            own.ladder.share,
+            *quotes,
+            *np.zeros((2, self.levels), dtype=np.int64),
+        )
 
     def _update_basis_average(self, tick: int, basis: F8) -> F8:
         """Return the moving average of the basis, updated once a tick where the basis is finite."""
-        average = self._basis_average
-        if tick != self._basis_tick:
-            average = average + self._members.basis_update_weight * np.where(
-                np.isfinite(basis), basis - average, 0.0
-            )
-            self._basis_average, self._basis_tick = average, tick
-        return average
+        weight = self._members.basis_update_weight
+        compiled.track_basis(tick, self._basis_tick, basis, weight, self._basis_average)
+        return self._basis_average
 
     def _quote_ladders(
         self, rows: I8, fair: F8, observation: Observation, accounts: AccountView
@@ -247,7 +313,7 @@ class LadderMakers(Population):
         full = self._compute_full_depth(equity * own.depth_factor[rows][:, None], lot, vol)
         headroom = accounts.free_margin[rows, own.scope.venue][:, None]
         capital = self._compute_capital_share(headroom, equity)
-        depth = _compute_side_lots(full * observation.depth_share, capital, filled, held)
+        depth = compute_side_depths(full * observation.depth_share, capital, filled, held)
         return LadderQuotes(rows, shifted, half, depth)
 
     def _select_capital(self, accounts: AccountView) -> F8:
@@ -266,11 +332,8 @@ class LadderMakers(Population):
     def _compute_full_depth(self, equity: F8, lot: F8, vol: F8) -> F8:
         """Return the lots of one side when neither capital nor inventory binds, (r, m)."""
         notional = self.depth / len(lot) * equity
-        lots: F8 = np.divide(notional, lot, out=np.zeros((len(equity), len(lot))), where=lot > 0)
-        return (
-            lots
-            * (self.calm_volatility / np.fmax(vol, self.calm_volatility))
-            ** self.volatility_exponent
+        return thin_by_volatility(
+            notional, lot, vol, self.calm_volatility, self.volatility_exponent
         )
 
     def _compute_capital_share(self, headroom: F8, equity: F8) -> F8:
@@ -280,60 +343,3 @@ class LadderMakers(Population):
         target = self.target_free_margin * equity
         allowed = np.divide(headroom, target, out=np.zeros_like(equity), where=target > 0)
         return np.minimum(np.maximum(allowed, 0.0), 1.0)
-
-
-@kernel
-def _compute_side_lots(whole: F8, capital: F8, filled: F8, held: I8) -> F8:
-    """Return the lots bid and offered at inventory ``held``, (r, m, 2).
-
-    Room and capital limit the side that adds to inventory. The side that reduces it is quoted
-    whatever the capital.
-    """
-    members, instruments = held.shape
-    lots = np.empty((members, instruments, 2))
-    for r in range(members):
-        for m in range(instruments):
-            for side in range(2):
-                turn = 1 - 2 * side
-                adding = whole[r, m] * capital[r, 0] * (1 - np.maximum(turn * filled[r, m], 0.0))
-                reducing = np.minimum(whole[r, m], max(-turn * held[r, m], 0))
-                lots[r, m, side] = np.maximum(adding, reducing)
-    return lots
-
-
-def _build_orders(quotes: LadderQuotes, ladder: Ladder, highest: I8) -> Orders:
-    """Return one order per member, instrument, side and level; zero lots cancel the slot."""
-    quantity, limit = _compute_levels(
-        quotes.fair, quotes.half, quotes.depth, ladder.distance, ladder.share, highest
-    )
-    owner, instrument, kind, slot = (column[quotes.rows].reshape(-1) for column in ladder[2:])
-    return Orders(
-        owner, instrument, quantity.reshape(-1), limit.reshape(-1), kind, slot
-    ).fill_leverage()
-
-
-@kernel
-def _compute_levels(
-    fair: F8, half: F8, depth: F8, distance: F8, share: F8, highest: I8
-) -> tuple[I8, I8]:
-    """Return signed lots and limits, (r, m, 2, levels).
-
-    Bids round down and offers round up. Prices outside the admissible range are not quoted.
-    """
-    members, instruments, sides = depth.shape
-    quantity = np.zeros((members, instruments, sides, distance.size), dtype=np.int64)
-    limit = np.ones_like(quantity)
-    for r in range(members):
-        for m in range(instruments):
-            for side in range(sides):
-                turn, before = 1.0 - 2.0 * side, np.floor(depth[r, m, side] * share[0])
-                for level in range(distance.size):
-                    price = turn * np.floor(
-                        turn * (fair[r, m] * (1 - turn * (half[r, m] * distance[level])))
-                    )
-                    filled = np.floor(depth[r, m, side] * share[level + 1])
-                    lots, before = filled - before, filled
-                    if 1 <= price <= highest[m] and np.isfinite(lots):
-                        quantity[r, m, side, level] = np.int64(turn * lots)
-                        limit[r, m, side, level] = np.int64(price)
-    return quantity, limit

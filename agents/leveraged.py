@@ -1,6 +1,7 @@
 """Base of leveraged traders: entries, holding times and exits (AGT-1)."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -15,17 +16,25 @@ from agents.base import (
     draw_lognormal,
     get_lot_values,
 )
+from agents.compiled.leveraged import (
+    HIGHEST,
+    NO_CHOICE,
+    WISHED,
+    list_position_leverages,
+    list_responses,
+)
 from agents.shared.capital import N_CASH_FLOW_DRAWS, CapitalManager, CapitalPolicy
 from agents.shared.commitment import has_separate_wallet
 from agents.shared.entry_exit import has_hit_exit_level, measure_gains, order_sizes
+from agents.shared.leveraged_binding import EntryRule, EntryState, ExitRule, LeveragedBinding
 from sim.cash_flows import CashFlows
+from sim.numerics.bound_kernels import BoundKernel, chain_kernels
 from sim.numerics.rounding import to_exact_int
 from sim.types import (
     B1,
     F8,
     I8,
     IOC,
-    LEVERAGE_STEP,
     MARKET,
     MISSING,
     REDUCE_ONLY,
@@ -50,7 +59,6 @@ class LeveragedTraits(NamedTuple):
 
     scope: TradingScope
     target_leverage: F8  # (n,) desired at the reference leverage; a subclass may redefine it
-    first_entry: I8  # (n,) tick of the first entry, MISSING = set by the hazard alone
     entry_probability: float  # probability per step of a flat member
     exit_probability: float  # probability per step of a member with a position
 
@@ -127,9 +135,7 @@ class LeveragedPopulation(Population):
     )
 
     _members: LeveragedTraits = PrivateAttr()
-    _is_waiting: B1 = PrivateAttr()
-    _entry_scale: F8 = PrivateAttr()  # (n,) share of the desired size that is sent
-    _has_tried_entry: B1 = PrivateAttr()  # (n,) sent an entry since the scale was updated
+    _entries: EntryState = PrivateAttr()
     _last_tick: int = PrivateAttr(MISSING)  # tick of the last decision
     _capital_manager: CapitalManager | None = PrivateAttr(None)
     _has_separate_wallet: bool = PrivateAttr(False)  # from margin accounts
@@ -140,16 +146,14 @@ class LeveragedPopulation(Population):
         # 1 for all members without an entry in the warm-up
         entered = np.minimum(draws[:, 2] / max(self.initial_entry_share, 1e-9), 1.0)
         first = np.ceil(entered * max(self.warm_up / spec.dt, 1.0))
-        self._is_waiting = draws[:, 2] < self.initial_entry_share
+        is_waiting: B1 = draws[:, 2] < self.initial_entry_share
+        first_entry = to_exact_int(np.where(is_waiting, np.maximum(first, 1), MISSING))
+        has_tried = np.zeros(self.count, dtype=np.bool_)
+        self._entries = EntryState(first_entry, is_waiting, np.ones(self.count), has_tried)
         self._has_separate_wallet = has_separate_wallet(spec, venue)
-        self._entry_scale, self._has_tried_entry = (
-            np.ones(self.count),
-            np.zeros(self.count, dtype=np.bool_),
-        )
         self._members = LeveragedTraits(
             scope=TradingScope(venue, self.select_instruments(spec, venue, self.instruments)),
             target_leverage=self._target_leverages(draws[:, 1]),
-            first_entry=to_exact_int(np.where(self._is_waiting, np.maximum(first, 1), MISSING)),
             entry_probability=compute_event_probability(spec.dt, DAY / self.entries_per_day)
             if self.entries_per_day
             else 0.0,
@@ -240,11 +244,47 @@ class LeveragedPopulation(Population):
         entries = self._create_entries(flat, observation, accounts, draws)
         return Orders.join([entries, self._create_exits(flat, observation, accounts, draws)])
 
+    def _bind_members(
+        self,
+        binding: LeveragedBinding,
+        *,
+        prices: Sequence[BoundKernel] = (),
+        signals: Sequence[BoundKernel],
+        exits: Sequence[BoundKernel] = (),
+    ) -> BoundKernel:
+        """Return the kernel of one step's decisions, in the order of ``decide``.
+
+        Args:
+            binding: arrays of the market and of the population.
+            prices: kernels that do what ``_observe_prices`` and ``_entry_probabilities`` do.
+            signals: kernels that do what ``_signals`` and ``_affordable_leverage`` do.
+            exits: kernels that do what ``_early_exits`` does.
+        """
+        entry = EntryRule(
+            self.reference_leverage,
+            self.elasticity,
+            self.cap,
+            self.slippage,
+            self._position_choice(),
+        )
+        leave = ExitRule(
+            self._members.exit_probability, self.take_profit, self.stop_loss, self.equity_stop_loss
+        )
+        return chain_kernels(
+            *prices,
+            binding.draw_entries(self.name, self._entries, leave),
+            *signals,
+            binding.send_entries(entry, self._entries),
+            *exits,
+            *binding.find_exits(leave),
+            *binding.send_exits(self._capital_manager),
+        )
+
     def _halve_failed_entries(self, flat: B1) -> None:
         """Halve the order size of members whose last entry did not fill."""
-        factor = np.where(self._has_tried_entry, 0.5, 1.0)
-        self._entry_scale = np.where(flat, self._entry_scale * factor, 1.0)
-        self._has_tried_entry = np.zeros(self.count, dtype=np.bool_)
+        _, _, scale, has_tried = self._entries
+        scale[:] = np.where(flat, scale * np.where(has_tried, 0.5, 1.0), 1.0)
+        has_tried[:] = False
 
     def _create_entries(
         self, flat: B1, observation: Observation, accounts: AccountView, draws: F8
@@ -254,12 +294,12 @@ class LeveragedPopulation(Population):
         if entries is None:
             return Orders.join([])
         rows, chosen, signal = entries
-        self._has_tried_entry[rows] = True
+        self._entries.has_tried[rows] = True
         admitted = observation.max_leverage[chosen]
-        response = (admitted / self.reference_leverage) ** self.elasticity
+        response = list_responses(admitted, self.reference_leverage, self.elasticity)
         desired = np.abs(signal) * response
         affordable = self._affordable_leverage(rows, chosen, observation, accounts)
-        leverage = np.minimum(desired, affordable) * self._entry_scale[rows]
+        leverage = np.minimum(desired, affordable) * self._entries.scale[rows]
         venue = self._members.scope.venue
         view, columns = observation.venues[venue], chosen - observation.first_instrument[venue]
         lots, limit = order_sizes(
@@ -305,23 +345,21 @@ class LeveragedPopulation(Population):
         Returns:
             (r,) hundredths.
         """
-        if self.position_leverage == "highest":
+        if self._position_choice() == HIGHEST:
             return np.full(leverage.size, VENUE_MAX_LEVERAGE)
-        # repeated halving may reduce the leverage to zero
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            wanted = np.maximum(1 / (self.cap * (1 / leverage - self.slippage)), 1.0)
-            lower = (leverage > 0) & (1 / leverage > self.slippage) & (wanted < highest)
-        hundredths = np.ceil(np.where(lower, wanted, 1.0) / LEVERAGE_STEP)
-        return np.where(
-            lower, np.minimum(hundredths, VENUE_MAX_LEVERAGE), VENUE_MAX_LEVERAGE
-        ).astype(np.int64)
+        return list_position_leverages(leverage, highest, self.cap, self.slippage)
+
+    def _position_choice(self) -> int:
+        """Return which leverage an entry chooses for its position: a name of ``kernels``."""
+        if not self._has_separate_wallet:
+            return NO_CHOICE
+        return HIGHEST if self.position_leverage == "highest" else WISHED
 
     def _find_overdue_entries(self, flat: B1, tick: int) -> B1:
         """Return the members due to enter in the warm-up who have held no position since."""
-        self._is_waiting &= flat
-        if not self._is_waiting.any():
-            return self._is_waiting
-        due: B1 = self._is_waiting & (self._members.first_entry <= tick)
+        first_entry, is_waiting = self._entries[:2]
+        is_waiting &= flat
+        due: B1 = is_waiting & (first_entry <= tick)
         return due
 
     def _create_exits(
@@ -377,7 +415,8 @@ class LeveragedPopulation(Population):
             accounts.entry[:, self._members.scope.instruments]
             * view.price[view.contracts.settle[columns]]
         )
-        gain: F8 = (held * get_lot_values(view, columns) - paid).sum(axis=1)
+        gains = held * get_lot_values(view, columns) - paid
+        gain: F8 = sum(gains.T, np.zeros(self.count))
         stake = accounts.equity[:, self._members.scope.venue] - gain
         return np.divide(gain, stake, out=np.where(gain < 0, -np.inf, 0.0), where=stake > 0)
 

@@ -6,7 +6,9 @@ import numpy as np
 from pydantic import Field
 
 from agents.base import BASIS_POINT
+from agents.compiled.ladders import QuoteArrays, offset_by_half_spreads
 from agents.ladders import LadderMakers, QuoteContext
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.types import F8
 
 
@@ -41,3 +43,20 @@ class MarketMakers(LadderMakers):
             * context.spread_factor
         )
         return -self.skew * context.inventory * half, half
+
+    def bind_quote_offsets(self, quotes: QuoteArrays) -> BoundKernel:
+        """Return the kernel of ``compute_quote_offsets``; see ``LadderMakers``."""
+        return bind_kernel(
+            offset_by_half_spreads,
+            quotes.rows,
+            quotes.n_rows,
+            quotes.vol,
+            quotes.inventory,
+            self._members.spread_factor,
+            self._members.sqrt_years,
+            self.half_spread * BASIS_POINT,
+            self.volatility_spread,
+            self.skew,
+            quotes.shift,
+            quotes.half,
+        )

@@ -7,7 +7,11 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from agents.base import DAY, Trader
 from agents.leveraged import LeveragedTrader, LognormalLeverage
-from agents.shared.signals import LogPriceTracker
+from agents.shared.leveraged_binding import LeveragedBinding
+from agents.shared.signals import LogPriceTracker, standardise
+from sim.compiled.arrays import StepArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
 from sim.types import F8, I8, MarketSpec, Observation
 
 
@@ -81,3 +85,64 @@ class TrendFollowers(LognormalLeverage):
     def _signals(self, rows: I8, columns: I8, observation: Observation, draws: F8) -> F8:
         signals: F8 = np.sign(self._trend_strength())[columns] * self._members.target_leverage[rows]
         return signals
+
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel | None:
+        """See :class:`sim.compiled.components.CompiledPopulation`."""
+        traits = self._members
+        binding = LeveragedBinding.begin(step, members, traits.scope, self.latency)
+        first = self._tracker.bind_prices(step.mark, traits.scope.instruments)
+        trends = bind_kernel(
+            find_trends,
+            self.threshold,
+            self.slow_half_life,
+            traits.entry_probability,
+            self._tracker.averages,
+            *self._tracker.scales,
+            binding.arrays.hazard,
+            binding.arrays.side,
+        )
+        return self._bind_members(
+            binding,
+            prices=[first, trends],
+            signals=[binding.follow_sides(traits.target_leverage)],
+        )
+
+
+@kernel
+def find_trends(
+    tick: int,
+    threshold: float,
+    over: float,
+    probability: float,
+    averages: F8,
+    variance_weight: F8,
+    mean_squares: F8,
+    steps_per_year: F8,
+    seconds_per_year: F8,
+    hazard: F8,
+    side: F8,
+) -> int:
+    """Set the side of each instrument with a trend, and its hazard.
+
+    Args:
+        tick: present tick.
+        threshold: strength below which there is no trend, standard deviations.
+        over: time of the move that is compared, seconds.
+        probability: probability that a flat member enters an instrument with a trend.
+        averages: (2, m) fast and slow average.
+        variance_weight, mean_squares, steps_per_year, seconds_per_year: see ``PriceScales``.
+        hazard, side: (m,) out.
+    """
+    for m in range(side.size):
+        strength = standardise(
+            averages[0, m] - averages[1, m],
+            m,
+            over,
+            variance_weight,
+            mean_squares,
+            steps_per_year,
+            seconds_per_year,
+        )
+        side[m] = np.sign(strength) if abs(strength) >= threshold else 0.0
+        hazard[m] = probability if side[m] != 0 else 0.0
+    return 0

@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from experiments.config import RunConfig
 from experiments.figures.overview import FIGURES
 from experiments.price_files.bars import read_replays
 from experiments.results import identity, provenance, store, summary_table
+from experiments.simulation import iterate_batches
 from sim.errors import ConfigError, DataError, DeleverageError
 from sim.margin.learned.learned import list_fallback_events
 from sim.market import Market
@@ -58,19 +59,19 @@ class RunIdentity(NamedTuple):
 def execute_run(
     config: RunConfig,
     *,
-    seed: int | None = None,
     out: Path | None = None,
     overwrite: bool = False,
     quiet: bool = True,
+    plain: bool = False,
 ) -> RunOutcome:
     """Run one market and write its result folder.
 
     Args:
         config: configuration of the run, not changed.
-        seed: root seed instead of the configuration's.
         out: result folder; None = ``results/NAME-CONFIGHASH``.
         overwrite: replace an existing result.
         quiet: show no progress on stderr.
+        plain: make steps by the plain phases instead of compiled code; the result is the same.
 
     Raises:
         ConfigError, DataError: the market cannot be built from the configuration.
@@ -78,14 +79,15 @@ def execute_run(
         WriteError: a write failed; files written before are kept beside the path, and named.
         RunError: building the market or a step failed; the traceback is in ``failed/``.
     """
-    config = config if seed is None else config.model_copy(update={"seed": seed})
     bars = read_replays(config.underlyings)
     identified = _identify_run(config, bars)
     name = f"{config.name}-{identified.config_hash}"
     final = out if out is not None else Path("results") / name
     with store.ResultDraft(final, overwrite=overwrite) as draft:
         began = time.perf_counter()
-        market, status = _simulate(config, bars, draft, quiet)
+        market, status = _simulate(
+            config, bars, draft, lambda made: _advance(made, config.name, quiet=quiet, plain=plain)
+        )
         summary = {
             "status": status,
             "money": _format_money_unit(market),
@@ -134,14 +136,20 @@ def _describe_result(
 
 
 def _simulate(
-    config: RunConfig, bars: Mapping[str, Bars], draft: store.ResultDraft, quiet: bool
+    config: RunConfig,
+    bars: Mapping[str, Bars],
+    draft: store.ResultDraft,
+    advance: Callable[[Market], str],
 ) -> tuple[Market, str]:
-    """Return the market after its last step, and the status of the run."""
+    """Return the market after its last step, and the status of the run.
+
+    ``advance`` makes the steps of a market, and returns the status.
+    """
     place = "building"
     try:
         market = Market(config, populate(config.populations), seed=config.seed, bars=bars)
         place = ""
-        return market, _advance(market, config.name, quiet)
+        return market, advance(market)
     except (ConfigError, DataError):
         raise
     except Exception as error:
@@ -158,13 +166,14 @@ def _build_run_error(place: str, seed: int, draft: store.ResultDraft, error: Exc
         return RunError(f"{message}; its traceback is lost: {unwritten}", None)
 
 
-def _advance(market: Market, name: str, quiet: bool) -> str:
+def _advance(market: Market, name: str, *, quiet: bool, plain: bool) -> str:
     """Simulate to the end or to an interrupt by the user, and return the status."""
     with _catch_interrupts() as interrupted, _create_progress_bar(quiet) as progress:
         task = progress.add_task(name, total=market.steps_planned)
-        while market.tick < market.steps_planned and not interrupted:
-            market.step()
-            progress.advance(task)
+        for steps in iterate_batches(market, plain=plain):
+            progress.advance(task, steps)
+            if interrupted:
+                break
     market.recorder.record_accounts("end")
     return INTERRUPTED if interrupted else COMPLETE
 

@@ -44,12 +44,37 @@ def simulate_market(config: RunConfig, bars: Mapping[str, Bars], limit: float = 
         market: Any = Market(
             config, populate(config.populations), seed=config.seed, bars=dict(bars)
         )
-        while market.tick < market.steps_planned:
-            if time.monotonic() - began > limit:
+        for _ in iterate_batches(market):
+            if time.monotonic() - began > limit and market.running:
                 raise TimeLimitError(f"ran out of its {limit:g} s")
-            market.step()
     market.recorder.record_accounts("end")
     return market
+
+
+MIN_BATCH_SECONDS = 0.05
+"""A batch of steps that takes less is followed by one of twice its size."""
+
+
+def iterate_batches(market: Any, *, plain: bool = False) -> Iterator[int]:
+    """Make all steps of a market, in batches after which it can be interrupted.
+
+    Args:
+        market: the market (a ``sim.market.Market``).
+        plain: whether to make each step by the plain phases instead of compiled code.
+
+    Yields:
+        The number of steps just made.
+    """
+    size = 1
+    while market.tick < market.steps_planned:
+        began, before = time.monotonic(), market.tick
+        if plain:
+            market.step()
+        else:
+            market.advance(size)
+        if time.monotonic() - began < MIN_BATCH_SECONDS:
+            size *= 2
+        yield market.tick - before
 
 
 @contextmanager

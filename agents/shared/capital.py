@@ -155,13 +155,39 @@ class MarginShortage(NamedTuple):
     amount: I8  # (r, g) minor units that restore the headroom of each account
 
 
+class KeptOrders(NamedTuple):
+    """Orders of members who react, kept for their decision in the same step, in place."""
+
+    tick: I8  # (1,) tick at which they are sent
+    number: I8  # (1,) orders, the first of the table
+    table: I8  # (., 4) member, instrument, lots and kind
+
+    @classmethod
+    def allocate(cls, most: int) -> Self:
+        """Return room for a number of orders."""
+        tick, number = np.full(1, MISSING), np.zeros(1, dtype=np.int64)
+        return cls(tick, number, np.zeros((most, 4), dtype=np.int64))
+
+    def keep(self, orders: Orders) -> None:
+        """Keep orders of this tick."""
+        self.number[0] = orders.owner.size
+        columns = (orders.owner, orders.instrument, orders.quantity, orders.kind)
+        self.table[: orders.owner.size] = np.stack(columns, axis=1)
+
+    def read(self) -> Orders:
+        """Return the orders, without limits."""
+        owner, instrument, quantity, kind = self.table[: self.number[0]].T.copy()
+        return Orders.from_columns(owner, instrument, quantity, 0, kind)
+
+
 class CapitalManager:
     """Capital management of one population; repeated calls at one tick return the same."""
 
     def __init__(self, policy: CapitalPolicy, spec: MarketSpec, capital: CapitalScope) -> None:
         self.policy = policy
         self.scope, self.start_wealth, self.offsets = capital
-        self._account_of_instrument = spec.margin_account[self.scope.instruments]
+        columns = self.scope.instruments
+        self._account_of_instrument = spec.margin_account[columns]
         _, self._first_instrument = np.unique(self._account_of_instrument, return_index=True)
         self._has_separate_wallet = has_separate_wallet(spec, self.scope.venue)
         self._reaction_probability = compute_event_probability(spec.dt, policy.reaction)
@@ -180,7 +206,9 @@ class CapitalManager:
         self._outside_cash = policy.outside_multiple * self.start_wealth[
             :, self.scope.venue
         ].astype(np.float64)
-        self._tick, self._cash_flows, self._orders = MISSING, CashFlows.join([]), Orders.join([])
+        self._cash_flows = CashFlows.join([])
+        # a member trims each of its positions, or hedges one
+        self.kept_orders = KeptOrders.allocate(len(self.start_wealth) * len(columns))
 
     def request_cash_flows(
         self, tick: int, accounts: AccountView, assessment: MarginAssessment, draws: F8
@@ -189,8 +217,8 @@ class CapitalManager:
 
         See ``sim.protocols.PopulationProtocol``.
         """
-        if tick != self._tick:
-            self._tick = tick
+        if tick != self.kept_orders.tick[0]:
+            self.kept_orders.tick[0] = tick
             self._cash_flows = CashFlows.join(
                 [
                     self._react_to_shortage(accounts, assessment, draws),
@@ -201,19 +229,16 @@ class CapitalManager:
 
     def reaction_orders(self, observation: Observation) -> Orders:
         """Return reduce-only market orders of members who trim, and orders of those who hedge."""
-        if observation.tick != self._tick:
+        if observation.tick != self.kept_orders.tick[0]:
             return Orders.join([])
-        return (
-            self._orders
-            if self.offsets is None
-            else self.offsets.set_limits(self._orders, observation)
-        )
+        orders = self.kept_orders.read()
+        return orders if self.offsets is None else self.offsets.set_limits(orders, observation)
 
     def _react_to_shortage(
         self, accounts: AccountView, assessment: MarginAssessment, draws: F8
     ) -> CashFlows:
         """Return top-ups of members short of headroom; keep the orders of those who trade."""
-        self._orders = Orders.join([])
+        self.kept_orders.number[0] = 0
         if self.policy.margin_buffer is None:
             return CashFlows.join([])
         columns = self.scope.instruments
@@ -227,7 +252,7 @@ class CapitalManager:
             return CashFlows.join([])
         acts = self._choose_reactions(np.any(short, axis=1), draws)
         share = np.divide(equity, required, out=np.ones_like(equity), where=short)
-        self._orders = self._create_reaction_orders(acts, accounts, share)
+        self.kept_orders.keep(self._create_reaction_orders(acts, accounts, share))
         rows = np.flatnonzero(acts & (self._reaction == TOPS_UP))
         if not rows.size:
             return CashFlows.join([])

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from agents.compiled.leveraged import limit_order, size_order
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8
 
@@ -16,11 +17,8 @@ def order_sizes(
     limit = np.empty(n, dtype=np.int64)
     for i in range(n):
         side = np.sign(signal[i])
-        if np.isfinite(value[i]) and value[i] > 0 and lot[i] > 0:
-            size = min(value[i] / lot[i], 2.0**53)
-            lots[i] = np.int64(side) * np.int64(size)
-        price = np.rint(mark[i] * (1 + side * slippage))
-        limit[i] = np.int64(min(max(price, 1), highest[i]))
+        lots[i] = size_order(value[i], lot[i], side)
+        limit[i] = limit_order(mark[i], side * slippage, highest[i])
     return lots, limit
 
 

@@ -1,12 +1,35 @@
 """Indicators of past prices: moving averages of log prices, and volatility."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from agents.base import DAY
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
 from sim.pricing.instrument_values import YEAR_SECONDS
-from sim.types import F8
+from sim.types import F8, I8
+
+
+class TrackedPrices(NamedTuple):
+    """State of the averages of m prices over h half-lives, in place."""
+
+    weights: F8  # (h,) of the newest price
+    decay: F8  # (1,) of the variance, per step
+    variance_weight: F8  # (1,) sum of the weights of all returns; negative = no price yet
+    mean_squares: F8  # (m,)
+    log_prices: F8  # (m,)
+    averages: F8  # (h, m)
+
+
+class PriceScales(NamedTuple):
+    """What makes a variance per year of a mean square, and a standard deviation of a variance."""
+
+    variance_weight: F8  # (1,) see ``TrackedPrices``
+    mean_squares: F8  # (m,)
+    steps_per_year: F8  # (m,)
+    seconds_per_year: F8  # (m,)
 
 
 class LogPriceTracker:
@@ -30,41 +53,54 @@ class LogPriceTracker:
         *,
         year: F8 | float = YEAR_SECONDS,
     ) -> None:
-        self._update_weights = 1 - 0.5 ** (dt / np.array(half_lives))[:, None]
-        self._variance_decay, self._steps_per_year, self._seconds_per_year = (
-            0.5 ** (dt / memory),
-            year / dt,
-            year,
+        self._dt, self._year = dt, year
+        self._weights = 1 - 0.5 ** (dt / np.array(half_lives))
+        self._decay = np.array([0.5 ** (dt / memory)])
+        self._allocate(0)
+
+    def _allocate(self, count: int) -> None:
+        """Begin with a number of prices."""
+        squares, log_prices = np.zeros((2, count))
+        averages = np.zeros((self._weights.size, count))
+        self.state = TrackedPrices(
+            self._weights, self._decay, np.full(1, -1.0), squares, log_prices, averages
         )
-        self._variance_weight = 0.0
-        self._mean_squares: F8 = np.zeros(0)
-        self.log_prices: F8 = np.zeros(0)  # (m,) last log prices
-        self.averages: F8 = np.zeros((0, 0))  # (h, m), starting at the first prices
+        year = np.broadcast_to(np.asarray(self._year, dtype=np.float64), count).copy()
+        self.scales = PriceScales(
+            self.state.variance_weight, self.state.mean_squares, year / self._dt, year
+        )
 
     def add_prices(self, price: F8) -> None:
         """Update the averages and the variance with one more price of each, (m,)."""
-        log = np.log(price)
         if not self.log_prices.size:
-            self._mean_squares, self.log_prices, self.averages = (
-                np.zeros(log.size),
-                log,
-                np.tile(log, (len(self._update_weights), 1)),
-            )
-            return
-        self._variance_weight = (
-            self._variance_decay * self._variance_weight + 1 - self._variance_decay
-        )
-        self._mean_squares = (
-            self._variance_decay * self._mean_squares
-            + (1 - self._variance_decay) * (log - self.log_prices) ** 2
-        )
-        self.averages = self.averages + self._update_weights * (log - self.averages)
-        self.log_prices = log
+            self._allocate(price.size)
+        track_prices(0, price, np.arange(price.size), *self.state)
+
+    def bind_prices(self, prices: F8, places: I8) -> BoundKernel:
+        """Return the kernel that adds the prices at some places, in each step."""
+        if not self.log_prices.size:
+            self._allocate(places.size)
+        return bind_kernel(track_prices, prices, places, *self.state)
+
+    @property
+    def log_prices(self) -> F8:
+        """Last log prices, (m,)."""
+        return self.state.log_prices
+
+    @property
+    def averages(self) -> F8:
+        """Averages (h, m), starting at the first prices."""
+        return self.state.averages
 
     @property
     def variance(self) -> F8:
         """Variance of returns per year, (m,); zero before the first return."""
-        return self._mean_squares * (self._steps_per_year / (self._variance_weight or 1.0))
+        return np.array(
+            [
+                measure_variance(place, *self.scales[:3])
+                for place in range(self.state.mean_squares.size)
+            ]
+        )
 
     def standardise_deviation(self, deviation: F8, over: float) -> F8:
         """Return log deviations in standard deviations of the move over a time, (m,).
@@ -75,5 +111,65 @@ class LogPriceTracker:
             deviation: (m,) log deviations.
             over: time of the move, seconds.
         """
-        scale = np.sqrt(self.variance * over / self._seconds_per_year)
-        return np.divide(deviation, scale, out=np.zeros_like(scale), where=scale > 0)
+        return np.array(
+            [standardise(each, place, over, *self.scales) for place, each in enumerate(deviation)]
+        )
+
+
+@kernel
+def track_prices(
+    tick: int,
+    prices: F8,
+    places: I8,
+    weights: F8,
+    decay: F8,
+    variance_weight: F8,
+    mean_squares: F8,
+    log_prices: F8,
+    averages: F8,
+) -> int:
+    """Add one more price of each to the averages and the variance; see ``TrackedPrices``.
+
+    Args:
+        tick: present tick.
+        prices: prices of which those at ``places``, (m,), are tracked.
+        places: (m,).
+        weights, decay, variance_weight, mean_squares, log_prices, averages: the state.
+    """
+    is_first, rest = variance_weight[0] < 0, 1 - decay[0]
+    variance_weight[0] = 0.0 if is_first else decay[0] * variance_weight[0] + 1 - decay[0]
+    for m in range(places.size):
+        log = np.log(prices[places[m]])
+        change = 0.0 if is_first else log - log_prices[m]
+        mean_squares[m] = decay[0] * mean_squares[m] + rest * (change * change)
+        for h in range(weights.size):
+            former = log if is_first else averages[h, m]
+            averages[h, m] = former + weights[h] * (log - former)
+        log_prices[m] = log
+    return 0
+
+
+@kernel
+def measure_variance(
+    place: int, variance_weight: F8, mean_squares: F8, steps_per_year: F8
+) -> float:
+    """Return the variance per year of one price, zero before its first return."""
+    weight = variance_weight[0] if variance_weight[0] > 0 else 1.0
+    variance: float = mean_squares[place] * (steps_per_year[place] / weight)
+    return variance
+
+
+@kernel
+def standardise(
+    deviation: float,
+    place: int,
+    over: float,
+    variance_weight: F8,
+    mean_squares: F8,
+    steps_per_year: F8,
+    seconds_per_year: F8,
+) -> float:
+    """Return a log deviation of one price in standard deviations of the move over a time."""
+    variance = measure_variance(place, variance_weight, mean_squares, steps_per_year)
+    scale = np.sqrt(variance * over / seconds_per_year[place])
+    return deviation / scale if scale > 0 else 0.0

@@ -115,6 +115,10 @@ def run(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing result.")
     ] = False,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="Make steps in plain Python, slower, with the same result."),
+    ] = False,
     engine: Annotated[
         str | None,
         typer.Option(
@@ -142,7 +146,7 @@ def run(
         for line in [*describe_replays(settings.underlyings), *find_idle_settings(settings)]:
             _print_error(line)
         try:
-            outcome = execute_run(settings, out=out, overwrite=overwrite, quiet=quiet)
+            outcome = execute_run(settings, out=out, overwrite=overwrite, quiet=quiet, plain=plain)
         except RunError as error:
             _print_error(
                 f"run failed: {error}" + (f"; traceback in {error.path}" if error.path else "")

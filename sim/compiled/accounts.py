@@ -244,6 +244,15 @@ def return_idle_margin(
             for asset in range(price.size):
                 amount = balance[asset, pool, owner]
                 move_cash(
-                    balance, moves, counters, deposit, owner, owner, pool, wallet_pool, asset, amount
+                    balance,
+                    moves,
+                    counters,
+                    deposit,
+                    owner,
+                    owner,
+                    pool,
+                    wallet_pool,
+                    asset,
+                    amount,
                 )
     return 0

@@ -91,7 +91,9 @@ def gather_orders(
         opens[row] |= may_open
         if may_open and chosen[order]:
             leverage[k, row] = choose_leverage(chosen[order])
-        add_order(resting[:, k, row], packed[order, QUANTITY], packed[order, RESERVE], replaced[order])
+        add_order(
+            resting[:, k, row], packed[order, QUANTITY], packed[order, RESERVE], replaced[order]
+        )
     for row in range(count):
         row_of_owner[senders[row]] = MISSING
     n_senders[0] = count if needs_margin else 0
@@ -166,7 +168,9 @@ def require_margin(
     spots = find_traded_spots(resting, is_spot, number)
     required[:number] = 0.0
     for fills in range(1 << spots.size):
-        fill_accounts(fills, spots, resting, before, entry_before, unit_value, number, position, entry)
+        fill_accounts(
+            fills, spots, resting, before, entry_before, unit_value, number, position, entry
+        )
         pay_for_fills(balance_before, before, position, unit_value, settle, number, balance)
         for k in range(len(position)):
             for row in range(number):
@@ -177,8 +181,9 @@ def require_margin(
             own = 0.0
             for k in range(len(position)):
                 cost = abs(entry[k, row]) * quote_price[k]
-                own += min(cost, margined_lots(position[k, row], is_spot[k]) * lot_value[k]) / (
-                    leverage_chosen[k, row]
+                own += (
+                    min(cost, margined_lots(position[k, row], is_spot[k]) * lot_value[k])
+                    / (leverage_chosen[k, row])
                 )
             needed = max(round_up_amount(initial[row]), round_up_amount(own))
             required[row] = max(required[row], needed)
@@ -309,7 +314,16 @@ def admit_orders(
                 if missing > 0:
                     owner = senders[row]
                     move_cash(
-                        balance, moves, counters, deposit, owner, owner, wallet_pool, pool, 0, missing
+                        balance,
+                        moves,
+                        counters,
+                        deposit,
+                        owner,
+                        owner,
+                        wallet_pool,
+                        pool,
+                        0,
+                        missing,
                     )
     return 0
 

@@ -55,7 +55,7 @@ class VenueArrays:
         self.premium_sums = np.zeros(count)
         self.premium_samples = np.zeros(1, dtype=np.int64)
         self.fund_equity, self.wallet_value = np.zeros((2, 1))
-        self.paid = np.zeros(2, dtype=np.int64)  # in and out of this step, minor units
+        self.paid = step.paid[venue.number]  # in and out of this step, minor units
 
 
 @dataclass
@@ -69,6 +69,7 @@ class PoolArrays:
     bankrupt_since: I8  # (N,) tick
     live: MarginArrays
     probe: MarginArrays  # a lot of each instrument, long and then short
+    moved: MarginArrays  # accounts with one mark moved, at prices of their own
     hypothetical: MarginArrays  # accounts of the owners who send orders, after fills
     before: MarginArrays  # the same before fills
     resting: I8  # (3, K, N) their resting orders: lots bid, lots offered, reserves
@@ -121,6 +122,7 @@ class StepArrays:
         self.moves = np.zeros((0, 7), dtype=np.int64)
         self.reserve_moves(0)
         self.trade_sums = np.zeros((4, count), dtype=np.int64)
+        self.paid = np.zeros((len(market.venues), 2), dtype=np.int64)
         self.row_of_owner = np.full(owners, -1)
         self.venues = [VenueArrays(self, venue) for venue in market.venues]
         pools = len(market.ledger.pools)
@@ -163,6 +165,7 @@ class StepArrays:
             leverage=self.ledger.max_leverage[part],
             balance=self.ledger.balance,
             pool=number,
+            mark=self.mark[part],
             lot_value=self.lot_value[part],
             is_spot=self.is_spot[part],
             settle=self.market.contracts.settle[part],
@@ -172,6 +175,9 @@ class StepArrays:
         )
         probe = MarginArrays.allocate(live, 2 * count)
         probe.position[:] = np.concatenate([np.eye(count), -np.eye(count)]).T
+        moved = MarginArrays.allocate(live, owners)._replace(
+            mark=np.zeros(count), lot_value=np.zeros(count)
+        )
         return PoolArrays(
             pool=state.pool,
             assessed=self.assessed[number],
@@ -180,6 +186,7 @@ class StepArrays:
             bankrupt_since=state.distress.bankrupt_since,
             live=live,
             probe=probe,
+            moved=moved,
             hypothetical=MarginArrays.allocate(live, owners),
             before=MarginArrays.allocate(live, owners),
             resting=np.zeros((3, count, owners), dtype=np.int64),

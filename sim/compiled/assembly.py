@@ -21,9 +21,10 @@ from sim.compiled.arrays import (
     StepArrays,
     VenueArrays,
 )
-from sim.compiled.components import CompiledPopulation
+from sim.compiled.components import BoundedOrders, CompiledPopulation, has_own_rules
 from sim.compiled.distress import DISTRESS, DistressPhases
 from sim.compiled.distress_arrays import DistressArrays
+from sim.compiled.profile_assembly import ProfileAssembly
 from sim.compiled.program import CompiledRun, Program
 from sim.exchange.funding import PremiumAverage
 from sim.exchange.mark import BookMark, MedianMark
@@ -74,6 +75,8 @@ def compile_run(market: MarketState, recorder: Recorder) -> CompiledRun:
 
 def _count_orders(market: MarketState, population: PopulationProtocol) -> int:
     """Return the most orders of a population in a step."""
+    if isinstance(population, BoundedOrders):
+        return population.count_orders()
     return population.count * 4 * len(market.contracts.names)
 
 
@@ -113,7 +116,7 @@ class Assembly:
         """Phases 1 to 3: index, funding and margin calls, oracles."""
         market, step, program = self.market, self.step, self.program
         path, contracts = market.exogenous_path, market.contracts
-        begin = bind_kernel(orders.begin_orders, step.counters)
+        begin = bind_kernel(orders.begin_step, step.counters, step.paid)
         program.add(begin)
         held = step.ledger.position
         program.add(
@@ -277,7 +280,7 @@ class Assembly:
         """Phase 4: decisions of all populations, in order of arrival."""
         market, step, program = self.market, self.step, self.program
         for venue, arrays in self._venues():
-            self._add_account_view(venue)
+            self.add_account_view(venue)
             if venue.spot_columns.size:
                 ticks = (venue.contracts.underlying, venue.contracts.tick)
                 program.add(
@@ -327,7 +330,7 @@ class Assembly:
             )
         )
 
-    def _add_account_view(self, venue: Venue) -> None:
+    def add_account_view(self, venue: Venue) -> None:
         """Show owners their accounts at a venue."""
         step, market, v = self.step, self.market, venue.number
         seen = (step.equity[v], step.free_margin[v])
@@ -360,7 +363,9 @@ class Assembly:
     def _add_population(self, population: PopulationProtocol, members: slice) -> None:
         """Add the decisions of one population, by its kernel or in Python."""
         bound = None
-        if isinstance(population, CompiledPopulation):
+        if isinstance(population, CompiledPopulation) and not has_own_rules(
+            population, "bind_decision"
+        ):
             bound = population.bind_decision(self.step, members)
         self.program.add(bound, None if bound else lambda: self._decide(population, members))
 
@@ -808,17 +813,12 @@ class Assembly:
             )
         )
         if market.config.profile_every:
-            self.program.add(
-                bind_kernel(recording.is_profile_due, self.recorder.profile_steps),
-                self.recorder.record_profile,
-            )
+            ProfileAssembly(self).add_reading()
 
     def _list_exogenous(self) -> F8:
         """Return the index without impact over the whole run, (T + 1, U) quote currency."""
         none = np.zeros_like(self.market.log_impact)
-        return np.array(
-            [compute_index(row, none) for row in self.market.exogenous_path.log_price]
-        )
+        return np.array([compute_index(row, none) for row in self.market.exogenous_path.log_price])
 
     def _add_wallet_value(self, venue: Venue, arrays: VenueArrays) -> None:
         if venue.wallet_pool not in venue.pool_states:

@@ -295,7 +295,7 @@ class DistressPhases:
             own.stage_marks,
             step.mark[here],
             step.price,
-            own.scratch_mark,
+            own.scratch.mark,
             own.scratch.price,
             own.scratch.lot_value,
             own.scratch.maintenance,

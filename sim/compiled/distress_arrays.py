@@ -13,7 +13,6 @@ class PoolDistress(NamedTuple):
     """Arrays of one pool's attribution and plan; N owners, K instruments."""
 
     scratch: MarginArrays  # accounts with negative excess, at prices of their own
-    scratch_mark: F8  # (K,) ticks
     stage_marks: F8  # (3, K of the venue) marks after each kind of event
     shares: F8  # (K, N) shares of maintenance of liquidatable accounts
 
@@ -49,7 +48,6 @@ def _allocate_pool(step: StepArrays, pool: PoolArrays) -> PoolDistress:
     scratch = pool.hypothetical._replace(lot_value=np.zeros(count), price=np.zeros_like(step.price))
     return PoolDistress(
         scratch=scratch,
-        scratch_mark=np.zeros(count),
         stage_marks=np.zeros((3, count)),
         shares=np.zeros((count, step.ledger.position.shape[1])),
     )

@@ -110,9 +110,7 @@ def mark_by_book(tick: int, quotes: F8, mark: F8) -> int:
 
 
 @kernel
-def sample_premium(
-    tick: int, bid: F8, ask: F8, oracle_ticks: F8, sums: F8, samples: I8
-) -> int:
+def sample_premium(tick: int, bid: F8, ask: F8, oracle_ticks: F8, sums: F8, samples: I8) -> int:
     """Add one observation of the premium: see ``sim.exchange.funding.PremiumAverage``."""
     for k in range(bid.size):
         over = np.fmax(0.0, bid[k] - oracle_ticks[k])

@@ -46,9 +46,10 @@ def send_order(
 
 
 @kernel
-def begin_orders(tick: int, counters: I8) -> int:
-    """Begin a step: no order and no fill yet."""
+def begin_step(tick: int, counters: I8, paid: I8) -> int:
+    """Begin a step: no order, fill or payment yet; cash moves since the assessment are kept."""
     counters[N_ORDERS] = counters[N_FILLS] = 0
+    paid[:] = 0
     return 0
 
 
@@ -84,9 +85,7 @@ def quote_spot(
 
 
 @kernel
-def compute_index_ticks(
-    tick: int, index: F8, underlying: I8, tick_size: F8, ticks: F8
-) -> int:
+def compute_index_ticks(tick: int, index: F8, underlying: I8, tick_size: F8, ticks: F8) -> int:
     """Compute the price of each instrument's underlying in ticks."""
     for k in range(ticks.size):
         ticks[k] = index[underlying[k]] / tick_size[k]
@@ -94,9 +93,7 @@ def compute_index_ticks(
 
 
 @kernel
-def set_bands(
-    tick: int, oracle_ticks: F8, width: float, max_price: I8, bands: I8
-) -> int:
+def set_bands(tick: int, oracle_ticks: F8, width: float, max_price: I8, bands: I8) -> int:
     """Set the lowest and highest price that may trade now, around the oracle (BOOK-1)."""
     for k in range(oracle_ticks.size):
         bands[k, 0] = np.int64(max(1.0, np.ceil(oracle_ticks[k] * (1 - width))))

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from sim.compiled.prices import CALL_PYTHON
 from sim.numerics.account_sums import sum_pairwise
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8
@@ -126,7 +125,6 @@ def record_money(
         money[EQUITY + column, tick, venue] = np.int64(np.rint(total))
     money[FUND, tick, venue] = np.int64(np.rint(fund_equity[0]))
     money[DEPOSITS, tick, venue], money[WITHDRAWALS, tick, venue] = paid[0], paid[1]
-    paid[:] = 0
     return 0
 
 
@@ -164,9 +162,3 @@ def value_fund(
         value += assessed[pools[place], 0, fund]
     total[0] = value
     return 0
-
-
-@kernel
-def is_profile_due(tick: int, every: int) -> int:
-    """Ask for a reading of the profile where one is due."""
-    return CALL_PYTHON if tick % every == 0 else 0

@@ -74,13 +74,7 @@ class Oracle(Component):
     @property
     def is_exact(self) -> bool:
         """True if the price published is always the index of the same step."""
-        return not (
-            self.delay
-            or self.interval
-            or self.noise
-            or self.outages
-            or self.manipulations
-        )
+        return not (self.delay or self.interval or self.noise or self.outages or self.manipulations)
 
     def resume(self, price: F8) -> None:
         """Continue after a step in which an exact oracle published a price, (U,)."""

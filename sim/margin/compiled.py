@@ -17,6 +17,7 @@ class MarginArrays(NamedTuple):
     leverage: F8  # (K, A) leverage that owners chose, inf = the venue's highest
     balance: I8  # (C, P, A) minor units; the accounts are those of one of P pools
     pool: int
+    mark: F8  # (K,) ticks
     lot_value: F8  # (K,) minor units of the numeraire per lot at the mark
     is_spot: B1  # (K,)
     settle: I8  # (K,) asset in which each instrument settles

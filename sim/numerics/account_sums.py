@@ -77,3 +77,13 @@ def sum_pairwise(values: F8) -> float:
     for place in range(whole, count):
         total += values[place]
     return total
+
+
+@kernel
+def sum_notional(lots: I8, value: F8) -> F8:
+    """Return lots (K, N) times the value of a lot (K,), added in the order of instruments, (N,)."""
+    total = np.zeros(lots.shape[1])
+    for k in range(value.size):
+        for owner in range(total.size):
+            total[owner] += lots[k, owner] * value[k]
+    return total

@@ -9,6 +9,7 @@ needs no compilation of its own.
 
 import functools
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,10 +108,8 @@ def _compile_entry(kernel: Any, layout: str) -> Any:
     enter.__module__ = plain.__module__
     enter.__qualname__ = f"{plain.__qualname__}.enter_{layout.replace(' ', '_')}"
     entry = CFunc(enter, (CALL_TYPES, types.int64), locals={}, options={"nogil": True})
-    try:
+    with suppress(RuntimeError, OSError):  # no folder for it is both writable and safe
         entry._cache = _EntryCache(enter)  # type: ignore[attr-defined]
-    except (RuntimeError, OSError):  # no folder for it is both writable and safe
-        pass
     entry.compile()
     return entry
 
@@ -128,9 +127,7 @@ def _array_type(word: str) -> Any:
 def unpack_arguments(typingctx: Any, block: Any, layout: Any) -> Any:
     """Return the tuple of arguments that a block describes (inside compiled code)."""
     words = layout.literal_value.split()
-    kinds = [
-        ELEMENT_TYPES[word[0]] if word[1:] == "0" else _array_type(word) for word in words
-    ]
+    kinds = [ELEMENT_TYPES[word[0]] if word[1:] == "0" else _array_type(word) for word in words]
     result = types.Tuple(kinds)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -191,19 +188,19 @@ def _call_once(address: int, tick: int, block: int) -> int:
 
 
 @kernel
-def call_all(addresses: I8, blocks: I8, first: int, tick: int) -> int:
-    """Call bound kernels one after another, from one on, until one does not return zero.
+def call_in_turn(tick: int, addresses: I8, blocks: I8) -> int:
+    """Call bound kernels one after another; return the first result other than zero."""
+    for place in range(addresses.size):
+        result: int = call_bound(addresses[place], tick, blocks[place])
+        if result:
+            return result
+    return 0
 
-    Args:
-        addresses: (n,) of their entries.
-        blocks: (n,) addresses of their blocks.
-        first: place of the first that is called.
-        tick: tick that each receives.
 
-    Returns:
-        The place of the kernel that did not return zero, or n.
-    """
-    for place in range(first, addresses.size):
-        if call_bound(addresses[place], tick, blocks[place]):
-            return place
-    return addresses.size
+def chain_kernels(*kernels: BoundKernel) -> BoundKernel:
+    """Return one bound kernel that calls several in turn, up to one that does not return zero."""
+    addresses = np.array([each.address for each in kernels], dtype=np.int64)
+    blocks = np.array([each.block.ctypes.data for each in kernels], dtype=np.int64)
+    chain = bind_kernel(call_in_turn, addresses, blocks)
+    kept = (argument for each in kernels for argument in (each.block, *each.arguments))
+    return chain._replace(arguments=(*chain.arguments, *kept))

@@ -5,13 +5,13 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.state import MarketState
-from sim.types import F8, I8, MarginAssessment
+from sim.types import F8, I8, MISSING, MarginAssessment
 
 
 class AccountSnapshot(NamedTuple):
     """Accounts of all owners at one moment; N owners, P pools, K instruments, V venues."""
 
-    step: I8  # (1,)
+    step: I8  # (1,) MISSING before it is taken
     assessed: F8  # (P, 3, N) equity, initial, maintenance, minor units of the numeraire
     position: I8  # (K, N) lots
     lot_value: F8  # (K,) minor units of the numeraire per lot at the mark
@@ -22,7 +22,7 @@ class AccountSnapshot(NamedTuple):
         """Return room for a snapshot of a market."""
         instruments, owners = market.ledger.position.shape
         return cls(
-            step=np.zeros(1, dtype=np.int64),
+            step=np.full(1, MISSING),
             assessed=np.zeros((len(market.ledger.pools), 3, owners)),
             position=np.zeros((instruments, owners), dtype=np.int64),
             lot_value=np.zeros(instruments),

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from sim.numerics.account_sums import sum_notional
 from sim.recording.liquidation_profile import (
     FEEDBACK_MOVE,
     MARK_MOVES,
@@ -15,37 +16,57 @@ from sim.state import MarketState
 from sim.types import F8, I8
 
 
-class ProfileReading(NamedTuple):
-    """One reading of all instruments and moves, (K, moves)."""
+class ProfileTables(NamedTuple):
+    """Readings of a run, which the kernels of a compiled step write, too; R readings."""
 
-    step: int
-    at_risk: F8  # minor units of the numeraire
-    fresh: I8  # lots
-    resting: I8  # lots
+    count: I8  # (1,) readings so far
+    step: I8  # (R,)
+    at_risk: F8  # (R, K, moves) minor units of the numeraire
+    fresh: I8  # (R, K, moves) lots
+    resting: I8  # (R, K, moves) lots
+    sums: F8  # (R, V, populations, 3) equity, initial margin, gross notional
+
+    @classmethod
+    def allocate(cls, market: MarketState, readings: int) -> "ProfileTables":
+        """Return tables for a number of readings."""
+        shape = (readings, len(market.contracts.names), len(MARK_MOVES))
+        return cls(
+            count=np.zeros(1, dtype=np.int64),
+            step=np.zeros(readings, dtype=np.int64),
+            at_risk=np.zeros(shape),
+            fresh=np.zeros(shape, dtype=np.int64),
+            resting=np.zeros(shape, dtype=np.int64),
+            sums=np.zeros((readings, len(market.venues), len(market.populations), 3)),
+        )
 
 
 class ProfileRecorder:
-    """Recorder of the frames ``profile`` and ``populations`` of one market."""
+    """Recorder of the frames ``profile`` and ``populations`` of one market.
 
-    def __init__(self, market: MarketState) -> None:
+    Args:
+        market: its state.
+        readings: readings of the whole run.
+    """
+
+    def __init__(self, market: MarketState, readings: int) -> None:
         self.market = market
-        self._readings: list[ProfileReading] = []
-        self._population_sums: list[tuple[int, F8]] = []
+        self.tables = ProfileTables.allocate(market, readings)
 
     def take_reading(self) -> F8:
         """Take a reading, and return R(1%) of every instrument, (K,)."""
-        market = self.market
-        resting = self._count_resting_lots()
-        at_risk, fresh = np.zeros(resting.shape), np.zeros(resting.shape, dtype=np.int64)
+        market, tables = self.market, self.tables
+        row = int(tables.count[0])
+        tables.count[0] += 1
+        tables.step[row] = market.tick
+        tables.resting[row] = self._count_resting_lots()
         for venue in market.venues:
             for state in venue.pool_states.values():
                 part = state.pool.instruments
-                at_risk[part], fresh[part] = compute_profile(
+                tables.at_risk[row, part], tables.fresh[row, part] = compute_profile(
                     state.engine, venue.pool_accounts(state.pool), market.is_margined
                 )
-        self._readings.append(ProfileReading(market.tick, at_risk, fresh, resting))
-        self._population_sums.append((market.tick, self._sum_populations()))
-        return compute_feedback(fresh, resting)[:, FEEDBACK_MOVE]
+        tables.sums[row] = self._sum_populations()
+        return compute_feedback(tables.fresh[row], tables.resting[row])[:, FEEDBACK_MOVE]
 
     def _count_resting_lots(self) -> I8:
         """Return lots bid in the way of a fall, or offered in the way of a rise, (K, moves)."""
@@ -64,7 +85,7 @@ class ProfileRecorder:
         for venue in market.venues:
             part, everyone = venue.instrument_slice, slice(0, market.external_owner)
             lots = np.abs(market.ledger.position[part, everyone])
-            gross = (venue.view.mark * market.tick_value()[part]) @ lots
+            gross = sum_notional(lots, venue.view.mark * market.tick_value()[part])
             states = venue.pool_states.values()
             initial = np.sum([state.assessment.initial[everyone] for state in states], axis=0)
             for place, members in enumerate(market.member_slices):
@@ -77,18 +98,16 @@ class ProfileRecorder:
         market = self.market
         names, moves = np.array(market.contracts.names, dtype=object), np.array(MARK_MOVES)
         venues = np.array([venue.config.name for venue in market.venues], dtype=object)
-        n_readings, n_moves = len(self._readings), len(moves)
-        steps = np.array([reading.step for reading in self._readings], dtype=np.int64)
+        n_readings, n_moves = int(self.tables.count[0]), len(moves)
+        steps = self.tables.step[:n_readings]
         columns: dict[str, object] = {
             "step": np.repeat(steps, names.size * n_moves),
             "venue": np.tile(np.repeat(venues[market.contracts.venue], n_moves), n_readings),
             "instrument": np.tile(np.repeat(names, n_moves), n_readings),
             "move": np.tile(moves, names.size * n_readings),
         }
-        for name, kind in (("at_risk", np.float64), ("fresh", np.int64), ("resting", np.int64)):
-            blank = np.empty((0, names.size, n_moves), dtype=kind)
-            values = [getattr(reading, name)[None] for reading in self._readings]
-            columns[name] = np.concatenate([blank, *values]).ravel()
+        for name in ("at_risk", "fresh", "resting"):
+            columns[name] = getattr(self.tables, name)[:n_readings].ravel()
         return pd.DataFrame(columns)
 
     def populations_frame(self) -> pd.DataFrame:
@@ -96,9 +115,8 @@ class ProfileRecorder:
         market = self.market
         names = np.array([population.name for population in market.populations], dtype=object)
         venues = np.array([venue.config.name for venue in market.venues], dtype=object)
-        steps = np.array([step for step, _ in self._population_sums], dtype=np.int64)
-        blank = np.empty((0, venues.size, names.size, 3))
-        sums = np.concatenate([blank, *(reading[None] for _, reading in self._population_sums)])
+        n_readings = int(self.tables.count[0])
+        steps, sums = self.tables.step[:n_readings], self.tables.sums[:n_readings]
         columns: dict[str, object] = {
             "step": np.repeat(steps, venues.size * names.size),
             "venue": np.tile(np.repeat(venues, names.size), steps.size),

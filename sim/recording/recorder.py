@@ -106,7 +106,8 @@ class Recorder:
         self._has_missing_side = self.tables.has_missing_side
         steps_per_profile = round(market.config.profile_every / market.config.dt)
         self.profile_steps = max(1, steps_per_profile)
-        self.profile_recorder = ProfileRecorder(market)
+        readings = steps // self.profile_steps if market.config.profile_every else 0
+        self.profile_recorder = ProfileRecorder(market, readings)
         self.rounds = np.zeros(steps, dtype=np.int64)  # of each step
         self.events = EventTables()
         self._losses: list[tuple[int, LossEvent]] = []
@@ -241,9 +242,23 @@ class Recorder:
 
     def record_accounts(self, moment: str) -> None:
         """Record a snapshot of every participant's margin accounts and separate wallets."""
+        self.reserve_snapshot(moment).take(self.market)
+
+    def reserve_snapshot(self, moment: str) -> AccountSnapshot:
+        """Return the snapshot of a moment, without a step until it is taken."""
         if moment not in self.snapshots:
             self.snapshots[moment] = AccountSnapshot.allocate(self.market)
-        self.snapshots[moment].take(self.market)
+        return self.snapshots[moment]
+
+    @staticmethod
+    def price_row(name: str) -> int:
+        """Return the row of a column of prices or rates in ``tables.prices``."""
+        return (PRICE_COLUMNS + RATE_COLUMNS).index(name)
+
+    @staticmethod
+    def count_row(name: str) -> int:
+        """Return the row of a column of counts in ``tables.counts``."""
+        return COUNT_COLUMNS.index(name)
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """Return all frames of the steps so far; ``attrs`` hold units (``sim.recording.units``)."""
@@ -267,6 +282,8 @@ class Recorder:
         parts = []
         for moment, snapshot in self.snapshots.items():
             step = int(snapshot.step[0])
+            if step == MISSING:
+                continue
             shared = {"moment": moment, "step": step, "owner": agents, "population": names}
             parts += list_account_columns(market, snapshot, agents, shared)
         return pd.concat([pd.DataFrame(columns) for columns in parts], ignore_index=True)

@@ -226,9 +226,7 @@ class TieredMargin(AdditiveRequirement):
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
         columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
         return (
-            bind_kernel(
-                charge_tiers, *columns, self.table, arrays.initial, arrays.maintenance
-            ),
+            bind_kernel(charge_tiers, *columns, self.table, arrays.initial, arrays.maintenance),
         )
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[BoundKernel, ...]:
@@ -306,9 +304,7 @@ def charge_tiers(
         for a in range(accounts):
             lots = position[k, a]
             notional[a] = (max(-lots, 0) if is_spot[k] else abs(lots)) * lot_value[k]
-        _write_charges(
-            notional, leverage[k, :accounts], table[:, k], leg_initial, leg_maintenance
-        )
+        _write_charges(notional, leverage[k, :accounts], table[:, k], leg_initial, leg_maintenance)
         for a in range(accounts):
             initial[a] += leg_initial[a]
             maintenance[a] += leg_maintenance[a]

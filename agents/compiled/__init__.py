@@ -1,0 +1,1 @@
+"""Kernels of the populations' decisions in the compiled step."""

@@ -1,0 +1,155 @@
+"""Assembly of the readings of a step: liquidation profile, populations, accounts at the peak."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sim.compiled import profiles
+from sim.compiled.arrays import PoolArrays
+from sim.numerics.bound_kernels import bind_kernel
+from sim.recording.liquidation_profile import FEEDBACK_MOVE, MARK_MOVES
+from sim.types import I8
+from sim.venue import Venue
+
+if TYPE_CHECKING:
+    from sim.compiled.assembly import Assembly
+
+PEAK = "peak"
+
+
+class ProfileAssembly:
+    """Readings of one market.
+
+    Args:
+        assembly: the program that they are added to.
+    """
+
+    def __init__(self, assembly: "Assembly") -> None:
+        self.assembly, self.program = assembly, assembly.program
+        self.step, self.market = assembly.step, assembly.market
+        self.tables = assembly.recorder.profile_recorder.tables
+        self.every = assembly.recorder.profile_steps
+        self.moves = np.array(MARK_MOVES)
+
+    def add_reading(self) -> None:
+        """Add one reading of everything."""
+        recorder, tables = self.assembly.recorder, self.tables
+        pools = [self.step.pools[n] for venue in self.market.venues for n in venue.pool_states]
+        bound = [self.assembly.engines[each.pool.number].bind_kernels(each.moved) for each in pools]
+        if any(each is None for each in bound):
+            self.program.add(
+                bind_kernel(profiles.is_reading_due, self.every), recorder.record_profile
+            )
+            return
+        self.program.add(
+            bind_kernel(
+                profiles.begin_reading,
+                self.every,
+                tables.count,
+                tables.step,
+                self.step.books.data,
+                self.step.mark,
+                self.moves,
+                tables.resting,
+            )
+        )
+        for pool, kernels in zip(pools, bound, strict=True):
+            assert kernels is not None
+            self._add_profile(pool, self.program.list_inner(kernels))
+        for venue in self.market.venues:
+            self._add_sums(venue)
+        feedback = recorder.tables.prices[recorder.price_row("feedback")]
+        self.program.add(
+            bind_kernel(
+                profiles.end_reading,
+                self.every,
+                tables.count,
+                tables.fresh,
+                tables.resting,
+                FEEDBACK_MOVE,
+                feedback,
+            )
+        )
+        self._add_peak()
+
+    def _add_profile(self, pool: PoolArrays, engine: tuple[I8, I8]) -> None:
+        """Add the profile of one pool."""
+        step, here, moved = self.step, pool.pool.instruments, pool.moved
+        self.program.add(
+            bind_kernel(
+                profiles.profile_pool,
+                self.every,
+                self.tables.count,
+                here.start,
+                self.moves,
+                self.market.is_margined,
+                pool.assessed,
+                step.ledger.balance,
+                pool.pool.number,
+                step.ledger.position[here],
+                step.ledger.entry[here],
+                step.mark[here],
+                self.market.contracts.multiplier[here],
+                step.quote_price[here],
+                step.price,
+                moved.count,
+                moved.balance,
+                moved.position,
+                moved.entry,
+                moved.mark,
+                moved.lot_value,
+                moved.initial,
+                moved.maintenance,
+                *engine,
+                pool.senders,
+                self.tables.at_risk,
+                self.tables.fresh,
+            )
+        )
+
+    def _add_sums(self, venue: Venue) -> None:
+        """Add the sums of populations at a venue; equity is seen anew after the assessment."""
+        step, market = self.step, self.market
+        self.assembly.add_account_view(venue)
+        members = market.member_slices
+        part = venue.instrument_slice
+        self.program.add(
+            bind_kernel(
+                profiles.sum_populations,
+                self.every,
+                self.tables.count,
+                venue.number,
+                np.array([each.start for each in members]),
+                np.array([each.stop for each in members]),
+                step.equity[venue.number][: market.external_owner],
+                step.assessed,
+                np.array(list(venue.pool_states)),
+                step.ledger.position[part],
+                step.lot_value[part],
+                self.tables.sums,
+            )
+        )
+
+    def _add_peak(self) -> None:
+        """Add the snapshot of all accounts at the peak of gross notional."""
+        step, market, recorder = self.step, self.market, self.assembly.recorder
+        peak = recorder.reserve_snapshot(PEAK)
+        self.program.add(
+            bind_kernel(
+                profiles.keep_peak,
+                self.every,
+                recorder.tables.counts[recorder.count_row("gross")],
+                recorder.peak_gross,
+                step.ledger.balance,
+                np.array([venue.wallet_pool for venue in market.venues]),
+                step.price,
+                step.assessed,
+                step.ledger.position,
+                step.lot_value,
+                peak.step,
+                peak.assessed,
+                peak.position,
+                peak.lot_value,
+                peak.wallet_value,
+            )
+        )
