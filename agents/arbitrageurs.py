@@ -18,7 +18,6 @@ from agents.base import (
 )
 from agents.compiled.amounts import sum_exposures
 from agents.compiled.arbitrage import send_hedges, send_legs
-from agents.compiled.binding import has_own_rules
 from agents.shared.commitment import WalletCommitment
 from agents.shared.hedging import HedgedPairs, pair_with_spot
 from sim.compiled.arrays import StepArrays
@@ -162,10 +161,8 @@ class Arbitrageurs(Population):
         """Return the most orders of one step; see ``sim.compiled.components``."""
         return self.count * 2 * self._members.pairs.perp.instruments.size
 
-    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel | None:
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel:
         """Return the kernel of ``decide``; see ``sim.compiled.components``."""
-        if has_own_rules(self, "bind_decision"):
-            return None
         perp, spot, ratio = self._members.pairs
         contracts = step.market.contracts
         pairs = (

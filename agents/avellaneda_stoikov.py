@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from agents.base import BASIS_POINT
-from agents.compiled.ladders import QuoteArrays, offset_by_reservation
+from agents.compiled.ladders import offset_by_reservation
 from agents.ladders import LadderMakers, QuoteContext
+from sim.compiled.arrays import StepArrays
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.types import F8
 
@@ -95,11 +96,12 @@ class AvellanedaStoikov(LadderMakers):
         shift = compute_reservation_shift(fills, aversion, variance)
         return shift, compute_total_spread(aversion, self.fill_decay / BASIS_POINT, variance) / 2
 
-    def bind_quote_offsets(self, quotes: QuoteArrays) -> BoundKernel:
-        """Return the kernel of ``compute_quote_offsets``; see ``LadderMakers``."""
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel:
+        """Return the kernel of ``decide``; see ``sim.compiled.components``."""
+        quotes = self.allocate_quotes()
         own = self._members
         aversion = self.risk_aversion * self.fill_size * own.spread_factor
-        return bind_kernel(
+        offsets = bind_kernel(
             offset_by_reservation,
             quotes.rows,
             quotes.n_rows,
@@ -112,3 +114,4 @@ class AvellanedaStoikov(LadderMakers):
             quotes.shift,
             quotes.half,
         )
+        return self.bind_ladders(step, members, quotes, offsets)

@@ -6,7 +6,6 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import BASIS_POINT, Population, Trader, TradingScope, get_lot_values
-from agents.compiled.binding import has_own_rules
 from agents.compiled.unwinding import send_slices
 from agents.shared.commitment import WalletCommitment
 from agents.shared.unwinding import UnwindPace, unwind_positions
@@ -158,10 +157,8 @@ class InsuranceFund(Population):
         """Return the most orders of one step; see ``sim.compiled.components``."""
         return self._scope.instruments.size
 
-    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel | None:
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel:
         """Return the kernel of ``decide``; see ``sim.compiled.components``."""
-        if has_own_rules(self, "bind_decision"):
-            return None
         return bind_kernel(
             send_slices,
             step.orders,

@@ -8,7 +8,6 @@ from pydantic import Field, PrivateAttr
 
 from agents.base import Population, Trader, TradingScope, draw_lognormal, get_lot_values
 from agents.compiled import ladders as compiled
-from agents.compiled.binding import has_own_rules
 from agents.compiled.ladders import QuoteArrays
 from agents.shared.commitment import WalletCommitment
 from agents.shared.ladder_orders import (
@@ -142,10 +141,6 @@ class LadderMakers(Population):
         Both are (r, m) shares of the price.
         """
 
-    def bind_quote_offsets(self, quotes: QuoteArrays) -> BoundKernel | None:
-        """Return the kernel that does what ``compute_quote_offsets`` does, or None without one."""
-        return None
-
     def start(self, spec: MarketSpec, draws: F8) -> I8:
         """Draw wealth and traits; see ``sim.protocols.PopulationProtocol``."""
         venue = self.find_venue(spec, self.venue)
@@ -215,13 +210,22 @@ class LadderMakers(Population):
         """Return the most orders of one step; see ``sim.compiled.components``."""
         return self._members.ladder.owner.size
 
-    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel | None:
-        """Return the kernel of ``decide``; see ``sim.compiled.components``."""
+    def allocate_quotes(self) -> QuoteArrays:
+        """Return arrays of quotes for the kernels of the members."""
+        return QuoteArrays.allocate(self.count, len(self._members.scope.instruments))
+
+    def bind_ladders(
+        self, step: StepArrays, members: slice, quotes: QuoteArrays, offsets: BoundKernel
+    ) -> BoundKernel:
+        """Return the kernel of ``decide``, for a subclass's kernel of its offsets.
+
+        Args:
+            step: arrays of the market.
+            members: owners of the population.
+            quotes: arrays that the kernels share, from ``allocate_quotes``.
+            offsets: kernel that writes the offsets of ``compute_quote_offsets``.
+        """
         own = self._members
-        quotes = QuoteArrays.allocate(self.count, len(own.scope.instruments))
-        offsets = self.bind_quote_offsets(quotes)
-        if offsets is None or has_own_rules(self, "bind_decision", "bind_quote_offsets"):
-            return None
         capital = step.equity[own.scope.venue, members] if self.is_capital_limited else own.wealth
         prepare = self._bind_preparation(step, members.start, capital, quotes)
         send = self._bind_sending(step, members, capital, quotes)

@@ -17,7 +17,10 @@ from agents.base import (
     draw_lognormal,
     get_lot_values,
 )
+from agents.compiled.intentions import send_intentions
 from agents.shared.commitment import WalletCommitment
+from sim.compiled.arrays import StepArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.types import B1, F8, I8, LIMIT, MISSING, AccountView, MarketSpec, Observation, Orders
 
 CHANGE_COLUMN, DISTANCE_COLUMN = range(2)
@@ -38,12 +41,13 @@ class LatentTraderTraits(NamedTuple):
 
 
 class Intentions(NamedTuple):
-    """Intended trades of the members, (n,); side 0 means that there is none."""
+    """Intended trades of the members, (n,), which change in place; side 0 = there is none."""
 
     side: I8  # +1 to buy, -1 to sell, 0 = no intention
     price: F8  # worst acceptable price, ticks
     target: I8  # lots desired after the trade
     is_shown: B1  # True if the order book holds the order
+    is_withdrawn: B1  # True if the order must be cancelled
 
 
 class LatentLiquidity(Population):
@@ -90,8 +94,7 @@ class LatentLiquidity(Population):
 
     _members: LatentTraderTraits = PrivateAttr()
     _intentions: Intentions = PrivateAttr()
-    _is_withdrawn: B1 = PrivateAttr()  # (n,) True if the order must be cancelled
-    _last_tick: int = PrivateAttr(MISSING)  # tick of the last update
+    _last_tick: I8 = PrivateAttr()  # (1,) tick of the last update
 
     def start(self, spec: MarketSpec, draws: F8) -> I8:
         """Draw wealth and instrument of each member; see ``sim.protocols.PopulationProtocol``."""
@@ -105,8 +108,10 @@ class LatentLiquidity(Population):
             return_probability=compute_event_probability(spec.dt, self.return_time),
         )
         self._commitment = WalletCommitment.from_instruments(spec, venue, own[:, None])
-        nothing = np.zeros(self.count, dtype=np.int64)
-        self._intentions = Intentions(nothing, np.zeros(self.count), nothing, nothing > 0)
+        self._last_tick = np.full(1, MISSING)
+        self._intentions = Intentions(
+            *(np.zeros(self.count, dtype=kind) for kind in (int, float, int, bool, bool))
+        )
         return self.place_wealth(
             spec, venue, draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
         )
@@ -115,10 +120,10 @@ class LatentLiquidity(Population):
         """Return limit orders of members whose price is near, and cancellations of all others."""
         scope, rows = self._members.scope, self._members.rows
         held = accounts.position[rows, scope.instruments]
-        if observation.tick != self._last_tick:
+        if observation.tick != self._last_tick[0]:
             self._update_intentions(observation, held, accounts.equity[:, scope.venue], draws)
-        side, price, goal, shown = self._intentions
-        here = np.flatnonzero(shown | self._is_withdrawn)
+        side, price, goal, shown, withdrawn = self._intentions
+        here = np.flatnonzero(shown | withdrawn)
         quantity = np.where(shown, np.maximum((goal - held) * side, 0) * side, 0)[here]
         limit = np.maximum(price, 1).astype(np.int64)[here]
         return Orders.from_columns(here, scope.instruments[here], quantity, limit, LIMIT)
@@ -128,20 +133,22 @@ class LatentLiquidity(Population):
 
         This happens once a tick.
         """
-        own, (side, price, goal, before) = self._members, self._intentions
+        own, (side, price, goal, before, _) = self._members, self._intentions
         side = np.where((goal - held) * side > 0, side, 0)
         change = draws[:, CHANGE_COLUMN] < np.where(
             side == 0, own.return_probability, own.drop_probability
         )
-        change |= self._last_tick == MISSING
+        change |= self._last_tick[0] == MISSING
         fresh = self._draw_intentions(observation, held, equity, draws[:, DISTANCE_COLUMN])
         side, price, goal = (
             np.where(change, new, old) for new, old in zip(fresh, (side, price, goal), strict=True)
         )
         view, columns = own.scope.view(observation)
         shown = (side != 0) & (side * (price / view.mark[columns] - 1) >= -self.reveal_distance)
-        self._intentions, self._is_withdrawn = Intentions(side, price, goal, shown), before & ~shown
-        self._last_tick = observation.tick
+        updated = Intentions(side, price, goal, shown, before & ~shown)
+        for column, values in zip(self._intentions, updated, strict=True):
+            column[:] = values
+        self._last_tick[0] = observation.tick
 
     def _draw_intentions(
         self, observation: Observation, held: I8, equity: F8, place: F8
@@ -158,4 +165,33 @@ class LatentLiquidity(Population):
             side,
             np.clip(price, 1, view.contracts.max_price[columns]),
             np.where(held == 0, wanted, 0),
+        )
+
+    def count_orders(self) -> int:
+        """Return the most orders of one step; see ``sim.compiled.components``."""
+        return self.count
+
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel:
+        """Return the kernel of ``decide``; see ``sim.compiled.components``."""
+        own = self._members
+        return bind_kernel(
+            send_intentions,
+            step.orders,
+            step.counters,
+            self.latency,
+            members.start,
+            step.market.streams.stream_key(f"decide/{self.name}"),
+            own.scope.instruments,
+            step.ledger.position,
+            step.equity[own.scope.venue, members],
+            step.mark,
+            step.lot_value,
+            step.market.contracts.max_price,
+            own.drop_probability,
+            own.return_probability,
+            self.size,
+            self.price_range,
+            self.reveal_distance,
+            self._last_tick,
+            *self._intentions,
         )

@@ -16,6 +16,7 @@ from agents.base import (
     draw_lognormal,
     get_lot_values,
 )
+from agents.compiled.binding import has_own_rules
 from agents.compiled.leveraged import (
     HIGHEST,
     NO_CHOICE,
@@ -251,8 +252,10 @@ class LeveragedPopulation(Population):
         prices: Sequence[BoundKernel] = (),
         signals: Sequence[BoundKernel],
         exits: Sequence[BoundKernel] = (),
-    ) -> BoundKernel:
+    ) -> BoundKernel | None:
         """Return the kernel of one step's decisions, in the order of ``decide``.
+
+        None if a subclass of the type has rules of its own.
 
         Args:
             binding: arrays of the market and of the population.
@@ -260,6 +263,8 @@ class LeveragedPopulation(Population):
             signals: kernels that do what ``_signals`` and ``_affordable_leverage`` do.
             exits: kernels that do what ``_early_exits`` does.
         """
+        if has_own_rules(self, "bind_decision"):
+            return None
         entry = EntryRule(
             self.reference_leverage,
             self.elasticity,

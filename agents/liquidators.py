@@ -14,8 +14,13 @@ from agents.base import (
     draw_lognormal,
     get_lot_values,
 )
+from agents.compiled.amounts import sum_exposures
+from agents.compiled.liquidation_bids import MAX_LEVERAGE, send_bids, share_offered_value
+from agents.compiled.unwinding import send_slices
 from agents.shared.commitment import WalletCommitment
 from agents.shared.unwinding import UnwindPace, unwind_positions
+from sim.compiled.arrays import StepArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel, chain_kernels
 from sim.types import F8, I8, POST_ONLY, AccountView, MarketSpec, Observation, Orders
 
 SIDES = np.array([1, -1])
@@ -113,15 +118,57 @@ class Liquidators(Population):
         Bids and offers are zero where no lots are on offer, which cancels the last ones.
         """
         own = self._members
-        held = accounts.position[:, own.scope.instruments]
-        slices = unwind_positions(
-            observation,
-            own.scope,
-            held,
-            own.pace,
-            self.max_unwind_discount * np.minimum(own.min_discount, 1.0),
-        )
+        held, slippage = accounts.position[:, own.scope.instruments], self._unwind_slippage()
+        slices = unwind_positions(observation, own.scope, held, own.pace, slippage)
         return Orders.join([self._create_bids(observation, accounts), slices])
+
+    def _unwind_slippage(self) -> F8:
+        """Return the worst price of unwinding, (n, 1), as a share of the mark away from it."""
+        slippage: F8 = self.max_unwind_discount * np.minimum(self._members.min_discount, 1.0)
+        return slippage
+
+    def count_orders(self) -> int:
+        """Return the most orders of one step; see ``sim.compiled.components``."""
+        return self.count * 3 * self._members.scope.instruments.size
+
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel:
+        """Return the kernel of ``decide``; see ``sim.compiled.components``."""
+        own, contracts = self._members, step.market.contracts
+        venue, instruments = own.scope
+        sent = (step.orders, step.counters, self.latency)
+        bids = bind_kernel(
+            send_bids,
+            *sent,
+            instruments,
+            step.ledger.position,
+            members.start,
+            step.mark,
+            step.lot_value,
+            contracts.max_price,
+            step.max_leverage_long,
+            step.to_sell,
+            step.to_buy,
+            step.equity[venue, members],
+            step.free_margin[venue, members],
+            own.min_discount[:, 0],
+            self.share,
+            self.leverage,
+            self.cap,
+        )
+        slices = bind_kernel(
+            send_slices,
+            *sent,
+            instruments,
+            step.ledger.position,
+            members.start,
+            step.mark,
+            step.depth,
+            contracts.max_price,
+            own.pace.share,
+            own.pace.participation,
+            self._unwind_slippage()[:, 0],
+        )
+        return chain_kernels(bids, slices)
 
     def _create_bids(self, observation: Observation, accounts: AccountView) -> Orders:
         """Return one order per member, instrument and side.
@@ -147,7 +194,7 @@ class Liquidators(Population):
         view, columns = self._members.scope.view(observation)
         offered = np.stack([view.to_sell[columns], view.to_buy[columns]], axis=1)  # (m, 2)
         lot = get_lot_values(view, columns)
-        value_share = _share_of_offered_value(offered, lot)
+        value_share = share_offered_value(view.to_sell[columns], view.to_buy[columns], lot)
         notional: F8 = self._compute_free_notional(observation, accounts) * value_share
         affordable = count_whole_lots(notional, lot)[:, :, None]
         bid: F8 = np.minimum(np.ceil(self.share * offered), affordable)
@@ -161,20 +208,11 @@ class Liquidators(Population):
         """
         own = self._members
         view, columns = own.scope.view(observation)
-        used = np.abs(
-            accounts.position[:, own.scope.instruments] * get_lot_values(view, columns)
-        ).sum(axis=1)
+        used = sum_exposures(
+            accounts.position[:, own.scope.instruments], get_lot_values(view, columns)
+        )
         room = self.leverage * np.maximum(accounts.equity[:, own.scope.venue], 0.0) - used
         headroom = self.cap * np.maximum(accounts.free_margin[:, own.scope.venue], 0.0)
-        admitted = np.minimum(observation.max_leverage[own.scope.instruments], 1e6)
+        admitted = np.minimum(observation.max_leverage[own.scope.instruments], MAX_LEVERAGE)
         capital: F8 = np.minimum(np.maximum(room, 0.0)[:, None], headroom[:, None] * admitted)
         return capital
-
-
-def _share_of_offered_value(offered: I8, lot: F8) -> F8:
-    """Return the share of each instrument (m,) in the value of lots on offer (m, 2)."""
-    value = offered * lot[:, None]
-    total = value.sum()
-    shares = np.divide(value, total, out=np.zeros_like(value), where=total > 0)
-    by_instrument: F8 = shares.sum(axis=1)
-    return by_instrument

@@ -6,8 +6,9 @@ import numpy as np
 from pydantic import Field
 
 from agents.base import BASIS_POINT
-from agents.compiled.ladders import QuoteArrays, offset_by_half_spreads
+from agents.compiled.ladders import offset_by_half_spreads
 from agents.ladders import LadderMakers, QuoteContext
+from sim.compiled.arrays import StepArrays
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.types import F8
 
@@ -44,9 +45,10 @@ class MarketMakers(LadderMakers):
         )
         return -self.skew * context.inventory * half, half
 
-    def bind_quote_offsets(self, quotes: QuoteArrays) -> BoundKernel:
-        """Return the kernel of ``compute_quote_offsets``; see ``LadderMakers``."""
-        return bind_kernel(
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel:
+        """Return the kernel of ``decide``; see ``sim.compiled.components``."""
+        quotes = self.allocate_quotes()
+        offsets = bind_kernel(
             offset_by_half_spreads,
             quotes.rows,
             quotes.n_rows,
@@ -60,3 +62,4 @@ class MarketMakers(LadderMakers):
             quotes.shift,
             quotes.half,
         )
+        return self.bind_ladders(step, members, quotes, offsets)

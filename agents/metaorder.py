@@ -6,7 +6,10 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Population, Trader, TradingScope, compute_limit_prices
+from agents.compiled.schedules import send_parts
 from agents.shared.commitment import WalletCommitment
+from sim.compiled.arrays import StepArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.types import F8, I8, IOC, AccountView, MarketSpec, Observation, Orders
 
 
@@ -76,10 +79,41 @@ class Metaorder(Population):
         if not 1 <= number <= parts:
             return Orders.join([])
         view, columns = scope.view(observation)
-        missing = round(self.quantity * number / parts) - accounts.position[:, scope.instruments[0]]
+        missing = self._find_target(number) - accounts.position[:, scope.instruments[0]]
         rows = np.flatnonzero(missing * self.quantity > 0)
         slip = float(np.sign(self.quantity)) * self.slippage
         limit = compute_limit_prices(view.mark[columns], slip, view.contracts.max_price[columns])
         return Orders.from_columns(
             rows, int(scope.instruments[0]), missing[rows], int(limit[0]), IOC
+        )
+
+    def _find_target(self, number: int) -> int:
+        """Return the lots that are to be held after a number of parts."""
+        return round(self.quantity * number / self._schedule.n_parts)
+
+    def count_orders(self) -> int:
+        """Return the most orders of one step; see ``sim.compiled.components``."""
+        return self.count
+
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel:
+        """Return the kernel of ``decide``; see ``sim.compiled.components``."""
+        scope, first, parts = self._schedule
+        # a run may end before the order does
+        lasting = min(parts, step.market.steps_planned)
+        side = int(np.sign(self.quantity))
+        return bind_kernel(
+            send_parts,
+            step.orders,
+            step.counters,
+            self.latency,
+            self.count,
+            members.start,
+            int(scope.instruments[0]),
+            side,
+            first,
+            np.array([self._find_target(number + 1) for number in range(lasting)]),
+            step.ledger.position,
+            step.mark,
+            step.market.contracts.max_price,
+            side * self.slippage,
         )

@@ -9,7 +9,10 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Population, Trader
+from agents.compiled.random_orders import choose_order, send_random_orders
 from agents.shared.commitment import WalletCommitment
+from sim.compiled.arrays import StepArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.types import F8, I8, LIMIT, AccountView, MarketSpec, Observation, Orders
 
@@ -92,20 +95,34 @@ class ZeroIntelligenceCrowd(Population):
         )
         return Orders(owner, instrument, quantity, limit, kind, slot, leverage)
 
+    def count_orders(self) -> int:
+        """Return the most orders of one step; see ``sim.compiled.components``."""
+        return self.count
+
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel:
+        """Return the kernel of ``decide``; see ``sim.compiled.components``."""
+        own = self._members
+        return bind_kernel(
+            send_random_orders,
+            step.orders,
+            step.counters,
+            self.latency,
+            members.start,
+            step.market.streams.stream_key(f"decide/{self.name}"),
+            own.instrument,
+            own.highest,
+            step.mark,
+            self.ticks,
+            self.lots,
+        )
+
 
 @kernel
 def _draw_orders(
     draws: F8, mark: F8, column: I8, highest: I8, ticks: int, lots: int
 ) -> tuple[I8, I8]:
-    """Return limits and signed lots, made from one draw each.
-
-    The first bit of a draw sets the side, the next bits the price and the rest the size.
-    """
+    """Return limits and signed lots; see ``agents.compiled.random_orders``."""
     limit, quantity = np.empty_like(column), np.empty_like(column)
     for i in range(column.size):
-        side = 2 * draws[i, 0]
-        away = (side if side < 1 else side - 1) * (2 * ticks + 1)
-        size = int((away - int(away)) * lots) + 1
-        limit[i] = min(max(int(mark[column[i]]) + int(away) - ticks, 1), highest[i])
-        quantity[i] = size if side < 1 else -size
+        limit[i], quantity[i] = choose_order(draws[i, 0], mark[column[i]], highest[i], ticks, lots)
     return limit, quantity

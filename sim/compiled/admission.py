@@ -87,7 +87,7 @@ def gather_orders(
                 entry[column, row] = live_entry[column, owner]
                 leverage[column, row] = live_leverage[column, owner]
                 for plane in range(3):
-                    resting[plane, column, row] = live_resting[plane, column, owner]
+                    resting[plane, column, row] = live_resting[plane, first + column, owner]
         opens[row] |= may_open
         if may_open and chosen[order]:
             leverage[k, row] = choose_leverage(chosen[order])

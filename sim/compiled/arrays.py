@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.exchange.book import BookArrays
-from sim.ledger import LedgerArrays
-from sim.margin.compiled import MarginArrays
+from sim.ledger import JournalEntry, LedgerArrays
+from sim.margin.compiled import MarginArrays, MarketArrays
+from sim.pricing.instrument_values import find_seconds_per_year
 from sim.state import MarketState
-from sim.types import B1, F8, I8, SPOT, MarginPool
+from sim.types import B1, F8, I8, MISSING, SPOT, MarginPool
 from sim.venue import Venue
 
 (OWNER, INSTRUMENT, QUANTITY, LIMIT, KIND, SLOT, LEVERAGE, LATENCY) = range(8)
@@ -22,7 +23,7 @@ from sim.venue import Venue
 (EVENT, SOURCE, TARGET, SOURCE_POOL, TARGET_POOL, ASSET, AMOUNT) = range(7)
 """Columns of the cash moves of a step."""
 
-(N_ORDERS, N_FILLS, N_MOVES) = range(3)
+(N_ORDERS, N_FILLS, N_MOVES, N_PAYMENTS) = range(4)
 """Places of the counters of a step."""
 
 (NUMBER, HAS_ACTED, HAS_FILLED, FIRST_ID, NEXT_ID, N_COLLECTED) = range(6)
@@ -107,13 +108,13 @@ class StepArrays:
         self.is_spot: B1 = market.contracts.kind == SPOT
         # underlyings and assets
         self.index, self.log_impact = np.zeros((2, underlyings))
-        self.oracle = np.zeros((len(market.venues), underlyings))
+        self.oracle, self.confidence = np.zeros((2, len(market.venues), underlyings))
         self.price = np.zeros(assets)
         self.external_spot_lots = np.zeros(count, dtype=np.int64)
         # accounts as their owners see them, (V, N) minor units of the numeraire
         self.equity, self.free_margin = np.zeros((2, len(market.venues), owners))
         # what a step does
-        self.counters = np.zeros(3, dtype=np.int64)
+        self.counters = np.zeros(4, dtype=np.int64)
         self.round_state = np.zeros(6, dtype=np.int64)  # see NUMBER
         self.n_postings = 0  # entries of the journal that `moves` and fills hold
         self.orders, self.packed = np.zeros((2, max_orders, 8), dtype=np.int64)
@@ -121,6 +122,10 @@ class StepArrays:
         self.replaced = np.zeros((max_orders, 2), dtype=np.int64)
         self.moves = np.zeros((0, 7), dtype=np.int64)
         self.reserve_moves(0)
+        self.payments = np.zeros((self._count_payments(), 5), dtype=np.int64)
+        self.passes = np.zeros(len(self.payments), dtype=np.bool_)  # payments that limits allow
+        self.paid_before = np.zeros((2, owners), dtype=np.int64)  # earlier ones of each owner
+        self.withdrawable = np.zeros(owners)  # minor units of the numeraire
         self.trade_sums = np.zeros((4, count), dtype=np.int64)
         self.paid = np.zeros((len(market.venues), 2), dtype=np.int64)
         self.row_of_owner = np.full(owners, -1)
@@ -143,7 +148,7 @@ class StepArrays:
             self.moves = grown
 
     def _count_moves(self) -> int:
-        """Return the most cash moves of one step: four a participant, and all idle margin."""
+        """Return the most cash moves of one step: payments, margin of orders, fees, idle margin."""
         market = self.market
         separate = sum(
             len(venue.pool_states)
@@ -151,7 +156,17 @@ class StepArrays:
             if venue.wallet_pool not in venue.pool_states
         )
         assets = market.ledger.balance.shape[0]
-        return market.n_owners * (4 + separate * (assets + 3))
+        return self._count_payments() + market.n_owners * (2 + separate * (assets + 3))
+
+    def _count_payments(self) -> int:
+        """Return the most payments of one step: a member pays into each account, or each wallet."""
+        market = self.market
+        accounts = 1 + len(market.contracts.names) + len(market.venues)
+        return accounts * sum(
+            population.count
+            for population in market.populations
+            if population.n_cash_flow_draws or population.has_commitment
+        )
 
     def _allocate_pool(self, venue: Venue, number: int) -> PoolArrays:
         """Return the arrays of one pool; the live accounts are those of the ledger."""
@@ -172,6 +187,7 @@ class StepArrays:
             price=self.price,
             initial=np.zeros(owners),
             maintenance=np.zeros(owners),
+            market=self._list_market_arrays(venue, state.pool),
         )
         probe = MarginArrays.allocate(live, 2 * count)
         probe.position[:] = np.concatenate([np.eye(count), -np.eye(count)]).T
@@ -194,4 +210,22 @@ class StepArrays:
             senders=np.zeros(owners, dtype=np.int64),
             n_senders=np.zeros(1, dtype=np.int64),
             opens=np.zeros(owners, dtype=np.bool_),
+        )
+
+    def _list_market_arrays(self, venue: Venue, pool: MarginPool) -> MarketArrays:
+        """Return what the engine of a pool sees of the market."""
+        part, view = pool.instruments, venue.pool_view(pool)
+        return MarketArrays(
+            contracts=view.contracts,
+            mark=self.mark[part],
+            bid=self.bid[part],
+            ask=self.ask[part],
+            depth=self.depth[part],
+            funding=self.funding[part],
+            volatility=self.volatility[part],
+            open_interest=self.open_interest[part],
+            oracle=self.oracle[venue.number],
+            confidence=self.confidence[venue.number],
+            seconds_per_year=find_seconds_per_year(view),
+            dt=float(view.dt),
         )

@@ -1,5 +1,6 @@
 """Assembly of the program of a step from the components of a market."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,12 @@ from sim.compiled.arrays import (
     StepArrays,
     VenueArrays,
 )
-from sim.compiled.components import BoundedOrders, CompiledPopulation, has_own_rules
+from sim.compiled.components import BoundedOrders, CompiledPopulation
 from sim.compiled.distress import DISTRESS, DistressPhases
 from sim.compiled.distress_arrays import DistressArrays
+from sim.compiled.payment_assembly import PaymentAssembly
 from sim.compiled.profile_assembly import ProfileAssembly
-from sim.compiled.program import CompiledRun, Program
+from sim.compiled.program import CompiledRun, PlainPhase, Program
 from sim.exchange.funding import PremiumAverage
 from sim.exchange.mark import BookMark, MedianMark
 from sim.margin.compiled import LearningArrays
@@ -38,15 +40,14 @@ from sim.state import MarketState
 from sim.step import admission as plain_admission
 from sim.step import (
     assessment,
-    cash_flows,
     funding,
     liquidation,
     loss_waterfall,
     margin_calls,
     marking,
 )
-from sim.types import F8, MISSING
-from sim.venue import Venue
+from sim.types import F8, MISSING, MarginPool, MarketView
+from sim.venue import StepFlows, Venue
 
 DEPOSIT_EVENT = CAUSE_KINDS.index(DEPOSIT)
 END, RECORD = "end of the step", "record"
@@ -237,19 +238,26 @@ class Assembly:
 
     def _add_learning(self, venue: Venue) -> None:
         """Let the engines learn, and find the leverage that they admit for one lot."""
-        step = self.step
+        added: list[tuple[BoundKernel, PlainPhase | None]] = []
         for pool in self._pools(venue):
-            here = pool.pool.instruments
             engine = self.engines[pool.pool.number]
-            sources = LearningArrays(
-                venue.writable_returns, step.oracle[venue.number], step.mark[here], pool.probe
-            )
+            sources = LearningArrays(venue.writable_returns, pool.probe)
             learning, leverage = engine.bind_learning(sources), self._bind_leverage(pool)
             if learning is None or leverage is None:
                 self.program.add(None, venue.observe_market)
                 return
-            for each in (*learning, leverage):
-                self.program.add(each)
+            for bound, plain in learning:
+                added.append((bound, plain and self._view_pool(venue, pool.pool, plain)))
+            added.append((leverage, None))
+        for each in added:
+            self.program.add(*each)
+
+    @staticmethod
+    def _view_pool(
+        venue: Venue, pool: MarginPool, learn: Callable[[MarketView], None]
+    ) -> PlainPhase:
+        """Return the plain phase in which an engine learns from a pool's view."""
+        return lambda: learn(venue.pool_view(pool))
 
     def _bind_leverage(self, pool: PoolArrays) -> BoundKernel | None:
         engine, step = self.engines[pool.pool.number], self.step
@@ -272,9 +280,7 @@ class Assembly:
 
     def _add_cash_flows(self) -> None:
         """Phase 4: payments that populations request."""
-        market = self.market
-        if any(each.n_cash_flow_draws or each.has_commitment for each in market.populations):
-            self.program.add(None, lambda: cash_flows.post_cash_flows(market))
+        PaymentAssembly(self).add_phase()
 
     def _add_orders(self) -> None:
         """Phase 4: decisions of all populations, in order of arrival."""
@@ -363,9 +369,7 @@ class Assembly:
     def _add_population(self, population: PopulationProtocol, members: slice) -> None:
         """Add the decisions of one population, by its kernel or in Python."""
         bound = None
-        if isinstance(population, CompiledPopulation) and not has_own_rules(
-            population, "bind_decision"
-        ):
+        if isinstance(population, CompiledPopulation):
             bound = population.bind_decision(self.step, members)
         self.program.add(bound, None if bound else lambda: self._decide(population, members))
 
@@ -435,8 +439,8 @@ class Assembly:
         """Admit the orders of one pool, or leave admission to the plain phase."""
         step, program, market = self.step, self.program, self.market
         here, engine = pool.pool.instruments, self.engines[pool.pool.number]
-        hypothetical, before = pool.hypothetical, pool.before
-        kernels = engine.bind_kernels(hypothetical)
+        before = pool.before
+        kernels = engine.bind_kernels(pool.hypothetical)
         if kernels is None:
             program.add(None, self._admit_plainly, "trading")
             return
@@ -467,30 +471,7 @@ class Assembly:
                 pool.resting,
             )
         )
-        program.add(
-            bind_kernel(
-                admission.require_margin,
-                pool.n_senders,
-                *shared,
-                before.entry,
-                before.leverage,
-                step.lot_value[here],
-                step.unit_value[here],
-                step.quote_price[here],
-                step.is_spot[here],
-                float(engine.leverage_factor),
-                hypothetical.count,
-                hypothetical.position,
-                hypothetical.entry,
-                hypothetical.leverage,
-                before.balance,
-                hypothetical.balance,
-                hypothetical.settle,
-                hypothetical.initial,
-                *self.program.list_inner(kernels),
-                pool.required,
-            )
-        )
+        program.add(self.bind_margin(pool, kernels))
         program.add(
             bind_kernel(
                 admission.admit_orders,
@@ -512,6 +493,34 @@ class Assembly:
             ),
             self._admit_plainly,
             "trading",
+        )
+
+    def bind_margin(self, pool: PoolArrays, kernels: Sequence[BoundKernel]) -> BoundKernel:
+        """Return the kernel that finds the margin of accounts with their orders, by an engine."""
+        step, here, engine = self.step, pool.pool.instruments, self.engines[pool.pool.number]
+        hypothetical, before = pool.hypothetical, pool.before
+        return bind_kernel(
+            admission.require_margin,
+            pool.n_senders,
+            pool.resting,
+            before.position,
+            before.entry,
+            before.leverage,
+            step.lot_value[here],
+            step.unit_value[here],
+            step.quote_price[here],
+            step.is_spot[here],
+            float(engine.leverage_factor),
+            hypothetical.count,
+            hypothetical.position,
+            hypothetical.entry,
+            hypothetical.leverage,
+            before.balance,
+            hypothetical.balance,
+            hypothetical.settle,
+            hypothetical.initial,
+            *self.program.list_inner(kernels),
+            pool.required,
         )
 
     def _admit_plainly(self) -> None:
@@ -765,6 +774,8 @@ class Assembly:
         losses = loss_waterfall.allocate_losses(market)
         trades, near = self.step.trade_sums.copy(), self.step.depth_near.copy()
         self.recorder.record_step(StepRecord(trades, near, rounds, n_rounds, losses))
+        for venue in market.venues:
+            venue.flows = StepFlows()
 
     def _add_recording(self) -> None:
         """Phase 10: the record of a step without close-outs."""

@@ -1,13 +1,9 @@
 """Interfaces of components that contribute kernels to the compiled step."""
 
-from types import FunctionType
 from typing import Protocol, runtime_checkable
 
 from sim.compiled.arrays import StepArrays
-from sim.component import Component
 from sim.numerics.bound_kernels import BoundKernel
-
-_COMMON_NAMES = frozenset(dir(Component))
 
 
 @runtime_checkable
@@ -26,25 +22,6 @@ class CompiledPopulation(Protocol):
         ...
 
 
-def has_own_rules(component: object, binder: str) -> bool:
-    """Return True if kernels that a component binds do not stand for its class.
-
-    A kernel stands for the rules of the class that defines its binder. A subclass, such as a
-    plug-in, which defines methods and no binder, may have changed those rules.
-
-    Args:
-        component: a population or another component.
-        binder: name of the method that binds kernels.
-    """
-    for cls in type(component).__mro__:
-        if binder in vars(cls):
-            return False
-        for name, value in vars(cls).items():
-            if isinstance(value, FunctionType | property) and name not in _COMMON_NAMES:
-                return True
-    return True
-
-
 @runtime_checkable
 class BoundedOrders(Protocol):
     """Population that knows the most orders of its members."""
@@ -52,3 +29,31 @@ class BoundedOrders(Protocol):
     def count_orders(self) -> int:
         """Return the most orders that all members together send in one step."""
         ...
+
+
+@runtime_checkable
+class CompiledCashFlows(Protocol):
+    """Population whose members request payments in compiled code."""
+
+    def bind_cash_flows(self, step: StepArrays, members: slice) -> BoundKernel | None:
+        """Return the kernel that appends the payments of one step, or None where there is none.
+
+        It sends the same payments as ``request_cash_flows``, those from outside, from wallets into
+        margin accounts and back to outside each in the same sequence; none from a margin account
+        to a wallet.
+
+        Args:
+            step: arrays of the market, with owners' equity and free margin as they see them.
+            members: owners of the population.
+        """
+        ...
+
+
+def requests_by_kernel(population: object) -> bool:
+    """Return True unless a subclass requests other payments than its base's kernel sends."""
+    for cls in type(population).__mro__:
+        if "bind_cash_flows" in vars(cls):
+            return True
+        if "request_cash_flows" in vars(cls):
+            return False
+    return False

@@ -89,7 +89,7 @@ def _load_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
     arrays.quotes[BASIS] = venue.basis
     _load_quotes(arrays.previous_quotes, arrays.was_book_empty, venue.previous_quotes)
     arrays.has_missing_side[:] = venue.has_missing_side
-    arrays.oracle[:] = view.oracle
+    arrays.oracle[:], step.confidence[venue.number] = view.oracle, view.confidence
     arrays.oracle_ticks[:] = venue.convert_to_ticks(view.oracle)
     arrays.variance[:], arrays.seen[0] = venue.running_volatility.variance, view.tick
     arrays.paid[:] = venue.flows.paid_in, venue.flows.paid_out

@@ -1,11 +1,29 @@
 """Accounts that a margin engine assesses in compiled code, and the interface of its parts."""
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from sim.numerics.bound_kernels import BoundKernel
-from sim.types import B1, F8, I8
+from sim.types import B1, F8, I8, Contracts, MarketView
+
+
+class MarketArrays(NamedTuple):
+    """What a pool's requirement sees of the market (see ``MarketView``); K instruments."""
+
+    contracts: Contracts  # of the pool
+    mark: F8  # (K,) ticks
+    bid: F8  # (K,) ticks, NaN if the side is empty
+    ask: F8  # (K,) ticks, NaN if the side is empty
+    depth: F8  # (K,) lots
+    funding: F8  # (K,) last rate
+    volatility: F8  # (K,) annualised
+    open_interest: I8  # (K,) lots
+    oracle: F8  # (U,) quote currency
+    confidence: F8  # (U,) 1 = certain
+    seconds_per_year: F8  # (K,) of the run's clock
+    dt: float  # seconds per step
 
 
 class MarginArrays(NamedTuple):
@@ -24,6 +42,7 @@ class MarginArrays(NamedTuple):
     price: F8  # (C,) minor units of the numeraire per minor unit of each asset
     initial: F8  # (A,) minor units of the numeraire, not rounded
     maintenance: F8  # (A,)
+    market: MarketArrays
 
     @classmethod
     def allocate(cls, like: "MarginArrays", accounts: int) -> "MarginArrays":
@@ -51,12 +70,26 @@ class CompiledValuation(Protocol):
 
 
 class LearningArrays(NamedTuple):
-    """What a pool's requirement learns from, once per step; K instruments, U underlyings."""
+    """What a pool's requirement learns from, once per step; U underlyings."""
 
     returns: F8  # (T, U) log returns of the oracle, row tick - 1 the newest
-    oracle: F8  # (U,) quote currency
-    mark: F8  # (K,) ticks
     probe: MarginArrays  # one lot of each instrument, long and then short, at the mark
+
+    @property
+    def market(self) -> MarketArrays:
+        """What the pool sees of the market."""
+        return self.probe.market
+
+
+class LearningStep(NamedTuple):
+    """One part of what ``observe`` does.
+
+    A kernel that returns other than zero has done nothing: the plain function does the same work
+    of this part, from the pool's view. It serves work that is due rarely.
+    """
+
+    bound: BoundKernel
+    plain: Callable[[MarketView], None] | None = None
 
 
 @runtime_checkable
@@ -71,8 +104,8 @@ class CompiledRequirement(Protocol):
         """
         ...
 
-    def bind_learning(self, arrays: LearningArrays) -> tuple[BoundKernel, ...] | None:
-        """Return the kernels that do what ``observe`` does, or None where there are none.
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
+        """Return the steps that do what ``observe`` does, or None where there are none.
 
         State that both change is in arrays that stay in place.
         """

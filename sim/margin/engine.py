@@ -22,6 +22,7 @@ from sim.margin.compiled import (
     CompiledRequirement,
     CompiledValuation,
     LearningArrays,
+    LearningStep,
     MarginArrays,
 )
 from sim.margin.learning import explain_short_run
@@ -221,8 +222,8 @@ class MarginEngine:
         margins, haircuts = requirement.bind_margins(arrays), valuation.bind_haircuts(arrays)
         return None if margins is None or haircuts is None else (*margins, *haircuts)
 
-    def bind_learning(self, arrays: LearningArrays) -> tuple[BoundKernel, ...] | None:
-        """Return the kernels that do what :meth:`observe` does, None where there are none."""
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
+        """Return the steps that do what :meth:`observe` does, None where there are none."""
         if not isinstance(self.requirement, CompiledRequirement):
             return None
         return self.requirement.bind_learning(arrays)

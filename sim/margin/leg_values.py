@@ -61,16 +61,20 @@ def normalise_shares(legs: F8, gross: F8) -> F8:
 
     Shares are those of the gross notional where the sum is zero.
     """
-    legs = np.where(_sum_legs(legs) > 0, legs, gross)
-    total = _sum_legs(legs)
+    legs = np.where(sum_legs(legs)[:, None] > 0, legs, gross)
+    total = sum_legs(legs)[:, None]
     return legs / np.where(total > 0, total, 1.0)
 
 
-def _sum_legs(legs: F8) -> F8:
-    """Return the sums over legs, added one leg after another, (A, 1)."""
-    total = np.zeros((len(legs), 1))
-    for leg in range(legs.shape[1]):
-        total += legs[:, leg : leg + 1]
+def sum_legs(values: F8) -> F8:
+    """Return the sums over instruments, (A,), of amounts by leg, (A, K).
+
+    Legs are added one after another, so that an account's sum depends neither on the layout of the
+    table nor on the number of accounts, as it does in ``numpy.sum``.
+    """
+    total = np.zeros(len(values))
+    for column in values.T:
+        total += column
     return total
 
 
@@ -88,3 +92,9 @@ def normalise_leg_shares(count: int, position: I8, lot_value: F8, shares: F8) ->
                 total += shares[k, account]
         for k in range(lot_value.size):
             shares[k, account] = shares[k, account] / (total if total > 0 else 1.0)
+
+
+@kernel
+def value_margined_leg(lots: int, lot_value: float, is_spot: bool) -> float:
+    """Return the notional of one leg that requires margin, zero for long spot (LED-3)."""
+    return 0.0 if is_spot and lots > 0 else abs(lots) * lot_value

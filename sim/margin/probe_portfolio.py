@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from sim.margin.compiled import CompiledRequirement, LearningArrays, LearningStep
+from sim.numerics.bound_kernels import bind_kernel
+from sim.numerics.jit import kernel
 from sim.protocols import Requirement
-from sim.types import F8, Exposure, MarketView
+from sim.types import F8, I8, Exposure, MarketView
 
 
 def build_one_lot_accounts(market: MarketView, *, sides: tuple[int, ...] = (1,)) -> Exposure:
@@ -29,3 +32,46 @@ def compute_margin_rates(requirement: Requirement, market: MarketView) -> F8:
     value = np.abs(accounts.position_value()).sum(axis=1)
     required = requirement.compute_margins(accounts).initial
     return np.divide(required, value, out=np.zeros_like(required), where=value != 0).reshape(2, -1)
+
+
+def bind_margin_rates(
+    requirement: Requirement, arrays: LearningArrays, rate: F8
+) -> tuple[LearningStep, ...] | None:
+    """Return the steps that write what :func:`compute_margin_rates` returns into ``rate``.
+
+    There are none, and the result is None, if the requirement has no kernels.
+    """
+    if not isinstance(requirement, CompiledRequirement):
+        return None
+    probe, market = arrays.probe, arrays.market
+    margins = requirement.bind_margins(probe)
+    if margins is None:
+        return None
+    terms = (probe.count, market.mark, market.contracts.multiplier, probe.entry)
+    kernels = (
+        bind_kernel(enter_probe, *terms),
+        *margins,
+        bind_kernel(read_margin_rates, probe.initial, probe.lot_value, rate),
+    )
+    return tuple(map(LearningStep, kernels))
+
+
+@kernel
+def enter_probe(tick: int, count: I8, mark: F8, multiplier: I8, entry: I8) -> int:
+    """Enter the accounts of one lot at the mark, all longs and then all shorts."""
+    instruments = mark.size
+    count[0] = 2 * instruments
+    for k in range(instruments):
+        value = np.int64(mark[k] * multiplier[k])
+        entry[k, k], entry[k, instruments + k] = value, -value
+    return 0
+
+
+@kernel
+def read_margin_rates(tick: int, initial: F8, lot_value: F8, rate: F8) -> int:
+    """Read initial margins of a long and of a short of one lot, (2, K), shares of its value."""
+    for k in range(lot_value.size):
+        value = abs(lot_value[k])
+        for side in range(2):
+            rate[side, k] = initial[side * lot_value.size + k] / value if value != 0 else 0.0
+    return 0

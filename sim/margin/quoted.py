@@ -2,7 +2,10 @@
 
 import numpy as np
 
-from sim.types import F8, Exposure, MarketView
+from sim.margin.compiled import LearningArrays, LearningStep
+from sim.numerics.bound_kernels import bind_kernel
+from sim.numerics.jit import kernel
+from sim.types import B1, F8, I8, Exposure, MarketView
 
 
 class QuoteHistory:
@@ -24,6 +27,11 @@ class QuoteHistory:
         self.depth |= market.depth > 0
         self.interest |= market.open_interest > 0
 
+    def bind_learning(self, arrays: LearningArrays) -> LearningStep:
+        """Return the step that does what :meth:`observe` does."""
+        now = (arrays.market.depth, arrays.market.open_interest)
+        return LearningStep(bind_kernel(record_quotes, *now, self.depth, self.interest))
+
     def mask_unquoted(self, market: MarketView) -> MarketView:
         """Return the view with NaN for a depth or open interest that has never been above zero."""
         depth = np.where(self.depth | (market.depth > 0), market.depth, np.nan)
@@ -44,3 +52,14 @@ def mask_unquoted_depth(market: MarketView) -> F8:
     """
     unquoted = (market.tick <= 1) & (market.depth == 0)
     return np.where(unquoted, np.nan, market.depth)
+
+
+@kernel
+def record_quotes(
+    tick: int, depth: F8, open_interest: I8, was_quoted: B1, was_held: B1
+) -> int:
+    """Record which order books hold orders and which instruments are held."""
+    for k in range(depth.size):
+        was_quoted[k] |= depth[k] > 0
+        was_held[k] |= open_interest[k] > 0
+    return 0

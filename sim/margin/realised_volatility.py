@@ -4,8 +4,11 @@ import math
 
 import numpy as np
 
+from sim.margin.compiled import LearningArrays, LearningStep
+from sim.numerics.bound_kernels import bind_kernel
+from sim.numerics.jit import kernel
 from sim.pricing.instrument_values import find_seconds_per_year
-from sim.types import F8, Contracts, MarketView
+from sim.types import F8, I8, Contracts, MarketView
 
 
 class RealisedVolatility:
@@ -22,17 +25,40 @@ class RealisedVolatility:
     def __init__(self, contracts: Contracts, half_life: float, reference: float) -> None:
         self.underlying, self.half_life = contracts.underlying, half_life
         self.variance = np.full(len(contracts.names), reference**2)  # (K,) annualised
-        self._seen = 0
+        self._seen = np.zeros(1, dtype=np.int64)
 
     def observe(self, market: MarketView) -> None:
         """Update the variances with the returns since the last call."""
-        weight = 1 - math.exp(-math.log(2) * market.dt / self.half_life)
-        per_year = find_seconds_per_year(market) / market.dt
-        for row in market.returns[self._seen :, self.underlying]:
-            self.variance = self.variance + weight * (np.square(row) * per_year - self.variance)
-        self._seen = len(market.returns)
+        weight, per_year = self._weigh(market.dt), find_seconds_per_year(market) / market.dt
+        for row in market.returns[self._seen[0] :, self.underlying]:
+            self.variance += weight * (np.square(row) * per_year - self.variance)
+        self._seen[0] = len(market.returns)
+
+    def bind_learning(self, arrays: LearningArrays) -> LearningStep:
+        """Return the step that does what :meth:`observe` does."""
+        dt, state = arrays.market.dt, (self.variance, self._seen)
+        per_year = arrays.market.seconds_per_year / dt
+        terms = (arrays.returns, self.underlying, per_year, self._weigh(dt))
+        return LearningStep(bind_kernel(update_variances, *terms, *state))
+
+    def _weigh(self, dt: float) -> float:
+        """Return the weight of one return."""
+        return 1 - math.exp(-math.log(2) * dt / self.half_life)
 
     @property
     def volatility(self) -> F8:
         """Volatility of each instrument's underlying, (K,), annualised."""
         return np.sqrt(self.variance)
+
+
+@kernel
+def update_variances(
+    tick: int, returns: F8, underlying: I8, per_year: F8, weight: float, variance: F8, seen: I8
+) -> int:
+    """Update the variances with the returns that have not been seen."""
+    for row in range(seen[0], tick):
+        for k in range(variance.size):
+            last = returns[row, underlying[k]]
+            variance[k] += weight * (last * last * per_year[k] - variance[k])
+    seen[0] = tick
+    return 0

@@ -8,7 +8,7 @@ from contracts.margin_worlds import few, seeds, world
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import ladders
+from agents.shared import ladder_orders
 from agents.base import count_whole_lots
 from agents.shared.entry_exit import order_sizes
 from sim.exchange.mark import compute_median_mark
@@ -119,7 +119,7 @@ def test_ladders(seed: int) -> None:
         rng.uniform(5, 200, (3, 2)),
         rng.uniform(0.01, 0.2, (3, 2)),
     )
-    depth = alike(ladders._compute_side_lots, whole, capital, filled, held)
+    depth = alike(ladder_orders.compute_side_depths, whole, capital, filled, held)
     adding = (whole * capital)[..., None] * (1 - np.maximum(filled[..., None] * turn, 0))
     reducing = np.minimum(whole[..., None], np.maximum(-held[..., None] * turn, 0))
     np.testing.assert_array_equal(depth, np.maximum(adding, reducing))
@@ -129,7 +129,7 @@ def test_ladders(seed: int) -> None:
         np.array([0.0, 0.2, 0.6, 1.0]),
         np.array([150, 160]),
     )
-    quantity, limit = alike(ladders._compute_levels, fair, half, depth, distance, share, highest)
+    quantity, limit = alike(ladder_orders._compute_levels, fair, half, depth, distance, share, highest)
     away = turn[:, None] * (half[..., None, None] * distance)
     price = turn[:, None] * np.floor(turn[:, None] * (fair[..., None, None] * (1 - away)))
     with np.errstate(invalid="ignore"):

@@ -10,8 +10,11 @@ from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.base import AnyRequirement, RequirementComponent
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins, join_breakdowns
+from sim.margin.compiled import CompiledRequirement, LearningArrays, LearningStep, MarginArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
 from sim.protocols import Requirement
-from sim.types import F8, Contracts, Exposure, Margins, MarketView
+from sim.types import F8, I8, Contracts, Exposure, Margins, MarketView
 
 
 class RequirementSum(RequirementComponent):
@@ -54,6 +57,29 @@ class RequirementSumMargin(ItemisedRequirement, AdditiveRequirement):
             maintenance=sum(each.maintenance for each in margins),  # type: ignore[arg-type]
         )
 
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        clear = bind_kernel(clear_margins, arrays.count, arrays.initial, arrays.maintenance)
+        kernels, size = [clear], arrays.initial.size
+        for part in self.parts:
+            own = arrays._replace(initial=np.empty(size), maintenance=np.empty(size))
+            inner = part.bind_margins(own) if isinstance(part, CompiledRequirement) else None
+            if inner is None:
+                return None
+            results = (own.initial, own.maintenance, arrays.initial, arrays.maintenance)
+            kernels += [*inner, bind_kernel(add_margins, arrays.count, *results)]
+        return tuple(kernels)
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
+        """Return the steps by which the parts learn."""
+        steps: list[LearningStep] = []
+        for part in self.parts:
+            inner = part.bind_learning(arrays) if isinstance(part, CompiledRequirement) else None
+            if inner is None:
+                return None
+            steps += inner
+        return tuple(steps)
+
     @property
     def is_additive(self) -> bool:
         """True if all parts are additive."""
@@ -79,3 +105,22 @@ class RequirementSumMargin(ItemisedRequirement, AdditiveRequirement):
                 * part.compute_margins(accounts).maintenance[:, None]
             )
         return leg_values.normalise_shares(mixed, leg_values.compute_gross_notional(accounts))
+
+
+@kernel
+def clear_margins(tick: int, count: I8, initial: F8, maintenance: F8) -> int:
+    """Set the margins of the accounts in use to zero."""
+    initial[: count[0]] = 0.0
+    maintenance[: count[0]] = 0.0
+    return 0
+
+
+@kernel
+def add_margins(
+    tick: int, count: I8, own_initial: F8, own_maintenance: F8, initial: F8, maintenance: F8
+) -> int:
+    """Add the margins of one part to the sums."""
+    for a in range(count[0]):
+        initial[a] += own_initial[a]
+        maintenance[a] += own_maintenance[a]
+    return 0

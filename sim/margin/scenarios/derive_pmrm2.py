@@ -15,6 +15,7 @@ from sim.margin.base import (
     require_initial_covers_maintenance,
 )
 from sim.margin.breakdown import join_breakdowns
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
 from sim.margin.scenarios.pmrm2 import (
     BasisContingency,
     PmrmCharges,
@@ -23,6 +24,7 @@ from sim.margin.scenarios.pmrm2 import (
     StaticDiscount,
     build_standard_grid,
 )
+from sim.margin.scenarios.pmrm2_kernels import charge_pmrm, value_moves
 from sim.margin.scenarios.pmrm2_legs import (
     UnderlyingLegs,
     build_underlying_legs,
@@ -41,13 +43,14 @@ from sim.margin.scenarios.scenarios import (
     sum_leg_gains,
     sum_leg_values,
 )
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.pricing.instrument_values import (
     find_forwards,
     find_rates,
     find_years_to_expiry,
     value_instruments,
 )
-from sim.types import F8, I8, OPTION, Contracts, Exposure, Margins, MarketView
+from sim.types import F8, I8, MISSING, OPTION, Contracts, Exposure, Margins, MarketView
 
 TILTS = ("linear", "abs")
 
@@ -183,6 +186,54 @@ class PmrmMargin(ScenarioMargin):
             maintenance += rule.maintenance * loss + sum(each.maintenance for each in charged)
             initial += initial_factor * loss + sum(each.initial for each in charged)
         return Margins(initial, maintenance)
+
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledRequirement`.
+
+        There are none for options, nor for risk arrays that are revalued at intervals. Prices of
+        collateral and the numeraire's peg are certain in a market.
+        """
+        contracts, market = arrays.market.contracts, arrays.market
+        if (contracts.kind == OPTION).any() or self.rule.revalue:
+            return None
+        charges = self.rule.charges
+        table, spot = np.zeros((self.moves.size, len(contracts.names))), np.zeros(market.mark.size)
+        money = (contracts.multiplier, contracts.tick, arrays.settle, arrays.price)
+        prices = (market.mark, market.oracle, contracts.underlying)
+        shares = (
+            float(self.rule.initial + max(charges.peg - 1.0, 0.0) * charges.peg_factor),
+            float(self.rule.maintenance),
+            float(charges.perp_maintenance + charges.perp_initial),
+            float(charges.perp_maintenance),
+            float(charges.confidence),
+            float(charges.doubt_factor),
+        )
+        rule = (self.moves, self.weights, *self._number_legs(contracts), self.collateral)
+        accounts = (arrays.count, arrays.position, arrays.balance, arrays.pool, arrays.price)
+        results = (market.confidence, np.array(shares), arrays.initial, arrays.maintenance)
+        return (
+            bind_kernel(value_moves, *prices, *money, self.moves, table, spot),
+            bind_kernel(charge_pmrm, *accounts, table, spot, *rule, *results),
+        )
+
+    def _number_legs(self, contracts: Contracts) -> tuple[I8, I8, I8, I8]:
+        """Return what tells which leg and asset belongs to which underlying.
+
+        Returns:
+            (G,) underlyings, (K,) that of each leg, (K,) one for perpetuals and futures, (C,) that
+            of each collateral asset that moves with one, else MISSING.
+        """
+        numbers = np.array([group.number for group in self.underlyings], dtype=np.int64)
+        is_linear = np.zeros(len(contracts.names), dtype=np.int64)
+        follows = np.full(len(contracts.assets), MISSING)
+        for group in self.underlyings:
+            is_linear[group.linear] = 1
+            follows[group.collateral] = group.number
+        return numbers, contracts.underlying, is_linear, follows
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
+        """Return no step if risk arrays are valued at every assessment, else None."""
+        return None if self.rule.revalue else ()
 
     def scenario_gains(self, accounts: Exposure) -> F8:
         """See :class:`ScenarioMargin`."""

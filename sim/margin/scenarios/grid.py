@@ -6,8 +6,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.component import Component
+from sim.margin import leg_values
 from sim.margin.base import RequirementComponent, require_initial_covers_maintenance
 from sim.margin.breakdown import subtract_parts
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.margin.scenarios.grid_kernels import bind_linear_gains, charge_grid
 from sim.margin.scenarios.scenarios import (
     SCANNING_RISK,
     PeriodicRevaluation,
@@ -24,6 +27,7 @@ from sim.margin.scenarios.scenarios import (
     group_by_underlying,
     sum_leg_values,
 )
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.pricing.black import Greeks
 from sim.pricing.instrument_values import compute_sensitivities
 from sim.types import F8, FUTURE, I8, OPTION, PERPETUAL, Contracts, Exposure, Margins, MarketView
@@ -155,11 +159,41 @@ class GridMargin(ScenarioMargin):
             scan = -find_worst_gain(accounts.position, arrays.pnl, legs)
             needed += np.maximum(scan, self._charge_delta(accounts, arrays, legs))
         provision = (
-            self.rule.fee * np.abs(accounts.position_value()).sum(axis=1) if self.rule.fee else 0.0
+            self.rule.fee * leg_values.sum_legs(np.abs(accounts.position_value()))
+            if self.rule.fee
+            else 0.0
         )
         return Margins(
             self.rule.initial * needed + provision, self.rule.maintenance * needed + provision
         )
+
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledRequirement`.
+
+        There are none for options, nor for risk arrays that are revalued at intervals.
+        """
+        rule, contracts = self.rule, arrays.market.contracts
+        if self.option_columns.size or rule.revalue:
+            return None
+        weights = np.array([each.weight for each in self.grid])
+        factors = np.repeat((1.0 + self.moves)[:, None], len(contracts.names), axis=1)
+        table, per_lot = np.zeros(factors.shape), np.zeros((3, factors.shape[1]))
+        group, is_future = np.zeros((2, len(contracts.names)), dtype=np.int64)
+        for number, legs in enumerate(self.groups):
+            group[legs] = number
+            is_future[self.linear_columns[number]] = 1
+        charges = (rule.contingencies.futures, rule.net_delta, rule.hedged_delta)
+        shares = np.array([*charges, rule.initial, rule.maintenance, rule.fee])
+        accounts = (arrays.count, arrays.position, arrays.lot_value, table, per_lot)
+        results = (group, is_future, shares, arrays.initial, arrays.maintenance)
+        return (
+            bind_linear_gains(arrays, factors, weights, table, per_lot),
+            bind_kernel(charge_grid, *accounts, *results),
+        )
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
+        """Return no step if risk arrays are valued at every assessment, else None."""
+        return None if self.rule.revalue else ()
 
     def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """See :class:`ItemisedRequirement`; the charge on delta is the part beyond the scan."""

@@ -7,8 +7,11 @@ from pydantic import Field, model_validator
 
 from sim.component import Component
 from sim.errors import ConfigError
+from sim.margin import leg_values
 from sim.margin.base import RequirementComponent, find_underlying
 from sim.margin.breakdown import subtract_parts
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.margin.scenarios.grid_kernels import bind_linear_gains, charge_span, fix_gains
 from sim.margin.scenarios.scenarios import (
     SCANNING_RISK,
     PeriodicRevaluation,
@@ -20,6 +23,7 @@ from sim.margin.scenarios.scenarios import (
     group_by_underlying,
     sum_leg_values,
 )
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.pricing.instrument_values import compute_sensitivities
 from sim.types import F8, I8, OPTION, Contracts, Exposure, Margins, MarketView
 
@@ -199,6 +203,49 @@ class SpanMargin(ScenarioMargin):
             maintenance += risk
         return Margins(self.rule.initial * maintenance, maintenance)
 
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledRequirement`.
+
+        There are none for options, nor for risk arrays that are revalued at intervals.
+        """
+        contracts = arrays.market.contracts
+        if self.is_option.any() or self.rule.revalue:
+            return None
+        factors, _, weights = self._list_moves(contracts.underlying, len(arrays.market.oracle))
+        table, per_lot = np.zeros(factors.shape), np.zeros((3, factors.shape[1]))
+        published = np.zeros(factors.shape)
+        for k, array in self.published_arrays.items():
+            published[:, k] = array * self.unit
+        is_published = np.isin(np.arange(factors.shape[1]), list(self.published_arrays))
+        unit = float(self.rule.round_to * self.unit)
+        known = [(pair, credit) for pair, credit in self.credits if pair is not None]
+        spreads = [(*credit.deltas, credit.rate) for _, credit in known]
+        rule = (
+            *self._number_legs(contracts),
+            np.array([(each.scan, each.calendar, each.short_option) for each in self.commodities]),
+            np.array([pair for pair, _ in known], dtype=np.int64).reshape(-1, 2),
+            np.array(spreads).reshape(-1, 3),
+            float(self.rule.initial),
+        )
+        accounts = (arrays.count, arrays.position, table, per_lot)
+        return (
+            bind_linear_gains(arrays, factors, weights, table, per_lot),
+            bind_kernel(fix_gains, published, is_published.astype(np.int64), unit, table),
+            bind_kernel(charge_span, *accounts, *rule, arrays.initial, arrays.maintenance),
+        )
+
+    def _number_legs(self, contracts: Contracts) -> tuple[I8, I8]:
+        """Return the place of each leg's underlying, and of its expiry within it, (K,) each."""
+        group, expiry = np.zeros((2, len(contracts.names)), dtype=np.int64)
+        for number, expiries in enumerate(self.expiry_columns):
+            for place, legs in enumerate(expiries):
+                group[legs], expiry[legs] = number, place
+        return group, expiry
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
+        """Return no step if risk arrays are valued at every assessment, else None."""
+        return None if self.rule.revalue else ()
+
     def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """See :class:`ItemisedRequirement`.
 
@@ -283,21 +330,29 @@ class SpanMargin(ScenarioMargin):
         return SpanArrays(pnl, delta * spot, delta * market.contracts.lot, spot)
 
     def _build_shocked_states(self, market: MarketView) -> ShockedStates:
+        underlyings = np.arange(market.oracle.size)
+        moves, turn, weight = self._list_moves(underlyings, market.oracle.size)
+        vol = market.vol + turn[:, None] * self.vol_scan[market.contracts.underlying]
+        return ShockedStates(market.oracle * moves, np.maximum(vol, 0.0), weight)
+
+    def _list_moves(self, underlying: I8, count: int) -> tuple[F8, F8, F8]:
+        """Return what the scenarios change.
+
+        Args:
+            underlying: (n,) underlyings.
+            count: underlyings of the market.
+
+        Returns:
+            (16, n) prices over the present ones, (16,) directions of volatility, (16,) weights.
+        """
         extreme = 3 * self.rule.extreme
         thirds = np.array([*np.repeat(RANGE_THIRDS, 2), extreme, -extreme]) / 3
         turn = np.array([*[1, -1] * len(RANGE_THIRDS), 0, 0])
-        weight = np.array(
-            [
-                *[1.0] * (N_SCENARIOS - 2),
-                self.rule.min_short_option_share,
-                self.rule.min_short_option_share,
-            ]
-        )
-        scan = np.zeros(market.oracle.size)
+        weight = np.ones(N_SCENARIOS)
+        weight[-2:] = self.rule.min_short_option_share
+        scan = np.zeros(count)
         scan[: self.scan.size] = self.scan
-        oracle = market.oracle * np.maximum(1 + thirds[:, None] * scan, 0.0)
-        vol = market.vol + turn[:, None] * self.vol_scan[market.contracts.underlying]
-        return ShockedStates(oracle, np.maximum(vol, 0.0), weight)
+        return np.maximum(1 + thirds[:, None] * scan[underlying], 0.0), turn, weight
 
 
 def _list_commodities(
@@ -353,4 +408,5 @@ def _compute_spreads(accounts: Exposure, delta: F8, expiries: list[I8]) -> F8:
     by_expiry = np.stack(
         [sum_leg_values(accounts.position, delta, legs) for legs in expiries], axis=1
     )
-    return np.minimum(np.maximum(by_expiry, 0).sum(axis=1), np.maximum(-by_expiry, 0).sum(axis=1))
+    long, short = np.maximum(by_expiry, 0), np.maximum(-by_expiry, 0)
+    return np.minimum(leg_values.sum_legs(long), leg_values.sum_legs(short))

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy.special import chdtri, gammaln, ndtr, ndtri, stdtrit
 
+from sim.numerics.jit import kernel
 from sim.types import F8
 
 Measure = Literal["var", "es"]
@@ -142,16 +143,24 @@ def compute_tail_weights(count: int, level: float, measure: Measure, convention:
         measure: var or es.
         convention: definition of var.
     """
-    if measure == "es":
+    return weigh_sample_tail(count, float(level), measure == "es", convention == "order")
+
+
+@kernel
+def weigh_sample_tail(count: int, level: float, is_es: bool, is_order: bool) -> F8:
+    """Return the weights of :func:`compute_tail_weights`."""
+    if is_es:
         mass = count * (1 - level)
         if mass <= 1:
             return np.ones(1)
         ranks = np.arange(max(math.ceil(mass - 1e-9), 1))
-        return np.clip(mass - ranks, 0.0, 1.0) / mass
-    if convention == "order":
-        smallest = max(math.ceil(count * level - 1e-9), 1)  # float noise must not turn 495 into 496
-        rank = count - min(smallest, count)
-        return np.append(np.zeros(rank), 1.0)
+        return np.minimum(np.maximum(mass - ranks, 0.0), 1.0) / mass
+    if is_order:
+        # float noise must not turn 495 into 496
+        smallest = max(math.ceil(count * level - 1e-9), 1)
+        weights = np.zeros(count - min(smallest, count) + 1)
+        weights[-1] = 1.0
+        return weights
     place = (count - 1) * level
     low = min(math.floor(place), count - 1)
     weights = np.zeros(count - low)

@@ -9,12 +9,22 @@ from pydantic import Field
 from sim.margin import leg_values
 from sim.margin.base import RequirementComponent
 from sim.margin.scenarios.revaluation import OptionApproach, compute_tail_loss, revalue_lot_pnl
-from sim.margin.tail.models.base import AnyModel, ReturnForecast, TailSpec
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.margin.tail.models.base import AnyModel, ReturnForecast, SampleForecaster, TailSpec
 from sim.margin.tail.models.filtered import FilteredModel
 from sim.margin.tail.models.history import count_rows
 from sim.margin.tail.risk_measures import Convention, Measure
-from sim.numerics.jit import kernel
-from sim.types import B1, F8, I8, SPOT, Contracts, Exposure, Margins, MarketView
+from sim.margin.tail.tail_kernels import (
+    add_return,
+    charge_net_positions,
+    charge_tails,
+    compute_margined_value,
+    learn_sample,
+    margin_net_position,
+    net_by_underlying,
+)
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.types import F8, I8, SPOT, Contracts, Exposure, Margins, MarketView
 
 
 class TailRisk(RequirementComponent):
@@ -71,31 +81,76 @@ class TailMargin:
 
     def __init__(self, rule: TailRisk, contracts: Contracts) -> None:
         self.rule = rule
-        self.columns, place = np.unique(contracts.underlying, return_inverse=True)
-        # (K, U), one in the column of a leg's underlying
-        self.underlying_matrix = np.eye(self.columns.size)[place]
+        # (K,) place of a leg's underlying among those of the pool
+        self.columns, self.place = np.unique(contracts.underlying, return_inverse=True)
         self.forecaster = rule.model.bind(self.columns.size, rule.every)
         self.tail_spec = TailSpec(rule.measure, rule.level, rule.convention)
         self.horizon_factor = math.sqrt(rule.horizon / rule.every)
-        self.forecast: ReturnForecast | None = None
+        self._forecast: ReturnForecast | None = None
+        self._is_stale = np.zeros(1, dtype=np.bool_)  # whether the forecast has to be made anew
         self.side_rates = np.full((2, self.columns.size), rule.opening_rate)
         self.has_options = bool(np.any(contracts.side))
-        self._seen = 0
+        self._seen = np.zeros(1, dtype=np.int64)
         self._sum = np.zeros(self.columns.size)
+
+    @property
+    def forecast(self) -> ReturnForecast | None:
+        """Forecast of the model after its last return, None while it has too few."""
+        if self._is_stale[0]:
+            self._forecast, self._is_stale[0] = self.forecaster.forecast(), False
+        return self._forecast
 
     def observe(self, market: MarketView) -> None:
         """Update the model with every complete return since the last call."""
         stride, learnt = count_rows(self.rule.every, market.dt), False
-        for number in range(self._seen, len(market.returns)):
-            self._sum = self._sum + market.returns[number, self.columns]
+        for number in range(self._seen[0], len(market.returns)):
+            self._sum += market.returns[number, self.columns]
             if (number + 1) % stride == 0:
                 self.forecaster.learn(self._sum)
-                self._sum, learnt = np.zeros(self.columns.size), True
-        self._seen = len(market.returns)
+                self._sum[:], learnt = 0.0, True
+        self._seen[0] = len(market.returns)
         if learnt:
-            self.forecast = self.forecaster.forecast()
+            self._is_stale[0] = True
             if self.forecast is not None:
-                self.side_rates = self._compute_side_rates(self.forecast)
+                self.side_rates[:] = self._compute_side_rates(self.forecast)
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
+        """Return the step that sums returns and lets the model learn.
+
+        A model other than a sample learns by the plain method.
+        """
+        rule, stride = self.rule, count_rows(self.rule.every, arrays.market.dt)
+        sums = (arrays.returns, self.columns, self._seen, self._sum, stride)
+        if not isinstance(self.forecaster, SampleForecaster):
+            return (LearningStep(bind_kernel(add_return, *sums), self.observe),)
+        scale = (self.horizon_factor, float(rule.floor), self.side_rates, self._is_stale)
+        tail = (self._list_tail_terms(), scale)
+        learn = bind_kernel(learn_sample, *sums, *self.forecaster.sample_state, *tail[0], *scale)
+        return (LearningStep(learn, self.observe),)
+
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledRequirement`.
+
+        There are none for options, nor for a joint law of several underlyings.
+        """
+        rule, columns = self.rule, (arrays.count, arrays.position, arrays.leverage)
+        columns = (*columns, arrays.lot_value, arrays.is_spot)
+        bounds = (float(rule.floor), float(rule.maintenance_ratio))
+        results = (*bounds, arrays.initial, arrays.maintenance)
+        if self.has_options:
+            return None
+        if self.columns.size == 1:
+            return (bind_kernel(charge_net_positions, *columns, self.side_rates, *results),)
+        if not isinstance(self.forecaster, SampleForecaster):
+            return None
+        state, tail = self.forecaster.sample_state, self._list_tail_terms()
+        scale = (self.horizon_factor, float(rule.opening_rate))
+        return (bind_kernel(charge_tails, *columns, self.place, *state, *tail, *scale, *results),)
+
+    def _list_tail_terms(self) -> tuple[float, int, int]:
+        """Return level, and whether the measure is es, and whether a var is an order statistic."""
+        spec = self.tail_spec
+        return float(spec.level), int(spec.measure == "es"), int(spec.convention == "order")
 
     def _compute_side_rates(self, forecast: ReturnForecast) -> F8:
         """Return the rates of a long and of a short of each underlying alone, (2, U)."""
@@ -126,13 +181,13 @@ class TailMargin:
                 self.tail_spec,
             )
         elif self.forecast is None:
-            loss = self.rule.opening_rate * np.abs(value @ self.underlying_matrix).sum(axis=1)
+            net = net_by_underlying(value, self.place, self.columns.size)
+            loss = self.rule.opening_rate * leg_values.sum_legs(np.abs(net))
         else:
-            loss = self.horizon_factor * self.forecast.compute_tail_loss(
-                value @ self.underlying_matrix, self.tail_spec
-            )
-        required = np.maximum(loss, self.rule.floor * gross.sum(axis=1))
-        initial = np.maximum(required, (gross / accounts.leverage).sum(axis=1))
+            net = net_by_underlying(value, self.place, self.columns.size)
+            loss = self.horizon_factor * self.forecast.compute_tail_loss(net, self.tail_spec)
+        required = np.maximum(loss, self.rule.floor * leg_values.sum_legs(gross))
+        initial = np.maximum(required, leg_values.sum_legs(gross / accounts.leverage))
         return Margins(initial, self.rule.maintenance_ratio * required)
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
@@ -143,7 +198,7 @@ class TailMargin:
                 self._compute_standalone_tails(accounts),
                 leg_values.compute_gross_notional(accounts),
             )
-        rate = self.side_rates @ self.underlying_matrix.T
+        rate = self.side_rates[:, self.place]
         return leg_values.normalise_shares(
             np.abs(value) * np.where(value >= 0, rate[0], rate[1]),
             leg_values.compute_gross_notional(accounts),
@@ -181,36 +236,3 @@ class TailMargin:
         return compute_margined_value(
             accounts.position, *leg_values.compute_lot_values(accounts.market)
         )
-
-
-@kernel
-def compute_margined_value(position: I8, lot_value: F8, spot: B1) -> F8:
-    """Return lots times their value, zero for long spot, (A, K)."""
-    accounts, instruments = position.shape
-    value = np.empty((instruments, accounts))
-    for k in range(instruments):
-        for a in range(accounts):
-            lots = position[a, k]
-            value[k, a] = 0.0 if spot[k] and lots > 0 else lots * lot_value[k]
-    return value.T
-
-
-@kernel
-def margin_net_position(
-    value: F8, leverage: F8, rates: F8, floor: float, ratio: float
-) -> tuple[F8, F8]:
-    """Return initial and maintenance of legs (A, K) of one underlying, (A,) each.
-
-    The rate of the net side applies, and the margin is at least the floor.
-    """
-    accounts, instruments = value.shape
-    initial, maintenance = np.empty(accounts), np.empty(accounts)
-    for a in range(accounts):
-        net, gross, chosen = 0.0, 0.0, 0.0
-        for k in range(instruments):
-            net += value[a, k]
-            gross += abs(value[a, k])
-            chosen += abs(value[a, k]) / leverage[a, k]
-        required = np.maximum((rates[0] if net >= 0 else rates[1]) * abs(net), floor * gross)
-        initial[a], maintenance[a] = np.maximum(required, chosen), ratio * required
-    return initial, maintenance

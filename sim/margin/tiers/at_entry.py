@@ -8,8 +8,11 @@ from pydantic import Field
 from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementWrapper
-from sim.margin.tiers.tiered import TieredMargin, TieredRequirement
-from sim.types import F8, SPOT, Contracts, Exposure, Margins, MarketView
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.margin.tiers.tiered import TieredMargin, TieredRequirement, write_charges
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
+from sim.types import B1, F8, I8, SPOT, Contracts, Exposure, Margins, MarketView
 
 
 class EntryTiers(RequirementWrapper):
@@ -47,7 +50,17 @@ class EntryTiersMargin(AdditiveRequirement):
         initial, maintenance = self.inner.compute_charges(
             compute_entry_value(accounts), accounts.leverage
         )
-        return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
+        return Margins(leg_values.sum_legs(initial), leg_values.sum_legs(maintenance))
+
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        accounts = (arrays.count, arrays.position, arrays.entry, arrays.leverage)
+        terms = (arrays.is_spot, arrays.settle, arrays.price, self.inner.table)
+        return (bind_kernel(charge_entry, *accounts, *terms, arrays.initial, arrays.maintenance),)
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
+        """Return no step: the rates are fixed."""
+        return ()
 
     def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`AdditiveRequirement`."""
@@ -71,3 +84,36 @@ def compute_entry_value(accounts: Exposure) -> F8:
     is_long_spot = (contracts.kind == SPOT) & (accounts.position > 0)
     is_margined = (accounts.position != 0) & ~is_long_spot
     return np.where(is_margined, cost, 0.0)
+
+
+@kernel
+def charge_entry(
+    tick: int,
+    count: I8,
+    position: I8,
+    entry: I8,
+    leverage: F8,
+    is_spot: B1,
+    settle: I8,
+    price: F8,
+    table: F8,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Write the margins of the accounts in use: see :class:`sim.margin.compiled.MarginArrays`."""
+    accounts = count[0]
+    cost = np.empty(accounts)
+    leg_initial, leg_maintenance = np.empty(accounts), np.empty(accounts)
+    initial[:accounts] = 0.0
+    maintenance[:accounts] = 0.0
+    for k in range(len(position)):
+        quote_price = price[settle[k]]
+        for a in range(accounts):
+            lots = position[k, a]
+            is_margined = lots != 0 and not (is_spot[k] and lots > 0)
+            cost[a] = abs(entry[k, a]) * quote_price if is_margined else 0.0
+        write_charges(cost, leverage[k, :accounts], table[:, k], leg_initial, leg_maintenance)
+        for a in range(accounts):
+            initial[a] += leg_initial[a]
+            maintenance[a] += leg_maintenance[a]
+    return 0

@@ -9,8 +9,11 @@ from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementWrapper
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins, subtract_parts
-from sim.margin.tiers.tiered import TieredMargin, TieredRequirement
-from sim.types import F8, Contracts, Exposure, Margins, MarketView
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.margin.tiers.tiered import TieredMargin, TieredRequirement, write_charges
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
+from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
 
 class ClosingFee(RequirementWrapper):
@@ -55,7 +58,19 @@ class ClosingFeeMargin(ItemisedRequirement, AdditiveRequirement):
     def compute_margins(self, accounts: Exposure) -> Margins:
         """Return the sums over positions, (A,)."""
         initial, maintenance = self._compute_charges(accounts)
-        return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
+        return Margins(leg_values.sum_legs(initial), leg_values.sum_legs(maintenance))
+
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
+        rule = (self.inner.table, float(self.fee))
+        return (
+            bind_kernel(charge_with_fee, *columns, *rule, arrays.initial, arrays.maintenance),
+        )
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
+        """Return no step: the rates are fixed."""
+        return ()
 
     def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """Return the brackets of each leg, and the fee of closing."""
@@ -78,3 +93,35 @@ class ClosingFeeMargin(ItemisedRequirement, AdditiveRequirement):
         bankruptcy_value = np.maximum(notional - np.sign(accounts.position) * initial, 0.0)
         with_fee = maintenance + self.fee * notional
         return np.maximum(initial + self.fee * bankruptcy_value, with_fee), with_fee
+
+
+@kernel
+def charge_with_fee(
+    tick: int,
+    count: I8,
+    position: I8,
+    leverage: F8,
+    lot_value: F8,
+    is_spot: B1,
+    table: F8,
+    fee: float,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Write the margins of the accounts in use: see :class:`sim.margin.compiled.MarginArrays`."""
+    accounts = count[0]
+    notional = np.empty(accounts)
+    leg_initial, leg_maintenance = np.empty(accounts), np.empty(accounts)
+    initial[:accounts] = 0.0
+    maintenance[:accounts] = 0.0
+    for k in range(len(position)):
+        for a in range(accounts):
+            notional[a] = leg_values.value_margined_leg(position[k, a], lot_value[k], is_spot[k])
+        write_charges(notional, leverage[k, :accounts], table[:, k], leg_initial, leg_maintenance)
+        for a in range(accounts):
+            side = np.sign(position[k, a])
+            bankruptcy_value = np.maximum(notional[a] - side * leg_initial[a], 0.0)
+            with_fee = leg_maintenance[a] + fee * notional[a]
+            initial[a] += np.maximum(leg_initial[a] + fee * bankruptcy_value, with_fee)
+            maintenance[a] += with_fee
+    return 0

@@ -10,8 +10,10 @@ from scipy.special import ndtr, ndtri
 from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
-from sim.numerics.rounding import round_up
+from sim.numerics.rounding import round_up, round_up_one
 from sim.pricing import instrument_values
 from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
@@ -108,32 +110,46 @@ class LognormalMargin(AdditiveRequirement):
     def __init__(self, rule: LognormalRequirement, count: int) -> None:
         self.rule = rule
         self._year: F8 = np.full(count, YEAR)
-        self._long, self._short = self._compute_risk_factors(
-            np.full(count, rule.sigma or rule.least)
-        )
+        self._factors = np.empty((2, count))  # of longs and shorts
+        self._set_risk_factors(np.full(count, rule.sigma or rule.least))
 
     def observe(self, market: MarketView) -> None:
         """Update the risk factors with the market's volatility, unless they are given."""
         if self.rule.factors is not None:
             return
-        year = YEAR * (
-            instrument_values.find_seconds_per_year(market) / instrument_values.YEAR_SECONDS
-        )
+        year = _convert_year(instrument_values.find_seconds_per_year(market))
         if self.rule.sigma is None:
-            self._year = year
-            self._long, self._short = self._compute_risk_factors(
-                np.maximum(market.vol, self.rule.least)
-            )
+            self._year[:] = year
+            self._set_risk_factors(np.maximum(market.vol, self.rule.least))
         elif (year != self._year).any():  # a given volatility, on the market's clock
-            self._year = year
-            self._long, self._short = self._compute_risk_factors(
-                np.full(year.size, self.rule.sigma)
-            )
+            self._year[:] = year
+            self._set_risk_factors(np.full(year.size, self.rule.sigma))
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
+        """Return a step that asks for the plain one where risk factors change.
+
+        A volatility that is given changes them once, when the market's clock is known.
+        """
+        if self.rule.factors is not None:
+            return ()
+        year = _convert_year(arrays.market.seconds_per_year)
+        has_own = int(self.rule.sigma is None)
+        return (
+            LearningStep(bind_kernel(is_factor_due, has_own, year, self._year), self.observe),
+        )
+
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        rule, market = self.rule, arrays.market
+        columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
+        rates = (self._factors, float(rule.slippage), market.funding, float(rule.funding_factor))
+        results = (float(rule.initial), arrays.initial, arrays.maintenance)
+        return (bind_kernel(charge_shortfalls, *columns, *rates, *results),)
 
     def compute_margins(self, accounts: Exposure) -> Margins:
         """Return initial and maintenance of positions without orders, in whole units, (A,)."""
         initial, maintenance = self._margins_without_orders(accounts)
-        return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
+        return Margins(leg_values.sum_legs(initial), leg_values.sum_legs(maintenance))
 
     def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`AdditiveRequirement`."""
@@ -175,8 +191,7 @@ class LognormalMargin(AdditiveRequirement):
             accounts.bids,
             accounts.asks,
             spot,
-            self._long,
-            self._short,
+            *self._factors,
             self.rule.slippage,
             self.rule.slippage_on == "riskiest",
             np.nan_to_num(accounts.market.funding),
@@ -184,16 +199,66 @@ class LognormalMargin(AdditiveRequirement):
         )
         return required * lot_value
 
-    def _compute_risk_factors(self, sigma: F8) -> tuple[F8, F8]:
-        """Return the risk factors of a long and of a short, (K,) each, >= 0."""
+    def _set_risk_factors(self, sigma: F8) -> None:
+        """Set the risk factors of a long and of a short, (2, K), >= 0."""
         if self.rule.factors is not None:
-            long, short = self.rule.factors
-            return np.full(sigma.size, long), np.full(sigma.size, short)
+            self._factors[:] = np.array(self.rule.factors)[:, None]
+            return
         horizon = self.rule.horizon / self._year
-        long_factor, short_factor = compute_risk_factors(
-            self.rule.level, horizon, sigma, self.rule.drift
-        )
-        return np.maximum(long_factor, 0.0), np.maximum(short_factor, 0.0)
+        factors = compute_risk_factors(self.rule.level, horizon, sigma, self.rule.drift)
+        self._factors[:] = np.maximum(factors, 0.0)
+
+
+def _convert_year(seconds: F8) -> F8:
+    """Return the seconds of a year of Vega for a year of the market's clock, (K,)."""
+    year: F8 = YEAR * (seconds / instrument_values.YEAR_SECONDS)
+    return year
+
+
+@kernel
+def is_factor_due(tick: int, has_own: int, year: F8, known: F8) -> int:
+    """Ask for the plain update where risk factors follow the market, or its clock is not known."""
+    for k in range(year.size):
+        if has_own or year[k] != known[k]:
+            return 1
+    return 0
+
+
+@kernel
+def charge_shortfalls(
+    tick: int,
+    count: I8,
+    position: I8,
+    leverage: F8,
+    lot_value: F8,
+    is_spot: B1,
+    factors: F8,
+    slippage: float,
+    funding: F8,
+    share: float,
+    scale: float,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Write the margins of the accounts in use: see :class:`sim.margin.compiled.MarginArrays`.
+
+    Resting orders are left out, so that the volume of slippage is the position.
+    """
+    accounts = count[0]
+    initial[:accounts] = 0.0
+    maintenance[:accounts] = 0.0
+    for k in range(len(position)):
+        long, short = factors[0, k], factors[1, k]
+        rate = 0.0 if np.isnan(funding[k]) else funding[k]
+        for a in range(accounts):
+            lots = position[k, a]
+            needed = charge_leg(lots, 0, 0, is_spot[k], long, short, slippage, False, rate, share)
+            required = round_up_one(needed * lot_value[k])
+            notional = leg_values.value_margined_leg(lots, lot_value[k], is_spot[k])
+            scaled = -round_up_one(-(required * scale))
+            initial[a] += np.maximum(scaled, np.divide(notional, leverage[k, a]))
+            maintenance[a] += required
+    return 0
 
 
 @kernel
@@ -217,16 +282,35 @@ def compute_leg_maintenance(
     required = np.empty((instruments, accounts))
     for k in range(instruments):
         for a in range(accounts):
-            lots = position[a, k]
-            held, buys = (0, 0) if spot[k] else (max(lots, 0), bids[a, k])
-            owed, sells = max(-lots, 0), asks[a, k]
-            bought = (held + buys if riskiest else held) * slippage + (held + buys) * long[k]
-            sold = (owed + sells if riskiest else owed) * slippage + (owed + sells) * short[k]
-            bought = bought if lots + bids[a, k] > 0 else 0.0
-            sold = sold if lots - sells < 0 else 0.0
-            due = 0.0 if spot[k] else np.maximum(lots * funding[k], 0.0) * share
-            required[k, a] = np.maximum(bought, sold) + due
+            lots, more, less = position[a, k], bids[a, k], asks[a, k]
+            rates = (long[k], short[k], slippage, riskiest, funding[k], share)
+            required[k, a] = charge_leg(lots, more, less, spot[k], *rates)
     return required.T
+
+
+@kernel
+def charge_leg(
+    lots: int,
+    bids: int,
+    asks: int,
+    is_spot: bool,
+    long: float,
+    short: float,
+    slippage: float,
+    riskiest: bool,
+    funding: float,
+    share: float,
+) -> float:
+    """Return one position times its maintenance rate: see :func:`compute_leg_maintenance`."""
+    held, buys = (0, 0) if is_spot else (max(lots, 0), bids)
+    owed, sells = max(-lots, 0), asks
+    bought = (held + buys if riskiest else held) * slippage + (held + buys) * long
+    sold = (owed + sells if riskiest else owed) * slippage + (owed + sells) * short
+    bought = bought if lots + bids > 0 else 0.0
+    sold = sold if lots - sells < 0 else 0.0
+    due = 0.0 if is_spot else np.maximum(lots * funding, 0.0) * share
+    required: float = np.maximum(bought, sold) + due
+    return required
 
 
 def compute_risk_factors(

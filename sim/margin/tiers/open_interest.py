@@ -8,8 +8,11 @@ from pydantic import Field, model_validator
 from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent
-from sim.numerics.rounding import round_up
-from sim.types import F8, Contracts, Exposure, Margins, MarketView
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
+from sim.numerics.rounding import round_up, round_up_one
+from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
 MILLION = 1_000_000
 """Unit of rates: they are whole parts per million."""
@@ -107,9 +110,23 @@ class OpenInterestMargin(AdditiveRequirement):
     def compute_margins(self, accounts: Exposure) -> Margins:
         """Return the sums over positions, each rounded up, (A,)."""
         return Margins(
-            self.initial_by_leg(accounts).sum(axis=1),
-            self._compute_maintenance(accounts).sum(axis=1),
+            leg_values.sum_legs(self.initial_by_leg(accounts)),
+            leg_values.sum_legs(self._compute_maintenance(accounts)),
         )
+
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        rule = self.rule
+        columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
+        bounds = (float(rule.lower), float(rule.upper), float(rule.base_ppm))
+        terms = (arrays.market.open_interest, float(self.unit), *bounds)
+        fraction = float(round(rule.fraction * MILLION))
+        results = (fraction, arrays.initial, arrays.maintenance)
+        return (bind_kernel(charge_by_interest, *columns, *terms, *results),)
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
+        """Return no step: open interest is read when margins are computed."""
+        return ()
 
     def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`AdditiveRequirement`."""
@@ -149,3 +166,58 @@ def _multiply_ppm(amount: F8, ppm: F8 | np.float64) -> F8:
     rest: F8 = round_up((amount - millions * MILLION) * ppm)
     whole: F8 = millions * ppm + np.ceil(rest / MILLION)
     return whole
+
+
+@kernel
+def multiply_one_ppm(amount: float, ppm: float) -> float:
+    """Return parts per million of one amount, rounded up as the margins of a leg."""
+    millions = np.floor(amount / MILLION)
+    rest = round_up_one((amount - millions * MILLION) * ppm)
+    return millions * ppm + np.ceil(rest / MILLION)
+
+
+@kernel
+def find_initial_ppm(interest: float, lower: float, upper: float, base: float) -> float:
+    """Return the initial rate: see :meth:`OpenInterestRequirement.compute_initial_ppm`."""
+    if upper == 0:
+        return base
+    width = np.maximum(upper - lower, 1.0)
+    rise = np.floor((MILLION - base) * (interest - lower) / width * (1 + ROUNDING_TOLERANCE))
+    if interest <= lower:
+        rise = 0.0
+    elif interest >= upper:
+        rise = float(MILLION)
+    return np.minimum(base + rise, float(MILLION))
+
+
+@kernel
+def charge_by_interest(
+    tick: int,
+    count: I8,
+    position: I8,
+    leverage: F8,
+    lot_value: F8,
+    is_spot: B1,
+    open_interest: I8,
+    unit: float,
+    lower: float,
+    upper: float,
+    base: float,
+    fraction: float,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Write the margins of the accounts in use: see :class:`sim.margin.compiled.MarginArrays`."""
+    accounts = count[0]
+    initial[:accounts] = 0.0
+    maintenance[:accounts] = 0.0
+    for k in range(len(position)):
+        rate = find_initial_ppm(open_interest[k] * lot_value[k] / unit, lower, upper, base)
+        for a in range(accounts):
+            notional = leg_values.value_margined_leg(position[k, a], lot_value[k], is_spot[k])
+            kept = multiply_one_ppm(multiply_one_ppm(notional, base), fraction)
+            chosen = round_up_one(np.divide(notional, leverage[k, a]))
+            own = np.maximum(multiply_one_ppm(notional, rate), chosen)
+            initial[a] += np.maximum(own, kept)
+            maintenance[a] += kept
+    return 0

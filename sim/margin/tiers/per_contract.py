@@ -8,7 +8,10 @@ from pydantic import Field, model_validator
 from sim.component import Component
 from sim.margin import leg_values
 from sim.margin.base import RequirementComponent, require_initial_covers_maintenance
-from sim.types import B1, F8, SPOT, Contracts, Exposure, Margins, MarketView
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
+from sim.types import B1, F8, I8, SPOT, Contracts, Exposure, Margins, MarketView
 
 
 class ContractAmounts(Component):
@@ -107,7 +110,18 @@ class PerContractMargin:
         initial = np.maximum(
             lots * self.table[0], leg_values.compute_margined_notional(accounts) / accounts.leverage
         )
-        return Margins(initial.sum(axis=1), (lots * self.table[1]).sum(axis=1))
+        return Margins(leg_values.sum_legs(initial), leg_values.sum_legs(lots * self.table[1]))
+
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
+        return (
+            bind_kernel(charge_contracts, *columns, self.table, arrays.initial, arrays.maintenance),
+        )
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
+        """Return no step: the amounts are fixed."""
+        return ()
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return each leg's maintenance over the sum, (A, K).
@@ -124,3 +138,30 @@ class PerContractMargin:
         return np.where(self.spot & (accounts.position > 0), 0, np.abs(accounts.position)).astype(
             np.float64
         )
+
+
+@kernel
+def charge_contracts(
+    tick: int,
+    count: I8,
+    position: I8,
+    leverage: F8,
+    lot_value: F8,
+    is_spot: B1,
+    table: F8,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Write the margins of the accounts in use: see :class:`sim.margin.compiled.MarginArrays`."""
+    accounts = count[0]
+    initial[:accounts] = 0.0
+    maintenance[:accounts] = 0.0
+    for k in range(len(position)):
+        for a in range(accounts):
+            lots = position[k, a]
+            margined = 0.0 if is_spot[k] and lots > 0 else float(abs(lots))
+            notional = leg_values.value_margined_leg(lots, lot_value[k], is_spot[k])
+            chosen = np.divide(notional, leverage[k, a])
+            initial[a] += np.maximum(margined * table[0, k], chosen)
+            maintenance[a] += margined * table[1, k]
+    return 0

@@ -8,8 +8,11 @@ from pydantic import Field, model_validator
 from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent, require_initial_covers_maintenance
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
 from sim.margin.valuations.asset_weights import compute_liability_weight
-from sim.types import F8, Contracts, Exposure, Margins, MarketView
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
+from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
 
 class SizeWeightedRequirement(RequirementComponent):
@@ -58,9 +61,21 @@ class SizeWeightedMargin(AdditiveRequirement):
     def compute_margins(self, accounts: Exposure) -> Margins:
         """Return the sums over positions, (A,)."""
         initial = self.initial_by_leg(accounts)
-        return Margins(
-            initial.sum(axis=1), self._margin_by_leg(accounts, self.rule.maintenance).sum(axis=1)
+        maintenance = self._margin_by_leg(accounts, self.rule.maintenance)
+        return Margins(leg_values.sum_legs(initial), leg_values.sum_legs(maintenance))
+
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
+        ratios = (float(self.rule.initial), float(self.rule.maintenance), float(self.rule.imf))
+        rule = (arrays.market.contracts.lot, *ratios)
+        return (
+            bind_kernel(charge_by_size, *columns, *rule, arrays.initial, arrays.maintenance),
         )
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
+        """Return no step: the ratios are fixed."""
+        return ()
 
     def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`AdditiveRequirement`."""
@@ -82,3 +97,34 @@ class SizeWeightedMargin(AdditiveRequirement):
         return leg_values.compute_margined_notional(accounts) * compute_liability_weight(
             size, self.rule.imf, ratio
         )
+
+
+@kernel
+def charge_by_size(
+    tick: int,
+    count: I8,
+    position: I8,
+    leverage: F8,
+    lot_value: F8,
+    is_spot: B1,
+    lot: F8,
+    initial_ratio: float,
+    maintenance_ratio: float,
+    imf: float,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Write the margins of the accounts in use: see :class:`sim.margin.compiled.MarginArrays`."""
+    accounts = count[0]
+    initial[:accounts] = 0.0
+    maintenance[:accounts] = 0.0
+    for k in range(len(position)):
+        for a in range(accounts):
+            lots = position[k, a]
+            notional = leg_values.value_margined_leg(lots, lot_value[k], is_spot[k])
+            premium = imf * np.sqrt(abs(lots) * lot[k])
+            own = notional * np.maximum(initial_ratio, 0.8 * initial_ratio + premium)
+            initial[a] += np.maximum(own, np.divide(notional, leverage[k, a]))
+            kept = np.maximum(maintenance_ratio, 0.8 * maintenance_ratio + premium)
+            maintenance[a] += notional * kept
+    return 0

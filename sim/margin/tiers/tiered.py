@@ -14,7 +14,7 @@ from sim.component import Component
 from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent
-from sim.margin.compiled import LearningArrays, MarginArrays
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
@@ -229,7 +229,7 @@ class TieredMargin(AdditiveRequirement):
             bind_kernel(charge_tiers, *columns, self.table, arrays.initial, arrays.maintenance),
         )
 
-    def bind_learning(self, arrays: LearningArrays) -> tuple[BoundKernel, ...]:
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
         """Return no kernel: the rates are fixed."""
         return ()
 
@@ -275,7 +275,7 @@ def compute_tiered_margins(
         for a in range(accounts):
             lots = position[a, k]
             notional[a] = (max(-lots, 0) if spot[k] else abs(lots)) * lot_value[k]
-        _write_charges(notional, leverage[:, k], table[:, k], leg_initial, leg_maintenance)
+        write_charges(notional, leverage[:, k], table[:, k], leg_initial, leg_maintenance)
         for a in range(accounts):
             initial[a] += leg_initial[a]
             maintenance[a] += leg_maintenance[a]
@@ -304,7 +304,7 @@ def charge_tiers(
         for a in range(accounts):
             lots = position[k, a]
             notional[a] = (max(-lots, 0) if is_spot[k] else abs(lots)) * lot_value[k]
-        _write_charges(notional, leverage[k, :accounts], table[:, k], leg_initial, leg_maintenance)
+        write_charges(notional, leverage[k, :accounts], table[:, k], leg_initial, leg_maintenance)
         for a in range(accounts):
             initial[a] += leg_initial[a]
             maintenance[a] += leg_maintenance[a]
@@ -342,12 +342,12 @@ def compute_tiered_charges(notional: F8, leverage: F8, table: F8) -> tuple[F8, F
     accounts, instruments = notional.shape
     initial, maintenance = np.empty((instruments, accounts)), np.empty((instruments, accounts))
     for k in range(instruments):
-        _write_charges(notional[:, k], leverage[:, k], table[:, k], initial[k], maintenance[k])
+        write_charges(notional[:, k], leverage[:, k], table[:, k], initial[k], maintenance[k])
     return initial.T, maintenance.T
 
 
 @kernel
-def _write_charges(notional: F8, leverage: F8, table: F8, initial: F8, maintenance: F8) -> None:
+def write_charges(notional: F8, leverage: F8, table: F8, initial: F8, maintenance: F8) -> None:
     """Write the margins of one instrument's notionals, (A,), into ``initial`` and ``maintenance``.
 
     Rates rise from tier to tier. Therefore the tier that applies is the one with the largest margin

@@ -50,7 +50,11 @@ class MarginBuffer(RequirementWrapper):
     def bind(self, contracts: Contracts, unit: int) -> AntiProcyclicalityMargin:
         """See :class:`RequirementComponent`."""
         return AntiProcyclicalityMargin(
-            self.inner.bind(contracts, unit), BufferTool(self), self.every, self.inner.look_back()
+            self.inner.bind(contracts, unit),
+            BufferTool(self),
+            len(contracts.names),
+            every=self.every,
+            since=self.inner.look_back(),
         )
 
 

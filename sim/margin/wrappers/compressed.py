@@ -2,16 +2,24 @@
 
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.base import AnyRequirement, RequirementWrapper
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins
-from sim.margin.compiled import CompiledLegShares, MarginArrays
-from sim.margin.wrappers.rescaled import scale_leverage
-from sim.numerics.bound_kernels import BoundKernel
+from sim.margin.compiled import (
+    CompiledLegShares,
+    CompiledRequirement,
+    LearningArrays,
+    LearningStep,
+    MarginArrays,
+)
+from sim.margin.wrappers.rescaled import rescale_margins, scale_leverage
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
 from sim.protocols import Requirement
-from sim.types import F8, Contracts, Exposure, Margins, MarketView
+from sim.types import F8, I8, Contracts, Exposure, Margins, MarketView
 
 
 class Compression(RequirementWrapper):
@@ -49,6 +57,21 @@ class CompressionMargin(ItemisedRequirement, AdditiveRequirement):
         initial, maintenance = self.inner.compute_margins(scale_leverage(accounts, self.factor))
         return Margins(self.factor * initial, self.factor * maintenance)
 
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        if not isinstance(self.inner, CompiledRequirement):
+            return None
+        factor, scaled = float(self.factor), np.empty(arrays.leverage.shape)
+        inner = self.inner.bind_margins(arrays._replace(leverage=scaled))
+        before = bind_kernel(multiply_leverage, arrays.count, factor, arrays.leverage, scaled)
+        results = (arrays.count, arrays.initial, arrays.maintenance)
+        return inner and (before, *inner, bind_kernel(rescale_margins, factor, -1.0, *results))
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
+        """Return the steps by which the inner requirement learns."""
+        inner = self.inner
+        return inner.bind_learning(arrays) if isinstance(inner, CompiledRequirement) else None
+
     @property
     def is_additive(self) -> bool:
         """True if the inner requirement is additive."""
@@ -77,3 +100,11 @@ class CompressionMargin(ItemisedRequirement, AdditiveRequirement):
         if not isinstance(inner, CompiledLegShares):
             return None
         return inner.bind_leg_shares(arrays, shares)
+
+@kernel
+def multiply_leverage(tick: int, count: I8, factor: float, leverage: F8, scaled: F8) -> int:
+    """Multiply the leverage that the accounts in use chose by a factor."""
+    for k in range(len(leverage)):
+        for a in range(count[0]):
+            scaled[k, a] = leverage[k, a] * factor
+    return 0

@@ -40,7 +40,11 @@ class LongRunFloor(RequirementWrapper):
         """See :class:`RequirementComponent`."""
         tool = FloorTool(count_rows(self.window, self.every), count_rows(self.least, self.every))
         return AntiProcyclicalityMargin(
-            self.inner.bind(contracts, unit), tool, self.every, self.inner.look_back()
+            self.inner.bind(contracts, unit),
+            tool,
+            len(contracts.names),
+            every=self.every,
+            since=self.inner.look_back(),
         )
 
 

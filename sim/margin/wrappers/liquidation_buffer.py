@@ -12,11 +12,14 @@ from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.base import AnyRequirement, RequirementWrapper
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins, join_breakdowns
+from sim.margin.compiled import CompiledRequirement, LearningArrays, LearningStep, MarginArrays
 from sim.margin.quoted import QuoteHistory
 from sim.margin.realised_volatility import RealisedVolatility
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
 from sim.pricing.instrument_values import find_seconds_per_year
 from sim.protocols import Requirement
-from sim.types import F8, Contracts, Exposure, Margins, MarketView
+from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
 
 class LiquidationBuffer(RequirementWrapper):
@@ -71,10 +74,36 @@ class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
         self.volatilities.observe(market)
         self.quote_history.observe(market)
         half = np.nan_to_num(market.ask - market.bid) / 2
-        self.half_spread = np.divide(
+        self.half_spread[:] = np.divide(
             half, market.mark, out=np.zeros_like(half), where=market.mark > 0
         )
-        self.depth = self.quote_history.mask_unquoted(market).depth
+        self.depth[:] = self.quote_history.mask_unquoted(market).depth
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        if not isinstance(self.inner, CompiledRequirement):
+            return None
+        inner, market, history = self.inner.bind_learning(arrays), arrays.market, self.quote_history
+        quotes = (market.bid, market.ask, market.mark, market.depth, history.depth)
+        own = (
+            self.volatilities.bind_learning(arrays),
+            history.bind_learning(arrays),
+            LearningStep(bind_kernel(observe_books, *quotes, self.half_spread, self.depth)),
+        )
+        return None if inner is None else (*inner, *own)
+
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        if not isinstance(self.inner, CompiledRequirement):
+            return None
+        inner, rule = self.inner.bind_margins(arrays), self.rule
+        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        books = (self.half_spread, self.depth, self.volatilities.variance)
+        pace = (arrays.market.seconds_per_year, float(rule.participation), float(rule.refill))
+        bounds = (float(rule.z), float(rule.cap))
+        results = (arrays.initial, arrays.maintenance)
+        own = bind_kernel(charge_closing, *columns, *books, *pace, *bounds, *results)
+        return inner and (*inner, own)
 
     def _buffer_by_leg(self, accounts: Exposure) -> F8:
         """Return the buffer of each leg, (A, K)."""
@@ -91,7 +120,7 @@ class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
     def compute_margins(self, accounts: Exposure) -> Margins:
         """Return the inner margins plus the buffer, (A,)."""
         initial, maintenance = self.inner.compute_margins(accounts)
-        buffer = self._buffer_by_leg(accounts).sum(axis=1)
+        buffer = leg_values.sum_legs(self._buffer_by_leg(accounts))
         return Margins(initial + buffer, maintenance + buffer)
 
     @property
@@ -105,7 +134,7 @@ class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
 
     def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """Return the inner parts and the buffer."""
-        buffer = self._buffer_by_leg(accounts).sum(axis=1)
+        buffer = leg_values.sum_legs(self._buffer_by_leg(accounts))
         return join_breakdowns(
             break_down_margins(self.inner, accounts), {"cost of closing": Margins(buffer, buffer)}
         )
@@ -119,3 +148,61 @@ class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
         return leg_values.normalise_shares(
             own + self._buffer_by_leg(accounts), leg_values.compute_gross_notional(accounts)
         )
+
+
+@kernel
+def observe_books(
+    tick: int,
+    bid: F8,
+    ask: F8,
+    mark: F8,
+    depth: F8,
+    was_quoted: B1,
+    half_spread: F8,
+    known_depth: F8,
+) -> int:
+    """Record half the spread, share of the mark, and the depth, NaN before the first quotes."""
+    for k in range(mark.size):
+        spread = ask[k] - bid[k]
+        half = 0.0 if np.isnan(spread) else spread / 2
+        half_spread[k] = half / mark[k] if mark[k] > 0 else 0.0
+        known_depth[k] = depth[k] if was_quoted[k] or depth[k] > 0 else np.nan
+    return 0
+
+
+@kernel
+def charge_closing(
+    tick: int,
+    count: I8,
+    position: I8,
+    lot_value: F8,
+    is_spot: B1,
+    half_spread: F8,
+    depth: F8,
+    variance: F8,
+    per_year: F8,
+    participation: float,
+    refill: float,
+    z: float,
+    cap: float,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Add the expected cost of closing to both margins of each account."""
+    accounts = count[0]
+    buffer = np.zeros(accounts)
+    for k in range(len(position)):
+        if np.isnan(depth[k]):
+            continue
+        pace = participation * depth[k] / refill
+        deviation = z * np.sqrt(variance[k])
+        for a in range(accounts):
+            lots = position[k, a]
+            seconds = np.divide(float(abs(lots)), pace) if lots != 0 else 0.0
+            rate = half_spread[k] + deviation * np.sqrt(seconds / per_year[k])
+            notional = leg_values.value_margined_leg(lots, lot_value[k], is_spot[k])
+            buffer[a] += notional * np.minimum(rate, cap)
+    for a in range(accounts):
+        initial[a] += buffer[a]
+        maintenance[a] += buffer[a]
+    return 0

@@ -6,6 +6,7 @@ from sim.margin.compiled import (
     CompiledLegShares,
     CompiledRequirement,
     LearningArrays,
+    LearningStep,
     MarginArrays,
 )
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
@@ -52,7 +53,7 @@ class RescaledMargin(ItemisedRequirement, AdditiveRequirement):
         results = (arrays.count, arrays.initial, arrays.maintenance)
         return inner and (*inner, bind_kernel(rescale_margins, float(self.factor), own, *results))
 
-    def bind_learning(self, arrays: LearningArrays) -> tuple[BoundKernel, ...] | None:
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
         """Return the kernels by which the inner requirement learns."""
         inner = self.inner
         return inner.bind_learning(arrays) if isinstance(inner, CompiledRequirement) else None

@@ -6,11 +6,14 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.margin.base import AnyRequirement, RequirementWrapper, find_underlying
-from sim.margin.probe_portfolio import compute_margin_rates
+from sim.margin.compiled import LearningArrays, LearningStep
+from sim.margin.probe_portfolio import bind_margin_rates, compute_margin_rates
 from sim.margin.realised_volatility import RealisedVolatility
 from sim.margin.wrappers.scaling_wrapper import FactorMargin
+from sim.numerics.bound_kernels import bind_kernel
+from sim.numerics.jit import kernel
 from sim.protocols import Requirement
-from sim.types import Contracts, MarketView
+from sim.types import B1, F8, Contracts, MarketView
 
 PERCENT_POINTS = 100.0
 """Unit of an implied-volatility index, which is quoted in percent a year."""
@@ -61,7 +64,7 @@ class VolatilityScalingMargin(FactorMargin):
     """Volatility scaling of one pool's instruments."""
 
     def __init__(self, rule: VolatilityScaling, inner: Requirement, contracts: Contracts) -> None:
-        super().__init__(inner)
+        super().__init__(inner, len(contracts.names))
         self.rule = rule
         self.volatilities = RealisedVolatility(contracts, rule.half_life, rule.reference)
         self.index_column = (
@@ -73,14 +76,51 @@ class VolatilityScalingMargin(FactorMargin):
         self.inner.observe(market)
         if self.index_column is None:
             self.volatilities.observe(market)
-            volatility = self.volatilities.volatility
-        else:
-            volatility = np.full(
-                len(market.mark), market.oracle[self.index_column] / PERCENT_POINTS
-            )
-        factor = np.clip(
-            (volatility / self.rule.reference) ** self.rule.exponent, self.rule.low, self.rule.high
-        )
-        self.factor = np.stack([factor, factor])
-        if factor.size > 1:  # one leg needs no weights
-            self.rate = compute_margin_rates(self.inner, market)
+        level = market.oracle[self.index_column or 0]
+        set_power_factors(0, *self._list_terms(), np.full(1, level), self.factor, self.is_set)
+        if len(market.mark) > 1:  # one leg needs no weights
+            self.rate[:] = compute_margin_rates(self.inner, market)
+
+    def _list_terms(self) -> tuple[F8, int, float, float, float, float]:
+        """Return the arguments of the factor that do not change."""
+        rule, has_index = self.rule, self.index_column is not None
+        power = (float(rule.reference), float(rule.exponent), float(rule.low), float(rule.high))
+        return self.volatilities.variance, int(has_index), *power
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        column = self.index_column
+        level = arrays.market.oracle[:1] if column is None else arrays.market.oracle[column:]
+        own = bind_kernel(set_power_factors, *self._list_terms(), level, self.factor, self.is_set)
+        inner = self._bind_inner_learning(arrays)
+        is_single = self.factor.shape[1] == 1
+        rates = () if is_single else bind_margin_rates(self.inner, arrays, self.rate)
+        if inner is None or rates is None:
+            return None
+        own_volatility = (self.volatilities.bind_learning(arrays),) if column is None else ()
+        return (*inner, *own_volatility, LearningStep(own), *rates)
+
+
+@kernel
+def set_power_factors(
+    tick: int,
+    variance: F8,
+    has_index: int,
+    reference: float,
+    exponent: float,
+    low: float,
+    high: float,
+    level: F8,
+    factor: F8,
+    is_set: B1,
+) -> int:
+    """Set the factors of both sides by the power of volatility over its reference.
+
+    Volatility is the root of the variance (K,), or the level of an index, (1,) percent.
+    """
+    for k in range(variance.size):
+        volatility = level[0] / PERCENT_POINTS if has_index else np.sqrt(variance[k])
+        power = (volatility / reference) ** exponent
+        factor[:, k] = np.minimum(np.maximum(power, low), high)
+    is_set[0] = True
+    return 0

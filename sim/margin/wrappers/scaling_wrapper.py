@@ -11,9 +11,11 @@ from sim.margin.breakdown import (
     join_breakdowns,
     subtract_parts,
 )
+from sim.margin.compiled import CompiledRequirement, LearningArrays, LearningStep, MarginArrays
 from sim.margin.probe_portfolio import compute_margin_rates
 from sim.margin.tail.models.history import count_rows
 from sim.margin.wrappers.rescaled import scale_leverage
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement
 from sim.types import F8, I8, Exposure, Margins, MarketView
@@ -25,30 +27,53 @@ class FactorMargin(ItemisedRequirement):
     An account's inner margin is multiplied by the mean factor of its legs, weighted by their
     standalone margins. For a single leg, that is exactly the leg's factor. For a portfolio, the
     netting of the inner requirement is kept.
+
+    Args:
+        inner: the inner requirement.
+        count: instruments of the pool.
     """
 
     part_name = "by volatility"
     """Name of the factor's part in a breakdown."""
 
-    def __init__(self, inner: Requirement) -> None:
+    def __init__(self, inner: Requirement, count: int) -> None:
         self.inner = inner
-        self.factor: F8 | None = None  # (2, K) of longs and shorts; None = all ones
-        self.rate: F8 | None = None  # (2, K) inner margin rates when the factor was set
+        self.factor = np.ones((2, count))  # of longs and shorts
+        self.rate = np.ones((2, count))  # inner margin rates when the factor was set
+        self.is_set = np.zeros(1, dtype=np.bool_)  # False while no factor has been set
 
     def account_factor(self, accounts: Exposure) -> F8:
         """Return the factor of each account, (A,)."""
-        if self.factor is None:
+        if not self.is_set[0]:
             return np.ones(len(accounts.position))
-        rate = np.ones_like(self.factor) if self.rate is None else self.rate
-        return compute_mean_factor(
-            accounts.position, leg_values.compute_lot_values(accounts.market)[0], rate, self.factor
-        )
+        lot_value = leg_values.compute_lot_values(accounts.market)[0]
+        return compute_mean_factor(accounts.position, lot_value, self.rate, self.factor)
 
     def compute_margins(self, accounts: Exposure) -> Margins:
         """Return the inner margins times the factor, (A,)."""
         scale = self.account_factor(accounts)
         initial, maintenance = self.inner.compute_margins(scale_leverage(accounts, scale[:, None]))
         return Margins(scale * initial, scale * maintenance)
+
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        scale, scaled = np.empty(arrays.initial.size), np.empty(arrays.leverage.shape)
+        inner = self._bind_inner(arrays._replace(leverage=scaled))
+        accounts = (arrays.count, arrays.position, arrays.lot_value)
+        before = bind_kernel(find_factors, *accounts, self.rate, self.factor, scale)
+        divided = bind_kernel(scale_chosen, arrays.count, arrays.leverage, scale, scaled)
+        after = bind_kernel(
+            apply_factors, arrays.count, scale, arrays.initial, arrays.maintenance
+        )
+        return inner and (before, divided, *inner, after)
+
+    def _bind_inner(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
+        inner = self.inner
+        return inner.bind_margins(arrays) if isinstance(inner, CompiledRequirement) else None
+
+    def _bind_inner_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
+        inner = self.inner
+        return inner.bind_learning(arrays) if isinstance(inner, CompiledRequirement) else None
 
     def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """Return the inner parts, and the part that the factor adds."""
@@ -60,7 +85,7 @@ class FactorMargin(ItemisedRequirement):
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return the inner shares, weighted by their factors."""
         shares = self.inner.compute_leg_shares(accounts)
-        if self.factor is None:
+        if not self.is_set[0]:
             return shares
         return leg_values.normalise_shares(
             shares * self._pick_side(accounts, self.factor),
@@ -94,6 +119,34 @@ def compute_mean_factor(position: I8, lot_value: F8, rate: F8, factor: F8) -> F8
     return mean
 
 
+@kernel
+def find_factors(
+    tick: int, count: I8, position: I8, lot_value: F8, rate: F8, factor: F8, scale: F8
+) -> int:
+    """Write the mean factor of each account in use, (A,)."""
+    accounts = count[0]
+    scale[:accounts] = compute_mean_factor(position[:, :accounts].T, lot_value, rate, factor)
+    return 0
+
+
+@kernel
+def scale_chosen(tick: int, count: I8, leverage: F8, scale: F8, scaled: F8) -> int:
+    """Multiply the leverage that was chosen by each account's factor."""
+    for k in range(len(leverage)):
+        for a in range(count[0]):
+            scaled[k, a] = leverage[k, a] * scale[a]
+    return 0
+
+
+@kernel
+def apply_factors(tick: int, count: I8, scale: F8, initial: F8, maintenance: F8) -> int:
+    """Multiply both margins by each account's factor."""
+    for a in range(count[0]):
+        initial[a] = scale[a] * initial[a]
+        maintenance[a] = scale[a] * maintenance[a]
+    return 0
+
+
 class AntiProcyclicalityTool(Protocol):
     """Anti-procyclicality tool: it maps the path of a margin to the margin that applies."""
 
@@ -108,6 +161,7 @@ class AntiProcyclicalityMargin(FactorMargin):
     Args:
         inner: requirement that is smoothed.
         tool: the rule.
+        count: instruments of the pool.
         every: seconds between entries of the path.
         since: seconds of past that the inner requirement needs; nothing is recorded before.
     """
@@ -115,21 +169,48 @@ class AntiProcyclicalityMargin(FactorMargin):
     part_name = "steadying"
 
     def __init__(
-        self, inner: Requirement, tool: AntiProcyclicalityTool, every: float, since: float
+        self,
+        inner: Requirement,
+        tool: AntiProcyclicalityTool,
+        count: int,
+        *,
+        every: float,
+        since: float,
     ) -> None:
-        super().__init__(inner)
+        super().__init__(inner, count)
         self.tool, self.every, self.since = tool, every, since
-        self._turn = 0
+        self._turn = np.zeros(1, dtype=np.int64)
 
     def observe(self, market: MarketView) -> None:
         """Update the inner requirement; on the clock, also update the tool."""
         self.inner.observe(market)
-        rows = len(market.returns)
-        turn = rows // count_rows(self.every, market.dt)
-        if turn > self._turn and rows * market.dt >= self.since * (1 - 1e-12):
-            self._turn = turn
-            self.rate = compute_margin_rates(self.inner, market)
-            required = self.tool.adjust_rates(self.rate.ravel()).reshape(self.rate.shape)
-            self.factor = np.divide(
-                required, self.rate, out=np.ones_like(required), where=self.rate > 0
-            )
+        if is_entry_due(len(market.returns), *self._clock(market.dt), self._turn):
+            self._record_entry(market)
+
+    def _clock(self, dt: float) -> tuple[int, float, float]:
+        """Return rows between entries, seconds of a row, and seconds before the first entry."""
+        return count_rows(self.every, dt), float(dt), self.since * (1 - 1e-12)
+
+    def _record_entry(self, market: MarketView) -> None:
+        """Record one more entry of the path, and set the factor that applies."""
+        self._turn[0] = len(market.returns) // self._clock(market.dt)[0]
+        self.rate[:] = compute_margin_rates(self.inner, market)
+        required = self.tool.adjust_rates(self.rate.ravel()).reshape(self.rate.shape)
+        self.factor[:] = np.divide(
+            required, self.rate, out=np.ones_like(required), where=self.rate > 0
+        )
+        self.is_set[0] = True
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
+        """Return the inner steps, and one that asks for the plain tool when an entry is due."""
+        inner = self._bind_inner_learning(arrays)
+        if inner is None:
+            return None
+        due = bind_kernel(is_entry_due, *self._clock(arrays.market.dt), self._turn)
+        return (*inner, LearningStep(due, self._record_entry))
+
+
+@kernel
+def is_entry_due(rows: int, stride: int, dt: float, since: float, turn: I8) -> int:
+    """Return one if an entry of a margin path is due after some rows of returns, else zero."""
+    return int(rows // stride > turn[0] and rows * dt >= since)

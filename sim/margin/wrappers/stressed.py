@@ -28,7 +28,11 @@ class StressWeight(RequirementWrapper):
     def bind(self, contracts: Contracts, unit: int) -> AntiProcyclicalityMargin:
         """See :class:`RequirementComponent`."""
         return AntiProcyclicalityMargin(
-            self.inner.bind(contracts, unit), StressTool(self.weight), self.every, self.look_back()
+            self.inner.bind(contracts, unit),
+            StressTool(self.weight),
+            len(contracts.names),
+            every=self.every,
+            since=self.look_back(),
         )
 
 

@@ -7,11 +7,14 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin.base import AnyRequirement, RequirementWrapper
-from sim.margin.probe_portfolio import compute_margin_rates
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.margin.probe_portfolio import bind_margin_rates, compute_margin_rates
 from sim.margin.realised_volatility import RealisedVolatility
-from sim.margin.wrappers.scaling_wrapper import FactorMargin
+from sim.margin.wrappers.scaling_wrapper import FactorMargin, find_factors
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
 from sim.protocols import Requirement
-from sim.types import Contracts, Exposure, Margins, MarketView
+from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
 
 class VolatilityScaledLiquidation(RequirementWrapper):
@@ -51,7 +54,7 @@ class VolatilityScaledMargin(FactorMargin):
     def __init__(
         self, rule: VolatilityScaledLiquidation, inner: Requirement, contracts: Contracts
     ) -> None:
-        super().__init__(inner)
+        super().__init__(inner, len(contracts.names))
         self.rule = rule
         self.volatilities = RealisedVolatility(contracts, rule.half_life, rule.reference)
         speed = math.log(2) * rule.horizon / rule.recovery
@@ -62,16 +65,68 @@ class VolatilityScaledMargin(FactorMargin):
         """Update the inner requirement, and the factor with the volatility."""
         self.inner.observe(market)
         self.volatilities.observe(market)
-        rule, now = self.rule, self.volatilities.variance
-        forecast = rule.reference**2 + self.persistence * (now - rule.reference**2)
-        scalar = np.sqrt(rule.share * now + (1 - rule.share) * forecast) / rule.reference
-        factor = np.clip(scalar, 1.0, rule.cap)
-        self.factor = np.stack([factor, factor])
-        if factor.size > 1:
-            self.rate = compute_margin_rates(self.inner, market)
+        set_threshold_factors(0, *self._list_terms(), self.factor, self.is_set)
+        if len(market.mark) > 1:
+            self.rate[:] = compute_margin_rates(self.inner, market)
+
+    def _list_terms(self) -> tuple[F8, float, float, float, float]:
+        """Return the arguments of the factor that do not change."""
+        rule = self.rule
+        numbers = (float(rule.reference), float(rule.share), float(rule.cap))
+        return self.volatilities.variance, self.persistence, *numbers
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        own = bind_kernel(set_threshold_factors, *self._list_terms(), self.factor, self.is_set)
+        inner = self._bind_inner_learning(arrays)
+        is_single = self.factor.shape[1] == 1
+        rates = () if is_single else bind_margin_rates(self.inner, arrays, self.rate)
+        if inner is None or rates is None:
+            return None
+        return (*inner, self.volatilities.bind_learning(arrays), LearningStep(own), *rates)
+
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        inner, scale = self._bind_inner(arrays), np.empty(arrays.initial.size)
+        accounts = (arrays.count, arrays.position, arrays.lot_value)
+        before = bind_kernel(find_factors, *accounts, self.rate, self.factor, scale)
+        after = bind_kernel(
+            scale_maintenance, arrays.count, scale, arrays.initial, arrays.maintenance
+        )
+        return inner and (*inner, before, after)
 
     def compute_margins(self, accounts: Exposure) -> Margins:
         """Return inner initial, and maintenance times the factor, (A,)."""
         initial, maintenance = self.inner.compute_margins(accounts)
         maintenance = self.account_factor(accounts) * maintenance
         return Margins(np.maximum(initial, maintenance), maintenance)
+
+
+@kernel
+def set_threshold_factors(
+    tick: int,
+    variance: F8,
+    persistence: float,
+    reference: float,
+    share: float,
+    cap: float,
+    factor: F8,
+    is_set: B1,
+) -> int:
+    """Set the factors of both sides by realised variance (K,) and its forecast."""
+    normal = reference**2
+    for k in range(variance.size):
+        forecast = normal + persistence * (variance[k] - normal)
+        scalar = np.sqrt(share * variance[k] + (1 - share) * forecast) / reference
+        factor[:, k] = np.minimum(np.maximum(scalar, 1.0), cap)
+    is_set[0] = True
+    return 0
+
+
+@kernel
+def scale_maintenance(tick: int, count: I8, scale: F8, initial: F8, maintenance: F8) -> int:
+    """Multiply maintenance by each account's factor; initial covers it."""
+    for a in range(count[0]):
+        maintenance[a] = scale[a] * maintenance[a]
+        initial[a] = np.maximum(initial[a], maintenance[a])
+    return 0

@@ -4,7 +4,7 @@ Both give the tail loss of a portfolio.
 """
 
 from abc import abstractmethod
-from typing import Annotated, NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import SerializeAsAny
@@ -15,7 +15,7 @@ from sim.margin.registry import MODELS
 from sim.margin.tail.risk_measures import Convention, Measure, ReturnLaw, compute_tail_weights
 from sim.margin.tail.top_losses import sum_worst_losses
 from sim.numerics.matrix_roots import compute_triangular_root
-from sim.types import F8
+from sim.types import B1, F8, I8
 
 
 class TailSpec(NamedTuple):
@@ -99,6 +99,29 @@ class Forecaster(Protocol):
 
     def forecast(self) -> ReturnForecast | None:
         """Return the forecast of the next return, or None while too few returns are known."""
+        ...
+
+
+class SampleState(NamedTuple):
+    """State of a model whose forecast is a sample, in arrays that stay in place; U underlyings."""
+
+    store: F8  # (2 size, U) returns of the window, scaled ones if the model filters them
+    end: I8  # (1,) rows in use
+    n_returns: I8  # (1,) returns learned so far
+    needed: int  # returns that the model needs
+    is_filtered: int  # one if returns are scaled by the volatility of their day
+    variance: F8  # (U,) of the next return
+    is_seeded: B1  # (1,) whether the variance is known
+    decay: float
+
+
+@runtime_checkable
+class SampleForecaster(Protocol):
+    """Forecaster whose forecast is a sample of its window."""
+
+    @property
+    def sample_state(self) -> SampleState:
+        """State that learning changes."""
         ...
 
 

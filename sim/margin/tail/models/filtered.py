@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.margin.tail.models.base import ModelComponent, SampleForecast
+from sim.margin.tail.models.base import ModelComponent, SampleForecast, SampleState
 from sim.margin.tail.models.history import (
     ReturnScaler,
     RollingWindow,
@@ -57,16 +57,29 @@ class FilteredForecaster:
 
     def __init__(self, window: RollingWindow, scaled: ReturnScaler, needs: int) -> None:
         self.window, self.scaler, self.n_returns_needed = window, scaled, needs
-        self.n_returns = 0
+        self.n_returns = np.zeros(1, dtype=np.int64)
+
+    @property
+    def sample_state(self) -> SampleState:
+        """See :class:`SampleForecaster`."""
+        return SampleState(
+            *self.window.state,
+            self.n_returns,
+            self.n_returns_needed,
+            1,
+            *self.scaler.state,
+            self.scaler.decay,
+        )
 
     def learn(self, row: F8) -> None:
         """See :class:`Forecaster`."""
-        self.n_returns += 1
+        self.n_returns[0] += 1
         for each in self.scaler.learn(row):
             self.window.push(each)
 
     def forecast(self) -> SampleForecast | None:
         """See :class:`Forecaster`."""
-        if self.n_returns < self.n_returns_needed or self.scaler.variance is None:
+        variance = self.scaler.variance
+        if self.n_returns[0] < self.n_returns_needed or variance is None:
             return None
-        return SampleForecast(self.window.rows() * np.sqrt(self.scaler.variance))
+        return SampleForecast(self.window.rows() * np.sqrt(variance))

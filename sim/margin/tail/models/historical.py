@@ -2,9 +2,10 @@
 
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
-from sim.margin.tail.models.base import ModelComponent, SampleForecast
+from sim.margin.tail.models.base import ModelComponent, SampleForecast, SampleState
 from sim.margin.tail.models.history import RollingWindow, count_returns_needed, count_rows
 from sim.types import F8
 
@@ -36,9 +37,18 @@ class HistoricalForecaster:
 
     def __init__(self, window: RollingWindow, needs: int) -> None:
         self.window, self.n_returns_needed = window, needs
+        self.n_returns = np.zeros(1, dtype=np.int64)
+
+    @property
+    def sample_state(self) -> SampleState:
+        """See :class:`SampleForecaster`."""
+        window, known = self.window.state, np.ones(1, dtype=np.bool_)
+        unscaled = np.ones(window[0].shape[1])
+        return SampleState(*window, self.n_returns, self.n_returns_needed, 0, unscaled, known, 1.0)
 
     def learn(self, row: F8) -> None:
         """See :class:`Forecaster`."""
+        self.n_returns[0] += 1
         self.window.push(row)
 
     def forecast(self) -> SampleForecast | None:

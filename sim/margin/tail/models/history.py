@@ -3,7 +3,8 @@
 import numpy as np
 
 from sim.margin.tail.volatility import update_ewma
-from sim.types import F8
+from sim.numerics.jit import kernel
+from sim.types import B1, F8, I8
 
 
 class RollingWindow:
@@ -12,23 +13,35 @@ class RollingWindow:
     def __init__(self, size: int, columns: int) -> None:
         self.size = size
         self._store = np.empty((2 * size, columns))
-        self._end = 0
+        self._end = np.zeros(1, dtype=np.int64)
 
     def push(self, row: F8) -> None:
         """Add one row; the oldest one is dropped if the window is full."""
-        if self._end == len(self._store):
-            self._store[: self.size] = self._store[self.size :]
-            self._end = self.size
-        self._store[self._end] = row
-        self._end += 1
+        push_row(self._store, self._end, row)
 
     def rows(self) -> F8:
         """Return the rows, oldest first, at most ``size`` of them; a view until the next push."""
-        return self._store[max(self._end - self.size, 0) : self._end]
+        return self._store[max(self._end[0] - self.size, 0) : self._end[0]]
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return min(self._end, self.size)
+        return min(int(self._end[0]), self.size)
+
+    @property
+    def state(self) -> tuple[F8, I8]:
+        """Rows of the window and older ones, (2 size, U), and their number, (1,); in place."""
+        return self._store, self._end
+
+
+@kernel
+def push_row(store: F8, end: I8, row: F8) -> None:
+    """Add a row to the state of a window; half of a full store is dropped."""
+    size = len(store) // 2
+    if end[0] == len(store):
+        store[:size] = store[size:]
+        end[0] = size
+    store[end[0]] = row
+    end[0] += 1
 
 
 class ReturnScaler:
@@ -40,10 +53,21 @@ class ReturnScaler:
 
     def __init__(self, columns: int, decay: float, seed: int) -> None:
         self.decay = decay
-        self.variance: F8 | None = None  # (U,) variance of the next row
+        self._variance = np.zeros(columns)
+        self._is_seeded = np.zeros(1, dtype=np.bool_)
         self._early: list[F8] = []
         self._seed = seed
         self._none = np.empty((0, columns))
+
+    @property
+    def variance(self) -> F8 | None:
+        """Variance of the next row, (U,); None before the recursion starts."""
+        return self._variance.copy() if self._is_seeded[0] else None
+
+    @property
+    def state(self) -> tuple[F8, B1]:
+        """Variance of the next row, (U,), and whether the recursion has started, (1,); in place."""
+        return self._variance, self._is_seeded
 
     def learn(self, row: F8) -> F8:
         """Learn one more return, (U,), and return the rows that can be scaled now.
@@ -51,19 +75,28 @@ class ReturnScaler:
         Returns:
             (n, U), oldest first.
         """
-        if self.variance is not None:
-            return self._scale(row, self.variance)[None]
+        if self._is_seeded[0]:
+            return scale_row(row, self._variance, self.decay)[None]
         self._early.append(row.copy())
         if len(self._early) < self._seed:
             return self._none
         rows, self._early = self._early, []
-        self.variance = np.mean(np.square(rows), axis=0)
-        return np.stack([self._scale(each, self.variance) for each in rows])
+        self._variance[:], self._is_seeded[0] = np.mean(np.square(rows), axis=0), True
+        return np.stack([scale_row(each, self._variance, self.decay) for each in rows])
 
-    def _scale(self, row: F8, variance: F8) -> F8:
-        scaled = np.divide(row, np.sqrt(variance), out=np.zeros_like(row), where=variance > 0)
-        self.variance = update_ewma(variance, np.square(row), self.decay)
-        return scaled
+
+_update_variance = kernel(update_ewma)
+
+
+@kernel
+def scale_row(row: F8, variance: F8, decay: float) -> F8:
+    """Return a row divided by its volatility, zero where it has none, and update the variance."""
+    scaled = np.zeros(row.size)
+    for u in range(row.size):
+        if variance[u] > 0:
+            scaled[u] = row[u] / np.sqrt(variance[u])
+        variance[u] = _update_variance(variance[u], row[u] * row[u], decay)
+    return scaled
 
 
 def count_returns_needed(window: float, least: float | None, every: float) -> int:

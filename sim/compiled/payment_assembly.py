@@ -1,0 +1,178 @@
+"""Assembly of the payments that populations request (phase 4, AGT-7, ISO-1)."""
+
+from typing import TYPE_CHECKING
+
+from sim.attribution import CAUSE_KINDS, DEPOSIT
+from sim.compiled import payments
+from sim.compiled.arrays import PoolArrays, VenueArrays
+from sim.compiled.components import CompiledCashFlows, requests_by_kernel
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.step import cash_flows
+from sim.venue import Venue
+
+if TYPE_CHECKING:
+    from sim.compiled.assembly import Assembly
+
+DEPOSIT_EVENT = CAUSE_KINDS.index(DEPOSIT)
+
+
+class PaymentAssembly:
+    """Payments of one market.
+
+    Args:
+        assembly: the program that they are added to.
+    """
+
+    def __init__(self, assembly: "Assembly") -> None:
+        self.assembly, self.program = assembly, assembly.program
+        self.step, self.market = assembly.step, assembly.market
+
+    def add_phase(self) -> None:
+        """Add requests and postings, or the plain phase where one of them has no kernel."""
+        market, program = self.market, self.program
+        requests = self._bind_requests()
+        margins = {
+            venue.number: self._bind_margin(venue)
+            for venue in market.venues
+            if venue.wallet_pool in venue.pool_states
+        }
+        if any(each is None for each in (*requests, *margins.values())):
+            program.add(None, lambda: cash_flows.post_cash_flows(market))
+            return
+        if not requests:
+            return
+        for venue in market.venues:
+            self.assembly.add_account_view(venue)
+        for request in requests:
+            program.add(request)
+        for venue, arrays in zip(market.venues, self.step.venues, strict=True):
+            self._add_postings(venue, arrays, margins.get(venue.number))
+
+    def _bind_requests(self) -> list[BoundKernel | None]:
+        """Return the kernels of populations that request payments, None for one without."""
+        market = self.market
+        return [
+            population.bind_cash_flows(self.step, members)
+            if isinstance(population, CompiledCashFlows) and requests_by_kernel(population)
+            else None
+            for population, members in zip(market.populations, market.member_slices, strict=True)
+            if population.n_cash_flow_draws or population.has_commitment
+        ]
+
+    def _bind_margin(self, venue: Venue) -> BoundKernel | None:
+        """Return the kernel of the margin that limits withdrawals from a joint account."""
+        pool = self.step.pools[venue.wallet_pool]
+        kernels = self.assembly.engines[venue.wallet_pool].bind_kernels(pool.hypothetical)
+        return None if kernels is None else self.assembly.bind_margin(pool, kernels)
+
+    def _add_postings(self, venue: Venue, arrays: VenueArrays, margin: BoundKernel | None) -> None:
+        """Post deposits, then transfers into isolated accounts, then withdrawals."""
+        market, step, program = self.market, self.step, self.program
+        sent = (step.payments, step.counters, step.passes, step.paid_before, market.is_retired)
+        wallets = (market.external_owner, venue.wallet_pool, step.ledger.balance)
+        calls = venue.config.calls
+        program.add(
+            bind_kernel(
+                payments.post_deposits,
+                *sent,
+                venue.number,
+                *wallets,
+                venue.outside_wealth,
+                venue.has_been_called,
+                venue.system_accounts.insurance_fund,
+                -1.0 if calls is None else float(calls.outside_multiple),
+                step.moves,
+                DEPOSIT_EVENT,
+                arrays.paid,
+            )
+        )
+        for number in venue.pool_states:
+            if number != venue.wallet_pool:
+                self._add_commitments(venue, step.pools[number])
+        self._add_limits(venue, margin)
+        program.add(
+            bind_kernel(
+                payments.post_withdrawals,
+                *sent,
+                venue.number,
+                *wallets,
+                step.withdrawable,
+                step.moves,
+                DEPOSIT_EVENT,
+                arrays.paid,
+            )
+        )
+
+    def _add_commitments(self, venue: Venue, pool: PoolArrays) -> None:
+        """Move cash from wallets into the isolated accounts of a pool."""
+        market, step = self.market, self.step
+        self.program.add(
+            bind_kernel(
+                payments.post_commitments,
+                step.payments,
+                step.counters,
+                step.passes,
+                step.paid_before,
+                market.is_retired,
+                venue.number,
+                venue.wallet_pool,
+                step.ledger.balance,
+                pool.pool.number,
+                market.ledger.pool_numbers,
+                step.price,
+                pool.assessed[0],
+                step.moves,
+                DEPOSIT_EVENT,
+            )
+        )
+
+    def _add_limits(self, venue: Venue, margin: BoundKernel | None) -> None:
+        """Find what owners who withdraw may take out of their wallets."""
+        step, program, balance = self.step, self.program, self.step.ledger.balance
+        sent = (step.payments, step.counters)
+        if margin is None:
+            wallet = (venue.number, balance, venue.wallet_pool, step.price, step.withdrawable)
+            program.add(bind_kernel(payments.find_withdrawable_from_wallets, *sent, *wallet))
+            return
+        pool = step.pools[venue.wallet_pool]
+        before, here = pool.before, pool.pool.instruments
+        program.add(
+            bind_kernel(
+                payments.gather_withdrawals,
+                *sent,
+                self.market.is_retired,
+                venue.number,
+                here.start,
+                step.row_of_owner,
+                pool.senders,
+                pool.n_senders,
+                before.position,
+                before.entry,
+                before.leverage,
+                step.ledger.position[here],
+                step.ledger.entry[here],
+                step.ledger.leverage[here],
+                before.balance,
+                balance,
+                pool.pool.number,
+                pool.resting,
+                step.books.resting,
+            )
+        )
+        program.add(margin)
+        program.add(
+            bind_kernel(
+                payments.find_withdrawable,
+                pool.senders,
+                pool.n_senders,
+                pool.required,
+                pool.resting[2],
+                before.position,
+                balance,
+                pool.pool.number,
+                step.price,
+                step.lot_value[here],
+                step.quote_price[here],
+                step.withdrawable,
+            )
+        )

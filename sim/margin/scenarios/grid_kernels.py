@@ -1,0 +1,257 @@
+"""Kernels of margin by scenario grids, for instruments that move in proportion to an underlying.
+
+Their volatility has no part in a scenario, and their delta is their price over the oracle's.
+"""
+
+import numpy as np
+
+from sim.margin.compiled import MarginArrays
+from sim.margin.scenarios.scenarios import sum_and_minimise
+from sim.numerics.bound_kernels import Argument, BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
+from sim.types import F8, I8
+
+
+def bind_linear_gains(
+    arrays: MarginArrays, factors: F8, weights: F8, table: F8, per_lot: F8
+) -> BoundKernel:
+    """Return the kernel that values scenarios of linear instruments.
+
+    Args:
+        arrays: accounts and their market.
+        factors: (S, K) price of each instrument's underlying in each scenario, over the present.
+        weights: (S,) factors on gains and losses.
+        table: (S, K) out, gain of a lot, minor units of the numeraire.
+        per_lot: (3, K) out, see :func:`value_scenarios`.
+    """
+    terms, market = arrays.market.contracts, arrays.market
+    money: tuple[Argument, ...] = (terms.multiplier, arrays.settle, arrays.price)
+    units: tuple[Argument, ...] = (terms.tick, terms.lot, terms.underlying)
+    prices = (market.mark, market.oracle)
+    return bind_kernel(value_scenarios, *prices, *money, *units, factors, weights, table, per_lot)
+
+
+@kernel
+def value_scenarios(
+    tick: int,
+    mark: F8,
+    oracle: F8,
+    multiplier: I8,
+    settle: I8,
+    price: F8,
+    tick_size: F8,
+    lot: F8,
+    underlying: I8,
+    factors: F8,
+    weights: F8,
+    table: F8,
+    per_lot: F8,
+) -> int:
+    """Write gains of one lot in each scenario, and what charges on deltas need.
+
+    ``per_lot`` is the value of the underlying at the oracle, that of the delta, and the delta in
+    units of the underlying.
+    """
+    for k in range(mark.size):
+        spot = oracle[underlying[k]]
+        tick_value = multiplier[k] * price[settle[k]]
+        before = mark[k] * (spot / spot)
+        for s in range(weights.size):
+            moved = mark[k] * (factors[s, k] * spot / spot)
+            table[s, k] = (moved - before) * tick_value * weights[s]
+        delta = mark[k] * tick_size[k] / spot
+        per_lot[0, k] = spot * (tick_value / tick_size[k])
+        per_lot[1, k] = delta * per_lot[0, k]
+        per_lot[2, k] = delta * lot[k]
+    return 0
+
+
+@kernel
+def fix_gains(tick: int, fixed: F8, is_fixed: I8, unit: float, table: F8) -> int:
+    """Put published gains in place of computed ones, and round all of them to a unit unless 0."""
+    for k in range(is_fixed.size):
+        for s in range(len(table)):
+            if is_fixed[k]:
+                table[s, k] = fixed[s, k]
+            if unit > 0:
+                table[s, k] = np.rint(table[s, k] / unit) * unit
+    return 0
+
+
+@kernel
+def find_least_gain(position: I8, table: F8, legs: I8) -> F8:
+    """Return the least gain over scenarios of accounts whose positions are (K, A), (A,)."""
+    least: F8 = sum_and_minimise(position.T, table, legs, False)[1]
+    return least
+
+
+@kernel
+def sum_lots(position: I8, per_lot: F8, legs: I8, is_gross: bool) -> F8:
+    """Return totals of one value per lot (K,) over some legs, (A,), of accounts (K, A).
+
+    Absolute positions and values are added if it is gross.
+    """
+    total = np.zeros(position.shape[1])
+    for leg in legs:
+        value = abs(per_lot[leg]) if is_gross else per_lot[leg]
+        for a in range(total.size):
+            lots = position[leg, a]
+            total[a] += value * (abs(lots) if is_gross else lots)
+    return total
+
+
+@kernel
+def charge_span(
+    tick: int,
+    count: I8,
+    position: I8,
+    table: F8,
+    per_lot: F8,
+    group: I8,
+    expiry: I8,
+    terms: F8,
+    pairs: I8,
+    spreads: F8,
+    scale: float,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Write the margins of the accounts in use: see ``sim.margin.scenarios.span``.
+
+    Args:
+        tick: present tick.
+        count, position, initial, maintenance: accounts.
+        table: (S, K) gain of a lot.
+        per_lot: see :func:`value_scenarios`.
+        group: (K,) place of each leg's underlying.
+        expiry: (K,) place of each leg's expiry among those of its underlying.
+        terms: (G, 3) scan range, calendar charge and charge on short options of each underlying.
+        pairs: (n, 2) underlyings of each credit.
+        spreads: (n, 3) deltas of one spread, and the rate of the credit.
+        scale: initial over maintenance.
+    """
+    accounts, groups = count[0], len(terms)
+    held = position[:, :accounts]
+    scans, credit = np.zeros((groups, accounts)), np.zeros((groups, accounts))
+    for g in range(groups):
+        scans[g] = np.maximum(-find_least_gain(held, table, np.flatnonzero(group == g)), 0.0)
+    if len(pairs):
+        credit_spreads(held, per_lot, group, terms, pairs, spreads, scans, credit)
+    maintenance[:accounts] = 0.0
+    for g in range(groups):
+        risk = scans[g] - credit[g]
+        if terms[g, 1]:
+            legs = np.flatnonzero(group == g)
+            risk += terms[g, 1] * charge_calendar(held, per_lot[1], legs, expiry)
+        for a in range(accounts):
+            # no option is short: the least charge is zero
+            maintenance[a] += np.maximum(risk[a], 0.0) if terms[g, 2] else risk[a]
+    for a in range(accounts):
+        initial[a] = scale * maintenance[a]
+    return 0
+
+
+@kernel
+def charge_calendar(position: I8, delta: F8, legs: I8, expiry: I8) -> F8:
+    """Return the value of deltas that offset those of other expiries, (A,)."""
+    long, short = np.zeros(position.shape[1]), np.zeros(position.shape[1])
+    for number in range(expiry.size):
+        own = legs[expiry[legs] == number]
+        if own.size:
+            value = sum_lots(position, delta, own, False)
+            long += np.maximum(value, 0.0)
+            short += np.maximum(-value, 0.0)
+    return np.minimum(long, short)
+
+
+@kernel
+def credit_spreads(
+    position: I8,
+    per_lot: F8,
+    group: I8,
+    terms: F8,
+    pairs: I8,
+    spreads: F8,
+    scans: F8,
+    credit: F8,
+) -> None:
+    """Write the credit on the scan risk of each underlying, (G, A)."""
+    left, per_delta = np.zeros_like(scans), np.zeros_like(scans)
+    for g in range(len(scans)):
+        legs = np.flatnonzero(group == g)
+        left[g] = sum_lots(position, per_lot[2], legs, False)
+        value = sum_lots(position, per_lot[1], legs, False)
+        for a in range(value.size):
+            if left[g, a] != 0:
+                ranges = abs(value[a]) * terms[g, 0]
+                per_delta[g, a] = np.minimum(scans[g, a], ranges) / abs(left[g, a])
+    for n in range(len(pairs)):
+        first, second = pairs[n]
+        for a in range(scans.shape[1]):
+            if left[first, a] * left[second, a] < 0:
+                number = np.minimum(
+                    abs(left[first, a]) / spreads[n, 0], abs(left[second, a]) / spreads[n, 1]
+                )
+                for side in range(2):
+                    g, size = pairs[n, side], spreads[n, side]
+                    credit[g, a] += spreads[n, 2] * number * size * per_delta[g, a]
+                    left[g, a] -= np.sign(left[g, a]) * number * size
+    credit[:] = np.minimum(credit, scans)
+
+
+@kernel
+def charge_grid(
+    tick: int,
+    count: I8,
+    position: I8,
+    lot_value: F8,
+    table: F8,
+    per_lot: F8,
+    group: I8,
+    is_future: I8,
+    shares: F8,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Write the margins of the accounts in use: see ``sim.margin.scenarios.grid``.
+
+    Args:
+        tick: present tick.
+        count, position, lot_value, initial, maintenance: accounts.
+        table: (S, K) gain of a lot.
+        per_lot: see :func:`value_scenarios`.
+        group: (K,) place of each leg's underlying.
+        is_future: (K,) one for perpetuals and futures.
+        shares: charges on offset futures, net delta and offset delta; initial and maintenance
+            ratios; fee of closing.
+    """
+    accounts = count[0]
+    held = position[:, :accounts]
+    futures, net_delta, hedged_delta, initial_ratio, maintenance_ratio, fee = shares
+    needed = np.zeros(accounts)
+    for g in range(group.max() + 1):
+        if futures:
+            legs = np.flatnonzero((group == g) & (is_future != 0))
+            needed += futures * find_offset(held, per_lot[0], legs)[1]
+    for g in range(group.max() + 1):
+        legs = np.flatnonzero(group == g)
+        scan = -find_least_gain(held, table, legs)
+        net, hedged = find_offset(held, per_lot[1], legs)
+        for a in range(accounts):
+            charge = net_delta * abs(net[a]) + hedged_delta * hedged[a]
+            needed[a] += np.maximum(scan[a], charge)
+    for a in range(accounts):
+        provision = 0.0
+        for k in range(len(position)):
+            provision += abs(position[k, a] * lot_value[k])
+        provision = fee * provision if fee else 0.0
+        initial[a] = initial_ratio * needed[a] + provision
+        maintenance[a] = maintenance_ratio * needed[a] + provision
+    return 0
+
+
+@kernel
+def find_offset(position: I8, per_lot: F8, legs: I8) -> tuple[F8, F8]:
+    """Return the net value of some legs, (A,), and the value that is offset, (A,)."""
+    net = sum_lots(position, per_lot, legs, False)
+    return net, (sum_lots(position, per_lot, legs, True) - np.abs(net)) / 2

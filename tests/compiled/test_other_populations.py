@@ -1,0 +1,121 @@
+"""Members who are not leveraged traders decide in compiled code as in plain Python, to the byte."""
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from pandas.testing import assert_frame_equal
+
+from agents.population import populate
+from experiments.config import load_run
+from sim.market import Market
+
+TRADERS = {"kind": "traders", "count": 60, "venue": "exchange", "wealth": 50_000, "leverage": 8}
+TRADERS |= {"initial_entry_share": 0.6, "warm_up": 600, "entries_per_day": 40}
+TRADERS |= {"holding_time": 7200}
+MAKERS = {"kind": "makers", "count": 4, "venue": "exchange", "wealth": 400_000}
+ARBITRAGEURS = {"kind": "arbitrageurs", "count": 7, "venue": "exchange", "spot_venue": "outside"}
+ARBITRAGEURS |= {"wealth": 200_000, "entry_threshold": 6, "exit_threshold": 1}
+
+KINDS: dict[str, dict[str, Any]] = {
+    "makers": MAKERS | {"refresh_time": 150, "price_range": 30, "levels": 5},
+    "makers who never withdraw": MAKERS | {"is_capital_limited": False, "post_only": False},
+    "makers of volatile markets": MAKERS
+    | {
+        "calm_volatility": 0.1,
+        "volatility_exponent": 0.7,
+        "half_spread": 0.5,
+        "max_inventory": 0.3,
+    },
+    "avellaneda_stoikov": MAKERS | {"kind": "avellaneda_stoikov", "refresh_time": 90},
+    "many levels": MAKERS | {"count": 30, "levels": 64, "max_inventory": 8, "depth": 4},
+    "arbitrageurs": ARBITRAGEURS,
+    "one arbitrageur in a hurry": ARBITRAGEURS
+    | {"count": 1, "reaction": 1, "max_step_share": 1, "slippage": 0},
+    "insurance_fund": {"kind": "insurance_fund", "venue": "exchange", "wealth": 50_000},
+    "latent_liquidity": {"kind": "latent_liquidity", "venue": "exchange", "count": 101}
+    | {"wealth": 90_000, "lifetime": 1800, "return_time": 300, "price_range": 0.03},
+    "metaorder": {"kind": "metaorder", "venue": "exchange", "count": 2, "quantity": 777}
+    | {"at": 300, "duration": 1500, "slippage": 0.002},
+    "metaorder that outlasts the run": {"kind": "metaorder", "venue": "exchange"}
+    | {"quantity": -100_000, "at": 0, "duration": 100_000},
+    "no order": {"kind": "metaorder", "venue": "exchange", "quantity": 0},
+    "zero_intelligence": {"kind": "zero_intelligence", "venue": "exchange", "count": 103}
+    | {"ticks": 40, "lots": 30},
+    "liquidators": {"kind": "liquidators", "venue": "exchange", "count": 5},
+}
+
+
+IDLE = {"no order", "insurance_fund", "liquidators"}
+
+BASE = [TRADERS, MAKERS]
+
+
+def run_pair(
+    populations: Sequence[dict[str, Any]], *settings: str, name: str = "two_coins"
+) -> Market:
+    """Make a run by plain and by compiled steps, compare the two, and return the compiled one."""
+    given = [f"populations={json.dumps(list(populations))}", "duration=3600", *settings]
+    config = load_run(name, given)
+    plain, compiled = (Market(config, populate(config.populations), seed=5) for _ in range(2))
+    while plain.tick < plain.steps_planned:
+        plain.step()
+    with ExitStack() as stack:
+        for kind in {type(each) for each in config.populations}:
+            stack.enter_context(patch.object(kind, "decide", side_effect=AssertionError))
+        compiled.advance(7)
+    compiled.step()  # state passes from one kind of step to the other
+    compiled.advance(compiled.steps_planned - 8)
+    frames = compiled.recorder.frames()
+    for table, frame in plain.recorder.frames().items():
+        assert_frame_equal(frame, frames[table], check_exact=True)
+    for column in ("balance", "position", "entry"):
+        np.testing.assert_array_equal(
+            getattr(plain.ledger, column), getattr(compiled.ledger, column)
+        )
+    return compiled
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_members_decide_as_in_plain_python(kind: str) -> None:
+    tested = KINDS[kind] | {"name": "tested"}
+    market = run_pair([*BASE, tested])
+    traded = market.ledger.position[:, market.member_slices[-1]]
+    # a fund without bankrupt accounts and liquidators without an auction have nothing to trade
+    assert traded.any() == (kind not in IDLE)
+
+
+CRASH = "stresses=[{kind: move, at: 600, duration: 900, size: -0.2}, "
+CRASH += "{kind: withdrawal, at: 600, duration: 1800, share: 0.25}]"
+AUCTION = ["venues.0.liquidation={kind: auction}", "venues.0.waterfall=[{kind: fund}]"]
+FUND = {"kind": "insurance_fund", "venue": "exchange", "wealth": 5_000_000, "unwind_time": 36_000}
+BIDDERS = {"kind": "liquidators", "venue": "exchange", "count": 5, "unwind_time": 36_000}
+
+
+@pytest.mark.parametrize("netting", ["cross", "isolated"])
+def test_a_crash_is_the_same(netting: str) -> None:
+    """Makers withdraw, liquidators bid, the fund takes over, and both unwind what they got."""
+    people = [*BASE, KINDS["avellaneda_stoikov"], ARBITRAGEURS, FUND, BIDDERS]
+    settings = [CRASH, *AUCTION, f"venues.0.engine.netting.kind={netting}"]
+    market = run_pair(people, *settings)
+    close_outs = market.recorder.frames()["closeouts"]
+    assert {"book", "auction"} <= set(close_outs["route"])
+    assert market.ledger.position[:, market.member_slices[-1]].any()
+
+
+def test_a_fund_unwinds_what_it_took_over() -> None:
+    market = run_pair([*BASE, FUND], CRASH, "venues.0.waterfall=[{kind: fund}]")
+    assert market.ledger.position[:, market.member_slices[-1]].any()
+
+
+def test_hedges_in_the_same_account_are_the_same() -> None:
+    pairs = ARBITRAGEURS | {"spot_venue": "exchange"}
+    makers = MAKERS | {"instruments": ["BTC-PERP", "BTC-SPOT", "ETH-PERP", "ETH-SPOT"]}
+    market = run_pair([TRADERS, makers, pairs], name="hedged")
+    held = market.ledger.position[:, market.member_slices[-1]]
+    assert held[2].any()
+    assert (held[2] == -held[3]).all()
