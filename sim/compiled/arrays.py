@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.exchange.book import BookArrays
-from sim.ledger import JournalEntry, LedgerArrays
+from sim.ledger import LedgerArrays
 from sim.margin.compiled import MarginArrays, MarketArrays
 from sim.pricing.instrument_values import find_seconds_per_year
 from sim.state import MarketState
-from sim.types import B1, F8, I8, MISSING, SPOT, MarginPool
+from sim.types import B1, F8, I8, SPOT, MarginPool
 from sim.venue import Venue
 
 (OWNER, INSTRUMENT, QUANTITY, LIMIT, KIND, SLOT, LEVERAGE, LATENCY) = range(8)
