@@ -65,7 +65,7 @@ class LogPriceTracker:
         self.state = TrackedPrices(
             self._weights, self._decay, np.full(1, -1.0), squares, log_prices, averages
         )
-        year = np.broadcast_to(np.asarray(self._year, dtype=np.float64), count).copy()
+        year = np.full(count, self._year) if count else np.zeros(0)
         self.scales = PriceScales(
             self.state.variance_weight, self.state.mean_squares, year / self._dt, year
         )
