@@ -113,9 +113,7 @@ class StepArrays:
         self.equity, self.free_margin = np.zeros((2, len(market.venues), owners))
         # what a step does
         self.counters = np.zeros(4, dtype=np.int64)
-        self.orders, self.packed = np.zeros((2, max_orders, 8), dtype=np.int64)
-        self.keys, self.chosen, self.stood = np.zeros((3, max_orders), dtype=np.int64)
-        self.replaced = np.zeros((max_orders, 2), dtype=np.int64)
+        self._allocate_orders(max_orders)
         self.moves = np.zeros((self._count_moves(), 7), dtype=np.int64)
         self.payments = np.zeros((self._count_payments(), 5), dtype=np.int64)
         self.passes = np.zeros(len(self.payments), dtype=np.bool_)  # payments that limits allow
@@ -135,6 +133,19 @@ class StepArrays:
             for venue in market.venues
             for number in venue.pool_states
         }
+
+    def _allocate_orders(self, count: int) -> None:
+        """Allocate the tables of a step's orders."""
+        self.orders, self.packed = np.zeros((2, count, 8), dtype=np.int64)
+        self.keys, self.chosen, self.stood = np.zeros((3, count), dtype=np.int64)
+        self.replaced = np.zeros((count, 2), dtype=np.int64)
+
+    def reserve_orders(self, count: int) -> None:
+        """Replace the tables of orders by larger ones, unless they hold so many already."""
+        sent = self.orders
+        if count > len(sent):
+            self._allocate_orders(2 * count)
+            self.orders[: len(sent)] = sent
 
     def _count_moves(self) -> int:
         """Return the most cash moves of one step: payments, margin of orders, idle margin."""

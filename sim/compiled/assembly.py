@@ -53,8 +53,9 @@ END = "end of the step"
 
 def compile_run(market: MarketState, recorder: Recorder) -> CompiledRun:
     """Return the compiled steps of a market."""
-    bound = max(1024, 2 * sum(_count_orders(market, each) for each in market.populations))
-    step = StepArrays(market, bound)
+    quotes = 2 * len(market.contracts.names)  # of spot, by the external owner
+    sent = quotes + sum(_count_orders(market, each) for each in market.populations)
+    step = StepArrays(market, max(1024, 2 * sent))
     return CompiledRun(step, lambda: Assembly(step, recorder).assemble())
 
 
@@ -368,6 +369,8 @@ class Assembly:
         sent = population.decide(observation, view, draws).fill_leverage()
         first = int(step.counters[N_ORDERS])
         rows = slice(first, first + sent.owner.size)
+        # in Python they may send any number; half of the tables holds what kernels can send
+        step.reserve_orders(rows.stop + step.max_orders // 2)
         table = step.orders[rows]
         table[:, OWNER], table[:, INSTRUMENT] = sent.owner + members.start, sent.instrument
         table[:, QUANTITY], table[:, LIMIT] = sent.quantity, sent.limit

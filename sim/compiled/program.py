@@ -103,7 +103,7 @@ class CompiledRun:
     def __init__(self, step: StepArrays, assemble: Callable[[], Program]) -> None:
         self.step = step
         self._assemble = assemble
-        self._program = assemble()
+        self._program, self._orders = assemble(), step.orders
         self.n_plain_phases = 0
 
     def advance(self, last_tick: int) -> None:
@@ -130,10 +130,11 @@ class CompiledRun:
                 table = self._program.table()
 
     def _refresh(self) -> bool:
-        """Bind the kernels anew if the order books have moved; return whether they had."""
-        books = self.step.market.order_books.reserve_capacity(0)
-        if all(old is new for old, new in zip(self.step.books, books, strict=True)):
+        """Bind the kernels anew if books or tables of orders have moved; return whether so."""
+        books, sent = self.step.market.order_books.reserve_capacity(0), self.step.orders
+        has_moved = any(old is not new for old, new in zip(self.step.books, books, strict=True))
+        if not has_moved and sent is self._orders:
             return False
         self.step.books = books
-        self._program = self._assemble()
+        self._program, self._orders = self._assemble(), sent
         return True
