@@ -9,6 +9,7 @@ from sim.compiled.arrays import (
     LATENCY,
     LEVERAGE,
     LIMIT,
+    N_FILLS,
     N_ORDERS,
     OWNER,
     QUANTITY,
@@ -46,8 +47,8 @@ def send_order(
 
 @kernel
 def begin_step(tick: int, counters: I8, paid: I8) -> int:
-    """Begin a step: no order, fill, cash move or payment yet."""
-    counters[:] = 0
+    """Begin a step: no order, fill or payment yet; cash moves since the assessment are kept."""
+    counters[N_ORDERS] = counters[N_FILLS] = 0
     paid[:] = 0
     return 0
 

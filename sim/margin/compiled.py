@@ -118,3 +118,19 @@ def is_compiled(requirement: object) -> TypeGuard[CompiledRequirement]:
     return isinstance(requirement, CompiledRequirement) and not has_own_rules(
         requirement, "bind_margins"
     )
+
+
+@runtime_checkable
+class CompiledLegShares(Protocol):
+    """Margin requirement whose division over the legs of an account is computed in compiled code.
+
+    Close-outs need it, and the split of deficits.
+    """
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """Return the kernels that compute shares, or None where there are none.
+
+        They write ``shares`` (K, A) of the accounts in use, the same numbers as
+        ``compute_leg_shares``.
+        """
+        ...
