@@ -115,18 +115,11 @@ class StepArrays:
         self.equity, self.free_margin = np.zeros((2, len(market.venues), owners))
         # what a step does
         self.counters = np.zeros(4, dtype=np.int64)
-<<<<<<< HEAD
-        self._allocate_orders(max_orders)
-        self.moves = np.zeros((self._count_moves(), 7), dtype=np.int64)
-=======
         self.round_state = np.zeros(6, dtype=np.int64)  # see NUMBER
         self.n_postings = 0  # entries of the journal that `moves` and fills hold
-        self.orders, self.packed = np.zeros((2, max_orders, 8), dtype=np.int64)
-        self.keys, self.chosen, self.stood = np.zeros((3, max_orders), dtype=np.int64)
-        self.replaced = np.zeros((max_orders, 2), dtype=np.int64)
+        self._allocate_orders(max_orders)
         self.moves = np.zeros((0, 7), dtype=np.int64)
         self.reserve_moves(0)
->>>>>>> core
         self.payments = np.zeros((self._count_payments(), 5), dtype=np.int64)
         self.passes = np.zeros(len(self.payments), dtype=np.bool_)  # payments that limits allow
         self.paid_before = np.zeros((2, owners), dtype=np.int64)  # earlier ones of each owner
@@ -144,7 +137,6 @@ class StepArrays:
             for number in venue.pool_states
         }
 
-<<<<<<< HEAD
     def _allocate_orders(self, count: int) -> None:
         """Allocate the tables of a step's orders."""
         self.orders, self.packed = np.zeros((2, count, 8), dtype=np.int64)
@@ -157,7 +149,7 @@ class StepArrays:
         if count > len(sent):
             self._allocate_orders(2 * count)
             self.orders[: len(sent)] = sent
-=======
+
     def reserve_moves(self, more: int) -> None:
         """Make room for more cash moves beside those that a step may make; the array may move."""
         needed = int(self.counters[N_MOVES]) + more + self._count_moves()
@@ -165,7 +157,6 @@ class StepArrays:
             grown = np.zeros((needed + more, 7), dtype=np.int64)
             grown[: len(self.moves)] = self.moves
             self.moves = grown
->>>>>>> core
 
     def _count_moves(self) -> int:
         """Return the most cash moves of one step: payments, margin of orders, fees, idle margin."""
