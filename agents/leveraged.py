@@ -16,7 +16,7 @@ from agents.base import (
     draw_lognormal,
     get_lot_values,
 )
-from agents.compiled.binding import has_own_rules
+from agents.compiled.capital import N_CASH_FLOW_DRAWS
 from agents.compiled.leveraged import (
     HIGHEST,
     NO_CHOICE,
@@ -24,11 +24,12 @@ from agents.compiled.leveraged import (
     list_position_leverages,
     list_responses,
 )
-from agents.shared.capital import N_CASH_FLOW_DRAWS, CapitalManager, CapitalPolicy
+from agents.shared.capital import CapitalManager, CapitalPolicy
 from agents.shared.commitment import has_separate_wallet
 from agents.shared.entry_exit import has_hit_exit_level, measure_gains, order_sizes
 from agents.shared.leveraged_binding import EntryRule, EntryState, ExitRule, LeveragedBinding
 from sim.cash_flows import CashFlows
+from sim.compiled.arrays import StepArrays
 from sim.numerics.bound_kernels import BoundKernel, chain_kernels
 from sim.numerics.rounding import to_exact_int
 from sim.types import (
@@ -229,6 +230,11 @@ class LeveragedPopulation(Population):
             )
         )
 
+    def bind_cash_flows(self, step: StepArrays, members: slice) -> BoundKernel | None:
+        """See :class:`sim.compiled.components.CompiledCashFlows`."""
+        manager = self._capital_manager
+        return None if manager is None else manager.bind_cash_flows(step, members, self.name)
+
     def decide(self, observation: Observation, accounts: AccountView, draws: F8) -> Orders:
         """Return entries of flat members, and exits and reductions of the others.
 
@@ -245,6 +251,13 @@ class LeveragedPopulation(Population):
         entries = self._create_entries(flat, observation, accounts, draws)
         return Orders.join([entries, self._create_exits(flat, observation, accounts, draws)])
 
+    def count_orders(self) -> int:
+        """Return the most orders of one step; see ``sim.compiled.components``."""
+        manager, traded = self._capital_manager, self._members.scope.instruments
+        if manager is not None and manager.offsets is not None:
+            traded = manager.offsets.closing_instruments
+        return self.count * (1 + traded.size)
+
     def _bind_members(
         self,
         binding: LeveragedBinding,
@@ -252,10 +265,8 @@ class LeveragedPopulation(Population):
         prices: Sequence[BoundKernel] = (),
         signals: Sequence[BoundKernel],
         exits: Sequence[BoundKernel] = (),
-    ) -> BoundKernel | None:
+    ) -> BoundKernel:
         """Return the kernel of one step's decisions, in the order of ``decide``.
-
-        None if a subclass of the type has rules of its own.
 
         Args:
             binding: arrays of the market and of the population.
@@ -263,14 +274,12 @@ class LeveragedPopulation(Population):
             signals: kernels that do what ``_signals`` and ``_affordable_leverage`` do.
             exits: kernels that do what ``_early_exits`` does.
         """
-        if has_own_rules(self, "bind_decision"):
-            return None
         entry = EntryRule(
             self.reference_leverage,
             self.elasticity,
             self.cap,
             self.slippage,
-            self._position_choice(),
+            self._position_choice() if self._has_separate_wallet else NO_CHOICE,
         )
         leave = ExitRule(
             self._members.exit_probability, self.take_profit, self.stop_loss, self.equity_stop_loss
@@ -355,9 +364,7 @@ class LeveragedPopulation(Population):
         return list_position_leverages(leverage, highest, self.cap, self.slippage)
 
     def _position_choice(self) -> int:
-        """Return which leverage an entry chooses for its position: a name of ``kernels``."""
-        if not self._has_separate_wallet:
-            return NO_CHOICE
+        """Return which leverage an entry chooses where wallets are separate."""
         return HIGHEST if self.position_leverage == "highest" else WISHED
 
     def _find_overdue_entries(self, flat: B1, tick: int) -> B1:

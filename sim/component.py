@@ -1,5 +1,6 @@
 """Base class of components: frozen records read from configuration, with private state."""
 
+from types import FunctionType
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -48,3 +49,26 @@ def build_union(registry: dict[str, type[Component]]) -> Any:
     for cls in classes[1:]:
         union = union | cls
     return Annotated[union, Field(discriminator="kind")] if len(classes) > 1 else union
+
+
+def has_own_rules(component: object, binder: str) -> bool:
+    """Return True if kernels that a component binds do not stand for its class.
+
+    A kernel stands for the rules of the class that defines its binder. A subclass, such as a
+    plug-in, which defines methods and no binder, may have changed those rules.
+
+    Args:
+        component: a population, a requirement or another component.
+        binder: name of the method that binds kernels.
+    """
+    for cls in type(component).__mro__:
+        if binder in vars(cls):
+            return False
+        for name, value in vars(cls).items():
+            if isinstance(value, FunctionType | property) and name not in _COMMON_NAMES:
+                return True
+    return True
+
+
+_COMMON_NAMES = frozenset((*dir(Component), "__init__"))
+"""Methods that a subclass may define without rules of its own."""

@@ -7,10 +7,23 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from agents.base import TradingScope, compute_event_probability
+from agents.compiled import capital as kernels
+from agents.compiled.capital import (
+    CALM,
+    ENTRY_EXIT_COLUMN,
+    HEDGES,
+    REACT_COLUMN,
+    REACTION_KIND_COLUMN,
+    TOPS_UP,
+    TRIMS,
+)
 from agents.shared.commitment import has_separate_wallet
 from agents.shared.offsets import OffsettingHedges
+from sim.arrays import U8
 from sim.cash_flows import CashFlows
+from sim.compiled.arrays import StepArrays
 from sim.component import Component
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel, chain_kernels
 from sim.numerics.rounding import to_exact_int
 from sim.types import (
     B1,
@@ -25,18 +38,6 @@ from sim.types import (
     Observation,
     Orders,
 )
-
-REACT_COLUMN, REACTION_KIND_COLUMN, ENTRY_EXIT_COLUMN = range(3)
-"""Columns of a step's draws for payments.
-
-They decide whether a member reacts, how it reacts, and whether it is replaced or withdraws.
-"""
-
-N_CASH_FLOW_DRAWS = 3
-"""Number of uniform draws per member and step."""
-
-CALM, TRIMS, TOPS_UP, HEDGES, WAITS = range(5)
-"""Reactions of a member to a shortage of headroom."""
 
 
 class CapitalPolicy(Component):
@@ -185,7 +186,8 @@ class CapitalManager:
 
     def __init__(self, policy: CapitalPolicy, spec: MarketSpec, capital: CapitalScope) -> None:
         self.policy = policy
-        self.scope, self.start_wealth, self.offsets = capital
+        self.scope, wealth, self.offsets = capital
+        self.start_wealth: I8 = np.ascontiguousarray(wealth)
         columns = self.scope.instruments
         self._account_of_instrument = spec.margin_account[columns]
         _, self._first_instrument = np.unique(self._account_of_instrument, return_index=True)
@@ -234,6 +236,89 @@ class CapitalManager:
         orders = self.kept_orders.read()
         return orders if self.offsets is None else self.offsets.set_limits(orders, observation)
 
+    def bind_cash_flows(self, step: StepArrays, members: slice, name: str) -> BoundKernel:
+        """Return the kernel of :meth:`request_cash_flows` for a population by name."""
+        key = step.market.streams.stream_key(f"pay/{name}")
+        payments = (step.payments, step.counters, members.start, self.scope.venue)
+        venues = step.market.venues
+        own = self.policy
+        replace = bind_kernel(
+            kernels.replace_and_withdraw,
+            key,
+            *payments,
+            step.ledger.position,
+            step.equity,
+            step.free_margin,
+            step.ledger.balance,
+            np.array([venue.wallet_pool for venue in venues]),
+            self.start_wealth,
+            np.array([own.bankruptcy_threshold, own.withdrawal_threshold]),
+            np.array([self._replacement_probability, self._withdrawal_probability]),
+            float(own.outside_multiple),
+            float(own.withdrawal_share),
+            self._outside_cash,
+        )
+        if own.margin_buffer is None:
+            return replace
+        return chain_kernels(*self._bind_reactions(step, members.start, key), replace)
+
+    def _bind_reactions(self, step: StepArrays, owner: int, key: U8) -> list[BoundKernel]:
+        """Return the kernels of shortages, of orders kept for them and of top-ups."""
+        instruments, venue = self.scope.instruments, step.market.venues[self.scope.venue]
+        count, buffer = len(self.start_wealth), self.policy.margin_buffer
+        hedges = np.full(instruments.size, MISSING)
+        if self.offsets is not None:
+            hedges = self.offsets.hedge_instrument
+        lot = step.market.contracts.lot
+        acts, (share, lacking) = (
+            np.zeros(count, dtype=np.bool_),
+            np.zeros((2, count, instruments.size)),
+        )
+        held = (owner, step.ledger.position, instruments)
+        assert buffer is not None
+        react = bind_kernel(
+            kernels.react_to_shortages,
+            key,
+            *held,
+            step.market.ledger.pool_numbers[instruments],
+            step.assessed,
+            float(buffer),
+            self._reaction_probability,
+            np.array(self._reaction_bars()),
+            hedges,
+            lot,
+            self._reaction,
+            acts,
+            share,
+            lacking,
+        )
+        keep = bind_kernel(
+            kernels.keep_orders,
+            *held,
+            hedges,
+            lot,
+            self._reaction,
+            acts,
+            share,
+            *self.kept_orders,
+        )
+        top_up = bind_kernel(
+            kernels.top_up_accounts,
+            step.payments,
+            step.counters,
+            owner,
+            self.scope.venue,
+            instruments,
+            step.ledger.balance[0, venue.wallet_pool],
+            int(self._has_separate_wallet),
+            self._first_instrument,
+            self._reaction,
+            acts,
+            lacking,
+            self._outside_cash,
+        )
+        return [react, keep, top_up]
+
     def _react_to_shortage(
         self, accounts: AccountView, assessment: MarginAssessment, draws: F8
     ) -> CashFlows:
@@ -277,17 +362,16 @@ class CapitalManager:
         A reaction is drawn when a shortage begins and reset when it ends.
         """
         fresh = short & (self._reaction == CALM)
-        bars = itertools.accumulate(
-            (
-                self.policy.trim_probability,
-                self.policy.top_up_probability,
-                self.policy.hedge_probability,
-            )
-        )
-        drawn = TRIMS + sum(draws[:, REACTION_KIND_COLUMN] >= bar for bar in bars)
-        self._reaction = np.where(fresh, drawn, np.where(short, self._reaction, CALM))
+        drawn = TRIMS + sum(draws[:, REACTION_KIND_COLUMN] >= bar for bar in self._reaction_bars())
+        self._reaction[:] = np.where(fresh, drawn, np.where(short, self._reaction, CALM))
         acts: B1 = short & (draws[:, REACT_COLUMN] < self._reaction_probability)
         return acts
+
+    def _reaction_bars(self) -> list[float]:
+        """Return the cumulated probabilities of trimming, topping up and hedging."""
+        own = self.policy
+        shares = own.trim_probability, own.top_up_probability, own.hedge_probability
+        return list(itertools.accumulate(shares))
 
     def _hedge_positions(self, acts: B1, accounts: AccountView, share: F8) -> Orders:
         """Return orders of members who hedge; members without a hedge trim instead."""
@@ -344,7 +428,8 @@ class CapitalManager:
         rows = rows[(accounts.position[rows] == 0).all(axis=1)]
         if not rows.size:
             return CashFlows.join([])
-        start, wealth = self.start_wealth[rows].sum(axis=1), accounts.equity[rows].sum(axis=1)
+        start = self.start_wealth[rows].sum(axis=1)
+        wealth = sum(accounts.equity[rows].T, np.zeros(len(rows)))
         is_ruined = wealth < self.policy.bankruptcy_threshold * start
         is_rich = wealth >= self.policy.withdrawal_threshold * start
         ruined = rows[is_ruined & (draw[rows] < self._replacement_probability)]

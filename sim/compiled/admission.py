@@ -310,7 +310,7 @@ def admit_orders(
         for row in range(n_senders[0]):
             if opens[row]:
                 free = find_free_wallet_cash(senders[row], balance, wallet_pool, price)
-                missing = np.int64(min(max(np.ceil(required[row]), 0.0), free))
+                missing = int(min(max(np.ceil(required[row]), 0.0), free))
                 if missing > 0:
                     owner = senders[row]
                     move_cash(

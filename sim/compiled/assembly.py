@@ -28,6 +28,7 @@ from sim.compiled.distress_arrays import DistressArrays
 from sim.compiled.payment_assembly import PaymentAssembly
 from sim.compiled.profile_assembly import ProfileAssembly
 from sim.compiled.program import CompiledRun, PlainPhase, Program
+from sim.component import has_own_rules
 from sim.exchange.funding import PremiumAverage
 from sim.exchange.mark import BookMark, MedianMark
 from sim.margin.compiled import LearningArrays
@@ -69,9 +70,7 @@ def compile_run(market: MarketState, recorder: Recorder) -> CompiledRun:
             step.moves,
         )
 
-    return CompiledRun(
-        step, lambda: Assembly(step, recorder, distress).assemble(), list_movable
-    )
+    return CompiledRun(step, lambda: Assembly(step, recorder, distress).assemble(), list_movable)
 
 
 def _count_orders(market: MarketState, population: PopulationProtocol) -> int:
@@ -369,7 +368,9 @@ class Assembly:
     def _add_population(self, population: PopulationProtocol, members: slice) -> None:
         """Add the decisions of one population, by its kernel or in Python."""
         bound = None
-        if isinstance(population, CompiledPopulation):
+        if isinstance(population, CompiledPopulation) and not has_own_rules(
+            population, "bind_decision"
+        ):
             bound = population.bind_decision(self.step, members)
         self.program.add(bound, None if bound else lambda: self._decide(population, members))
 

@@ -173,7 +173,9 @@ def _list_postings(step: StepArrays) -> list[JournalEntry]:
     """Return the postings of the step so far, as the ledger's journal keeps them."""
     moves = step.moves[: step.counters[N_MOVES]]
     entries = [
-        JournalEntry(kind, Transfers(*(moves[moves[:, EVENT] == number, at] for at in MOVE_COLUMNS)))
+        JournalEntry(
+            kind, Transfers(*(moves[moves[:, EVENT] == number, at] for at in MOVE_COLUMNS))
+        )
         for number, kind in enumerate(CAUSE_KINDS)
         if (moves[:, EVENT] == number).any()
     ]

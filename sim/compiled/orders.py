@@ -79,7 +79,7 @@ def quote_spot(
                 if (side == 0) != (is_bid_first == (turn == 0)):
                     continue
                 k = first + column
-                lots, limit = (max_lots[k], low) if side == 0 else (-max_lots[k], high)
+                lots, limit = (max_lots[k], int(low)) if side == 0 else (-max_lots[k], int(high))
                 send_order(orders, counters, external, k, lots, limit, LIMIT_ORDER, side, 0)
     return 0
 

@@ -7,8 +7,8 @@ accounts, then withdrawals. Each is posted whole or not at all.
 from sim.compiled.admission import find_free_wallet_cash, value_account
 from sim.compiled.arrays import N_PAYMENTS
 from sim.compiled.cash import move_cash
-from sim.step.cash_flows import MAX_BALANCE
 from sim.numerics.jit import kernel
+from sim.step.cash_flows import MAX_BALANCE
 from sim.types import B1, F8, I8, MISSING
 
 (OWNER, VENUE, INSTRUMENT, AMOUNT, IS_NEW) = range(5)
@@ -106,7 +106,16 @@ def post_deposits(
                 outside_wealth[owner], has_been_called[owner] = int(multiple * amount), False
             paid[DEPOSITS] += amount
             move_cash(
-                balance, moves, counters, event, external, owner, wallet_pool, wallet_pool, 0, amount
+                balance,
+                moves,
+                counters,
+                event,
+                external,
+                owner,
+                wallet_pool,
+                wallet_pool,
+                0,
+                amount,
             )
     return 0
 
@@ -333,6 +342,15 @@ def post_withdrawals(
         if passes[row]:
             paid[WITHDRAWALS] -= amount
             move_cash(
-                balance, moves, counters, event, external, owner, wallet_pool, wallet_pool, 0, amount
+                balance,
+                moves,
+                counters,
+                event,
+                external,
+                owner,
+                wallet_pool,
+                wallet_pool,
+                0,
+                amount,
             )
     return 0

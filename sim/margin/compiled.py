@@ -1,10 +1,11 @@
 """Accounts that a margin engine assesses in compiled code, and the interface of its parts."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 
+from sim.component import has_own_rules
 from sim.numerics.bound_kernels import BoundKernel
 from sim.types import B1, F8, I8, Contracts, MarketView
 
@@ -110,6 +111,13 @@ class CompiledRequirement(Protocol):
         State that both change is in arrays that stay in place.
         """
         ...
+
+
+def is_compiled(requirement: object) -> TypeGuard[CompiledRequirement]:
+    """Return True if a requirement binds kernels that stand for its class."""
+    return isinstance(requirement, CompiledRequirement) and not has_own_rules(
+        requirement, "bind_margins"
+    )
 
 
 @runtime_checkable

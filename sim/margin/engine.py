@@ -19,11 +19,11 @@ from sim.margin.additive import (
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.compiled import (
     CompiledLegShares,
-    CompiledRequirement,
     CompiledValuation,
     LearningArrays,
     LearningStep,
     MarginArrays,
+    is_compiled,
 )
 from sim.margin.learning import explain_short_run
 from sim.margin.netting import CrossNetting
@@ -215,7 +215,7 @@ class MarginEngine:
         requirement, valuation = self.requirement, self.valuation
         if (
             self.is_separable
-            or not isinstance(requirement, CompiledRequirement)
+            or not is_compiled(requirement)
             or not isinstance(valuation, CompiledValuation)
         ):
             return None
@@ -224,7 +224,7 @@ class MarginEngine:
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
         """Return the steps that do what :meth:`observe` does, None where there are none."""
-        if not isinstance(self.requirement, CompiledRequirement):
+        if not is_compiled(self.requirement):
             return None
         return self.requirement.bind_learning(arrays)
 
@@ -240,8 +240,8 @@ class MarginEngine:
     @property
     def leverage_factor(self) -> float:
         """Factor of the engine's margins that chosen leverage does not have."""
-        is_rescaled = isinstance(self.requirement, RescaledMargin)
-        return float(self.requirement.factor) if is_rescaled else 1.0
+        requirement = self.requirement
+        return float(requirement.factor) if isinstance(requirement, RescaledMargin) else 1.0
 
     def observe(self, market: MarketView) -> None:
         """Update the requirement with the pool's market, once per step.
@@ -434,7 +434,7 @@ def compute_entry_value(held: int, entry: int, now: int, value: int) -> int:
         return now * value
     if abs(now) > abs(held):
         return entry + (now - held) * value
-    return np.int64(np.rint(entry * (now / held)))
+    return int(np.rint(entry * (now / held)))
 
 
 @kernel

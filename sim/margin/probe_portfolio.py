@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sim.margin.compiled import CompiledRequirement, LearningArrays, LearningStep
+from sim.margin.compiled import LearningArrays, LearningStep, is_compiled
 from sim.numerics.bound_kernels import bind_kernel
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement
@@ -41,7 +41,7 @@ def bind_margin_rates(
 
     There are none, and the result is None, if the requirement has no kernels.
     """
-    if not isinstance(requirement, CompiledRequirement):
+    if not is_compiled(requirement):
         return None
     probe, market = arrays.probe, arrays.market
     margins = requirement.bind_margins(probe)

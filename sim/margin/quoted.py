@@ -55,9 +55,7 @@ def mask_unquoted_depth(market: MarketView) -> F8:
 
 
 @kernel
-def record_quotes(
-    tick: int, depth: F8, open_interest: I8, was_quoted: B1, was_held: B1
-) -> int:
+def record_quotes(tick: int, depth: F8, open_interest: I8, was_quoted: B1, was_held: B1) -> int:
     """Record which order books hold orders and which instruments are held."""
     for k in range(depth.size):
         was_quoted[k] |= depth[k] > 0

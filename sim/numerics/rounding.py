@@ -43,7 +43,7 @@ def round_up(amounts: F8) -> F8:
     """
     whole = np.empty_like(amounts)
     for at in np.ndindex(amounts.shape):
-        whole[at] = round_up_one(amounts[at])
+        whole[at] = round_up_one(float(amounts[at]))
     return whole
 
 

@@ -7,7 +7,9 @@ from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent
 from sim.margin.breakdown import ItemisedRequirement
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
 from sim.margin.quoted import QuoteHistory
+from sim.numerics.bound_kernels import BoundKernel
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
@@ -27,6 +29,17 @@ class AddOn(RequirementComponent):
 
         Depth and open interest are NaN before there were any.
         """
+
+    def bind_charges(self, arrays: MarginArrays, history: QuoteHistory) -> BoundKernel | None:
+        """Return the kernel that computes the sums of charges, or None where there is none.
+
+        It writes both margins of the accounts in use.
+
+        Args:
+            arrays: accounts and their market.
+            history: what has been quoted and held.
+        """
+        return None
 
     def bind(self, contracts: Contracts, unit: int) -> "AddOnMargin":
         """See :class:`RequirementComponent`."""
@@ -48,8 +61,17 @@ class AddOnMargin(ItemisedRequirement, AdditiveRequirement):
 
     def compute_margins(self, accounts: Exposure) -> Margins:
         """Return the sums over positions, (A,)."""
-        total = self._charge_by_leg(accounts).sum(axis=1)
+        total = leg_values.sum_legs(self._charge_by_leg(accounts))
         return Margins(total, total)
+
+    def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        charges = self.rule.bind_charges(arrays, self.quote_history)
+        return charges and (charges,)
+
+    def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
+        """Return the step that records what has been quoted and held."""
+        return (self.quote_history.bind_learning(arrays),)
 
     @property
     def is_additive(self) -> bool:

@@ -7,7 +7,11 @@ from pydantic import Field
 
 from sim.margin import leg_values
 from sim.margin.addons.addon import AddOn
-from sim.types import F8, Exposure
+from sim.margin.compiled import MarginArrays
+from sim.margin.quoted import QuoteHistory
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
+from sim.types import B1, F8, I8, Exposure
 
 
 class ConcentrationAddOn(AddOn):
@@ -43,3 +47,44 @@ class ConcentrationAddOn(AddOn):
         )
         beyond = np.maximum(np.sqrt(part) - np.sqrt(self.threshold), 0.0)
         return leg_values.compute_margined_notional(accounts) * self.rate * beyond
+
+    def bind_charges(self, arrays: MarginArrays, history: QuoteHistory) -> BoundKernel:
+        """See :class:`AddOn`."""
+        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        seen = (arrays.market.open_interest, history.interest)
+        rule = (float(self.rate), float(np.sqrt(self.threshold)), float(self.least))
+        results = (arrays.initial, arrays.maintenance)
+        return bind_kernel(charge_concentration, *columns, *seen, *rule, *results)
+
+
+@kernel
+def charge_concentration(
+    tick: int,
+    count: I8,
+    position: I8,
+    lot_value: F8,
+    is_spot: B1,
+    open_interest: I8,
+    was_held: B1,
+    rate: float,
+    free: float,
+    least: float,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Write the charge on each account in use for its share of open interest.
+
+    ``free`` is the root of the share that is free of charge.
+    """
+    accounts = count[0]
+    initial[:accounts] = 0.0
+    for k in range(len(position)):
+        is_known = was_held[k] or open_interest[k] > 0
+        counted = np.maximum(float(open_interest[k]), least) if is_known else np.inf
+        for a in range(accounts):
+            lots = position[k, a]
+            beyond = np.maximum(np.sqrt(np.divide(float(abs(lots)), counted)) - free, 0.0)
+            notional = leg_values.value_margined_leg(lots, lot_value[k], is_spot[k])
+            initial[a] += notional * rate * beyond
+    maintenance[:accounts] = initial[:accounts]
+    return 0

@@ -7,7 +7,11 @@ from pydantic import Field
 
 from sim.margin import leg_values
 from sim.margin.addons.addon import AddOn
-from sim.types import F8, Exposure
+from sim.margin.compiled import MarginArrays
+from sim.margin.quoted import QuoteHistory
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
+from sim.types import B1, F8, I8, Exposure
 
 
 class GapAddOn(AddOn):
@@ -34,8 +38,8 @@ class GapAddOn(AddOn):
         required = np.zeros(accounts.position.shape)
         for underlying in np.unique(contracts.underlying):
             same = contracts.underlying == underlying
-            down = margined[:, same].sum(axis=1)
-            up = -accounts.position_value()[:, same].sum(axis=1)
+            down = leg_values.sum_legs(margined[:, same])
+            up = -leg_values.sum_legs(accounts.position_value()[:, same])
             jump = self._jump_size(contracts.underlyings, int(underlying))
             loss = np.maximum(np.maximum(down, up), 0.0) * jump
             required[:, same] = loss[:, None] * leg_values.normalise_shares(
@@ -45,3 +49,45 @@ class GapAddOn(AddOn):
 
     def _jump_size(self, names: tuple[str, ...], underlying: int) -> float:
         return self.jumps.get(names[underlying], self.jump) if names else self.jump
+
+    def bind_charges(self, arrays: MarginArrays, history: QuoteHistory) -> BoundKernel:
+        """See :class:`AddOn`."""
+        contracts = arrays.market.contracts
+        numbers = range(int(contracts.underlying.max(initial=-1)) + 1)
+        jumps = np.array([self._jump_size(contracts.underlyings, each) for each in numbers])
+        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        results = (contracts.underlying, jumps, arrays.initial, arrays.maintenance)
+        return bind_kernel(charge_jumps, *columns, *results)
+
+
+@kernel
+def charge_jumps(
+    tick: int,
+    count: I8,
+    position: I8,
+    lot_value: F8,
+    is_spot: B1,
+    underlying: I8,
+    jumps: F8,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Write the charge on each account in use for jumps of its underlyings."""
+    down, up, size = np.zeros(jumps.size), np.zeros(jumps.size), np.zeros(jumps.size)
+    for a in range(count[0]):
+        down[:], up[:], size[:] = 0.0, 0.0, 0.0
+        for k in range(len(position)):
+            lots, u = position[k, a], underlying[k]
+            value = lots * lot_value[k]
+            down[u] += 0.0 if is_spot[k] and lots > 0 else value
+            up[u] += value
+            size[u] += abs(value)
+        charge = 0.0
+        for k in range(len(position)):
+            u = underlying[k]
+            loss = np.maximum(np.maximum(down[u], -up[u]), 0.0) * jumps[u]
+            charge += loss * (
+                abs(position[k, a]) * lot_value[k] / (size[u] if size[u] > 0 else 1.0)
+            )
+        initial[a] = maintenance[a] = charge
+    return 0

@@ -7,7 +7,11 @@ from pydantic import Field
 
 from sim.margin import leg_values
 from sim.margin.addons.addon import AddOn
-from sim.types import F8, Exposure
+from sim.margin.compiled import MarginArrays
+from sim.margin.quoted import QuoteHistory
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
+from sim.types import B1, F8, I8, Exposure
 
 
 class LiquidityAddOn(AddOn):
@@ -40,3 +44,37 @@ class LiquidityAddOn(AddOn):
             * self.impact
             * np.sqrt(np.abs(accounts.position) / depth)
         )
+
+    def bind_charges(self, arrays: MarginArrays, history: QuoteHistory) -> BoundKernel:
+        """See :class:`AddOn`."""
+        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        rule = (arrays.market.depth, history.depth, float(self.impact), float(self.least))
+        return bind_kernel(charge_impact, *columns, *rule, arrays.initial, arrays.maintenance)
+
+
+@kernel
+def charge_impact(
+    tick: int,
+    count: I8,
+    position: I8,
+    lot_value: F8,
+    is_spot: B1,
+    depth: F8,
+    was_quoted: B1,
+    impact: float,
+    least: float,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Write the charge on each account in use for its impact."""
+    accounts = count[0]
+    initial[:accounts] = 0.0
+    for k in range(len(position)):
+        is_known = was_quoted[k] or depth[k] > 0
+        counted = np.maximum(depth[k], least) if is_known else np.inf
+        for a in range(accounts):
+            lots = position[k, a]
+            notional = leg_values.value_margined_leg(lots, lot_value[k], is_spot[k])
+            initial[a] += notional * impact * np.sqrt(np.divide(float(abs(lots)), counted))
+    maintenance[:accounts] = initial[:accounts]
+    return 0

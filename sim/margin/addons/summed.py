@@ -10,7 +10,7 @@ from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.base import AnyRequirement, RequirementComponent
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins, join_breakdowns
-from sim.margin.compiled import CompiledRequirement, LearningArrays, LearningStep, MarginArrays
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays, is_compiled
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement
@@ -63,7 +63,7 @@ class RequirementSumMargin(ItemisedRequirement, AdditiveRequirement):
         kernels, size = [clear], arrays.initial.size
         for part in self.parts:
             own = arrays._replace(initial=np.empty(size), maintenance=np.empty(size))
-            inner = part.bind_margins(own) if isinstance(part, CompiledRequirement) else None
+            inner = part.bind_margins(own) if is_compiled(part) else None
             if inner is None:
                 return None
             results = (own.initial, own.maintenance, arrays.initial, arrays.maintenance)
@@ -74,7 +74,7 @@ class RequirementSumMargin(ItemisedRequirement, AdditiveRequirement):
         """Return the steps by which the parts learn."""
         steps: list[LearningStep] = []
         for part in self.parts:
-            inner = part.bind_learning(arrays) if isinstance(part, CompiledRequirement) else None
+            inner = part.bind_learning(arrays) if is_compiled(part) else None
             if inner is None:
                 return None
             steps += inner

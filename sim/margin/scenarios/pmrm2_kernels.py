@@ -84,7 +84,19 @@ def charge_pmrm(
         for a in range(accounts):
             initial[a] += rate * np.maximum(balance[asset, pool, a] * price[asset], 0.0)
     for number in numbers:
-        gain = find_worst_gain(held, balance, pool, price, table, moves, weights, underlying, follows, collateral, number)
+        gain = find_worst_gain(
+            held,
+            balance,
+            pool,
+            price,
+            table,
+            moves,
+            weights,
+            underlying,
+            follows,
+            collateral,
+            number,
+        )
         legs = np.flatnonzero((underlying == number) & (is_linear != 0))
         perps = sum_lots(np.abs(held), spot, legs, False)
         rate = find_doubt(confidence[number], least, doubt_factor)

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from sim.margin import leg_values
 from sim.margin.base import RequirementComponent
-from sim.margin.scenarios.revaluation import OptionApproach, compute_tail_loss, revalue_lot_pnl
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.margin.scenarios.revaluation import OptionApproach, compute_tail_loss, revalue_lot_pnl
 from sim.margin.tail.models.base import AnyModel, ReturnForecast, SampleForecaster, TailSpec
 from sim.margin.tail.models.filtered import FilteredModel
 from sim.margin.tail.models.history import count_rows
@@ -133,8 +133,8 @@ class TailMargin:
 
         There are none for options, nor for a joint law of several underlyings.
         """
-        rule, columns = self.rule, (arrays.count, arrays.position, arrays.leverage)
-        columns = (*columns, arrays.lot_value, arrays.is_spot)
+        rule, accounts = self.rule, (arrays.count, arrays.position, arrays.leverage)
+        columns = (*accounts, arrays.lot_value, arrays.is_spot)
         bounds = (float(rule.floor), float(rule.maintenance_ratio))
         results = (*bounds, arrays.initial, arrays.maintenance)
         if self.has_options:

@@ -54,9 +54,7 @@ def net_by_underlying(value: F8, place: I8, underlyings: int) -> F8:
 
 
 @kernel
-def add_return(
-    tick: int, returns: F8, columns: I8, seen: I8, sums: F8, stride: int
-) -> int:
+def add_return(tick: int, returns: F8, columns: I8, seen: I8, sums: F8, stride: int) -> int:
     """Add the newest return to the sums, (U,); ask for the plain model where they are complete."""
     if tick - seen[0] != 1 or tick % stride == 0:
         return 1
@@ -163,9 +161,7 @@ def charge_net_positions(
     """Write the margins of accounts whose legs have one underlying, whose rates are (2, 1)."""
     accounts = count[0]
     value = compute_margined_value(position[:, :accounts].T, lot_value, is_spot)
-    required = margin_net_position(
-        value, leverage[:, :accounts].T, side_rates[:, 0], floor, ratio
-    )
+    required = margin_net_position(value, leverage[:, :accounts].T, side_rates[:, 0], floor, ratio)
     initial[:accounts], maintenance[:accounts] = required
     return 0
 

@@ -64,9 +64,7 @@ class ClosingFeeMargin(ItemisedRequirement, AdditiveRequirement):
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
         columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
         rule = (self.inner.table, float(self.fee))
-        return (
-            bind_kernel(charge_with_fee, *columns, *rule, arrays.initial, arrays.maintenance),
-        )
+        return (bind_kernel(charge_with_fee, *columns, *rule, arrays.initial, arrays.maintenance),)
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
         """Return no step: the rates are fixed."""

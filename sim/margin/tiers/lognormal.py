@@ -134,9 +134,7 @@ class LognormalMargin(AdditiveRequirement):
             return ()
         year = _convert_year(arrays.market.seconds_per_year)
         has_own = int(self.rule.sigma is None)
-        return (
-            LearningStep(bind_kernel(is_factor_due, has_own, year, self._year), self.observe),
-        )
+        return (LearningStep(bind_kernel(is_factor_due, has_own, year, self._year), self.observe),)
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""

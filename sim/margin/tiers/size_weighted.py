@@ -69,9 +69,7 @@ class SizeWeightedMargin(AdditiveRequirement):
         columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
         ratios = (float(self.rule.initial), float(self.rule.maintenance), float(self.rule.imf))
         rule = (arrays.market.contracts.lot, *ratios)
-        return (
-            bind_kernel(charge_by_size, *columns, *rule, arrays.initial, arrays.maintenance),
-        )
+        return (bind_kernel(charge_by_size, *columns, *rule, arrays.initial, arrays.maintenance),)
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
         """Return no step: the ratios are fixed."""

@@ -329,9 +329,7 @@ def share_tiers(
         for a in range(accounts):
             lots = position[k, a]
             notional[a] = (max(-lots, 0) if is_spot[k] else abs(lots)) * lot_value[k]
-        write_charges(
-            notional, leverage[k, :accounts], table[:, k], initial, shares[k, :accounts]
-        )
+        write_charges(notional, leverage[k, :accounts], table[:, k], initial, shares[k, :accounts])
     leg_values.normalise_leg_shares(accounts, position, lot_value, shares)
     return 0
 

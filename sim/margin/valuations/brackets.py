@@ -8,8 +8,16 @@ from pydantic import Field, model_validator
 
 from sim.component import Component
 from sim.margin.base import ValuationComponent
-from sim.margin.valuations.collateral import convert_to_units, value_collateral
-from sim.types import F8, Contracts, Exposure, Margins
+from sim.margin.compiled import MarginArrays
+from sim.margin.valuations.collateral import (
+    convert_to_units,
+    value_asset,
+    value_collateral,
+    value_spot,
+)
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
+from sim.types import B1, F8, I8, Contracts, Exposure, Margins
 
 
 class CollateralBracket(Component):
@@ -85,6 +93,19 @@ class BracketValuation(ValuationComponent):
                 disallowed += value[:, column] * rest
         return Margins(disallowed, disallowed)
 
+    def bind_haircuts(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledValuation`."""
+        contracts = arrays.market.contracts
+        ladders = [self.brackets.get(name, ()) for name in (*contracts.assets, *contracts.names)]
+        table = np.zeros((len(ladders), max(map(len, ladders), default=0), 2))
+        for column, ladder in enumerate(ladders):
+            for row, bracket in enumerate(ladder):
+                table[column, row] = bracket.cap, bracket.counted_share
+        lengths, units = np.array([len(each) for each in ladders]), np.array(contracts.units, float)
+        accounts = (arrays.count, arrays.position, arrays.balance, arrays.pool, arrays.lot_value)
+        terms = (arrays.is_spot, arrays.settle, arrays.price, units, contracts.lot, table, lengths)
+        return (bind_kernel(cut_brackets, *accounts, *terms, arrays.initial, arrays.maintenance),)
+
 
 def compute_counted_share(amount: F8, ladder: tuple[CollateralBracket, ...]) -> F8:
     """Return the share of an amount that counts.
@@ -101,3 +122,52 @@ def compute_counted_share(amount: F8, ladder: tuple[CollateralBracket, ...]) -> 
         total += bracket.counted_share * np.clip(amount - floor, 0.0, bracket.cap - floor)
         floor = bracket.cap
     return np.divide(total, amount, out=np.ones(np.shape(amount)), where=amount > 0)
+
+
+@kernel
+def cut_brackets(
+    tick: int,
+    count: I8,
+    position: I8,
+    balance: I8,
+    pool: int,
+    lot_value: F8,
+    is_spot: B1,
+    settle: I8,
+    price: F8,
+    units: F8,
+    lot: F8,
+    table: F8,
+    lengths: I8,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Add haircuts to both margins of the accounts in use.
+
+    The table has cap and share of each bracket, (C + K, L, 2), of assets and then of instruments.
+    """
+    holdings = (position, balance, pool, lot_value, is_spot, settle, price)
+    for a in range(count[0]):
+        cut = 0.0
+        for asset in range(price.size):
+            value = max(value_asset(asset, a, *holdings), 0.0)
+            amount = value / (price[asset] * units[asset])
+            cut += value * (1.0 - count_share(amount, table[asset, : lengths[asset]]))
+        for k in range(lot_value.size):
+            value, column = value_spot(k, a, position, lot_value, is_spot), price.size + k
+            amount = position[k, a] * lot[k] if value > 0 else 0.0
+            cut += value * (1.0 - count_share(amount, table[column, : lengths[column]]))
+        initial[a] = cut + initial[a]
+        maintenance[a] = cut + maintenance[a]
+    return 0
+
+
+@kernel
+def count_share(amount: float, brackets: F8) -> float:
+    """Return the share of an amount that counts: see :func:`compute_counted_share`."""
+    total, floor = 0.0, 0.0
+    for row in range(len(brackets)):
+        cap, share = brackets[row]
+        total += share * min(max(amount - floor, 0.0), cap - floor)
+        floor = cap
+    return total / amount if amount > 0 else 1.0

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from sim.types import F8, SPOT, Contracts, Exposure
+from sim.margin import leg_values
+from sim.numerics.jit import kernel
+from sim.types import B1, F8, I8, SPOT, Contracts, Exposure
 
 
 def value_collateral(accounts: Exposure) -> tuple[F8, F8]:
@@ -37,7 +39,7 @@ def _value_assets(accounts: Exposure) -> F8:
     for asset in range(1, assets.shape[1]):
         settled = (contracts.settle == asset) & ~spot
         if settled.any():
-            assets[:, asset] += value[:, settled].sum(axis=1)
+            assets[:, asset] += leg_values.sum_legs(value[:, settled])
     assets[:, 0] = 0.0
     return assets
 
@@ -66,3 +68,34 @@ def convert_to_units(accounts: Exposure, assets: F8, spot: F8) -> tuple[F8, F8]:
     units = np.array(market.contracts.units, dtype=np.float64)
     lots = np.where(spot > 0, np.maximum(accounts.position, 0), 0)
     return assets / (market.price * units), lots * market.contracts.lot
+
+
+@kernel
+def value_asset(
+    asset: int,
+    account: int,
+    position: I8,
+    balance: I8,
+    pool: int,
+    lot_value: F8,
+    is_spot: B1,
+    settle: I8,
+    price: F8,
+) -> float:
+    """Return the signed value of one asset of an account, with derivatives that settle in it.
+
+    Positions are (K, A) and balances (C, P, A). The numeraire has no haircut: its value is zero.
+    """
+    if asset == 0:
+        return 0.0
+    settled = 0.0
+    for k in range(lot_value.size):
+        if settle[k] == asset and not is_spot[k]:
+            settled += position[k, account] * lot_value[k]
+    return balance[asset, pool, account] * price[asset] + settled
+
+
+@kernel
+def value_spot(k: int, account: int, position: I8, lot_value: F8, is_spot: B1) -> float:
+    """Return the value of one spot position of an account, zero for what is owed."""
+    return max(position[k, account] * lot_value[k], 0.0) if is_spot[k] else 0.0

@@ -5,9 +5,18 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from sim.margin import leg_values
 from sim.margin.base import ValuationComponent
-from sim.margin.valuations.collateral import map_shares_to_columns, value_collateral
-from sim.types import F8, OPTION, SPOT, Contracts, Exposure, Margins
+from sim.margin.compiled import MarginArrays
+from sim.margin.valuations.collateral import (
+    map_shares_to_columns,
+    value_asset,
+    value_collateral,
+    value_spot,
+)
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
+from sim.types import B1, F8, I8, OPTION, SPOT, Contracts, Exposure, Margins
 
 
 class DeltaAdjustedValuation(ValuationComponent):
@@ -69,8 +78,19 @@ class DeltaAdjustedValuation(ValuationComponent):
         assets, spot = value_collateral(accounts)
         _, share = map_shares_to_columns(accounts.market.contracts, self.unhedged, self.other)
         cut = share - (share - self.hedged) * compute_hedged_share(accounts)
-        disallowed = assets.sum(axis=1) + (spot * cut).sum(axis=1)
+        disallowed = leg_values.sum_legs(assets) + leg_values.sum_legs(spot * cut)
         return Margins(disallowed, disallowed)
+
+    def bind_haircuts(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledValuation`."""
+        contracts = arrays.market.contracts
+        _, share = map_shares_to_columns(contracts, self.unhedged, self.other)
+        is_linear = (contracts.kind != SPOT) & (contracts.kind != OPTION)
+        accounts = (arrays.count, arrays.position, arrays.balance, arrays.pool, arrays.lot_value)
+        terms = (arrays.is_spot, arrays.settle, arrays.price, contracts.lot, contracts.underlying)
+        rule = (is_linear, share, float(self.hedged))
+        results = (arrays.initial, arrays.maintenance)
+        return (bind_kernel(cut_unhedged, *accounts, *terms, *rule, *results),)
 
 
 def compute_hedged_share(accounts: Exposure) -> F8:
@@ -84,10 +104,54 @@ def compute_hedged_share(accounts: Exposure) -> F8:
     part = np.zeros(accounts.position.shape)
     for underlying in np.unique(contracts.underlying[spot]):
         same = contracts.underlying == underlying
-        owned = np.maximum(units[:, same & spot], 0.0).sum(axis=1)
-        short = np.maximum(-units[:, same & linear].sum(axis=1), 0.0)
+        owned = leg_values.sum_legs(np.maximum(units[:, same & spot], 0.0))
+        short = np.maximum(-leg_values.sum_legs(units[:, same & linear]), 0.0)
         covered = np.divide(
             np.minimum(short, owned), owned, out=np.zeros(len(owned)), where=owned > 0
         )
         part[:, same & spot] = covered[:, None]
     return part
+
+
+@kernel
+def cut_unhedged(
+    tick: int,
+    count: I8,
+    position: I8,
+    balance: I8,
+    pool: int,
+    lot_value: F8,
+    is_spot: B1,
+    settle: I8,
+    price: F8,
+    lot: F8,
+    underlying: I8,
+    is_linear: B1,
+    share: F8,
+    hedged: float,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Add haircuts to both margins of the accounts in use; shares are those of instruments, (K,)."""
+    holdings = (position, balance, pool, lot_value, is_spot, settle, price)
+    count_all = underlying.max() + 1
+    owned, net = np.zeros(count_all), np.zeros(count_all)
+    for a in range(count[0]):
+        owned[:], net[:] = 0.0, 0.0
+        for k in range(lot.size):
+            units = position[k, a] * lot[k]
+            if is_spot[k]:
+                owned[underlying[k]] += max(units, 0.0)
+            elif is_linear[k]:
+                net[underlying[k]] += units
+        assets, spot = 0.0, 0.0
+        for asset in range(price.size):
+            assets += max(value_asset(asset, a, *holdings), 0.0)
+        for k in range(lot.size):
+            total = owned[underlying[k]]
+            part = min(max(-net[underlying[k]], 0.0), total) / total if total > 0 else 0.0
+            cut = share[k] - (share[k] - hedged) * part
+            spot += value_spot(k, a, position, lot_value, is_spot) * cut
+        initial[a] = (assets + spot) + initial[a]
+        maintenance[a] = (assets + spot) + maintenance[a]
+    return 0

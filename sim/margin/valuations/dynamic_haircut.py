@@ -6,10 +6,18 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.margin.base import ValuationComponent
+from sim.margin.compiled import MarginArrays
 from sim.margin.quoted import mask_unquoted_depth
-from sim.margin.valuations.collateral import convert_to_units, value_collateral
+from sim.margin.valuations.collateral import (
+    convert_to_units,
+    value_asset,
+    value_collateral,
+    value_spot,
+)
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
 from sim.pricing.instrument_values import find_seconds_per_year
-from sim.types import F8, MISSING, Contracts, Exposure, Margins
+from sim.types import B1, F8, I8, MISSING, Contracts, Exposure, Margins
 
 
 class DynamicHaircut(ValuationComponent):
@@ -106,3 +114,69 @@ class DynamicHaircut(ValuationComponent):
         return [
             place.get(self.price_instruments.get(name, ""), MISSING) for name in contracts.assets
         ]
+
+    def bind_haircuts(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledValuation`."""
+        market, contracts = arrays.market, arrays.market.contracts
+        column = [*self._find_asset_columns(contracts), *range(len(contracts.names))]
+        accounts = (arrays.count, arrays.position, arrays.balance, arrays.pool, arrays.lot_value)
+        units = np.array(contracts.units, dtype=np.float64)
+        terms = (arrays.is_spot, arrays.settle, arrays.price, units, contracts.lot)
+        root = np.sqrt(self.horizon / market.seconds_per_year)
+        books = (market.volatility, market.depth, root, np.array(column))
+        numbers = (self.base, self.quantile, self.impact, self.initial_scale)
+        rule = np.array(numbers, dtype=np.float64)
+        results = (arrays.initial, arrays.maintenance)
+        return (bind_kernel(cut_by_market, *accounts, *terms, *books, rule, *results),)
+
+
+@kernel
+def cut_by_market(
+    tick: int,
+    count: I8,
+    position: I8,
+    balance: I8,
+    pool: int,
+    lot_value: F8,
+    is_spot: B1,
+    settle: I8,
+    price: F8,
+    units: F8,
+    lot: F8,
+    volatility: F8,
+    depth: F8,
+    root: F8,
+    column: I8,
+    rule: F8,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Add haircuts to both margins of the accounts in use.
+
+    ``root`` is the root of the horizon in years, (K,), and ``column`` the instrument that prices
+    each asset and then each instrument, (C + K,). The rule is base, quantile, impact and scale.
+    """
+    holdings = (position, balance, pool, lot_value, is_spot, settle, price)
+    base, quantile, impact, scale = rule
+    for a in range(count[0]):
+        cut, more = 0.0, 0.0
+        for place in range(column.size):
+            k = column[place]
+            if place < price.size:
+                value = max(value_asset(place, a, *holdings), 0.0)
+                amount = value / (price[place] * units[place])
+            else:
+                value = value_spot(k, a, position, lot_value, is_spot)
+                amount = position[k, a] * lot[k] if value > 0 else 0.0
+            share = 1.0
+            if k != MISSING:
+                share = base + quantile * volatility[k] * root[k]
+                is_known = not (tick <= 1 and depth[k] == 0)
+                if is_known:
+                    share += impact * np.sqrt(amount / lot[k] / max(depth[k], 1.0))
+                share = np.minimum(share, 1.0)
+            cut += value * share
+            more += value * np.minimum(share * scale, 1.0)
+        initial[a] = more + initial[a]
+        maintenance[a] = cut + maintenance[a]
+    return 0

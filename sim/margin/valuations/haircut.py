@@ -2,11 +2,21 @@
 
 from typing import Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
+from sim.margin import leg_values
 from sim.margin.base import ValuationComponent
-from sim.margin.valuations.collateral import map_shares_to_columns, value_collateral
-from sim.types import F8, Contracts, Exposure, Margins
+from sim.margin.compiled import MarginArrays
+from sim.margin.valuations.collateral import (
+    map_shares_to_columns,
+    value_asset,
+    value_collateral,
+    value_spot,
+)
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
+from sim.types import B1, F8, I8, Contracts, Exposure, Margins
 
 
 class StaticHaircut(ValuationComponent):
@@ -77,5 +87,52 @@ class StaticHaircut(ValuationComponent):
             of_assets, of_spot = map_shares_to_columns(
                 accounts.market.contracts, shares, self.other
             )
-            disallowed.append(assets @ of_assets + spot @ of_spot)
+            cut = leg_values.sum_legs(assets * of_assets)
+            disallowed.append(cut + leg_values.sum_legs(spot * of_spot))
         return Margins(*disallowed)
+
+    def bind_haircuts(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledValuation`."""
+        contracts = arrays.market.contracts
+        shares = [
+            np.concatenate(map_shares_to_columns(contracts, named, self.other))
+            for named in (self.maintenance | self.initial, self.maintenance)
+        ]
+        accounts = (arrays.count, arrays.position, arrays.balance, arrays.pool, arrays.lot_value)
+        terms = (arrays.is_spot, arrays.settle, arrays.price, np.stack(shares))
+        return (bind_kernel(cut_shares, *accounts, *terms, arrays.initial, arrays.maintenance),)
+
+
+@kernel
+def cut_shares(
+    tick: int,
+    count: I8,
+    position: I8,
+    balance: I8,
+    pool: int,
+    lot_value: F8,
+    is_spot: B1,
+    settle: I8,
+    price: F8,
+    shares: F8,
+    initial: F8,
+    maintenance: F8,
+) -> int:
+    """Add haircuts to both margins of the accounts in use.
+
+    Shares are (2, C + K): those of initial and of maintenance, of assets and then of instruments.
+    """
+    holdings = (position, balance, pool, lot_value, is_spot, settle, price)
+    for a in range(count[0]):
+        for row in range(2):
+            cut, of_spot = 0.0, 0.0
+            for asset in range(price.size):
+                cut += max(value_asset(asset, a, *holdings), 0.0) * shares[row, asset]
+            for k in range(lot_value.size):
+                value = value_spot(k, a, position, lot_value, is_spot)
+                of_spot += value * shares[row, price.size + k]
+            if row == 0:
+                initial[a] = (cut + of_spot) + initial[a]
+            else:
+                maintenance[a] = (cut + of_spot) + maintenance[a]
+    return 0

@@ -10,10 +10,10 @@ from sim.margin.base import AnyRequirement, RequirementWrapper
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins
 from sim.margin.compiled import (
     CompiledLegShares,
-    CompiledRequirement,
     LearningArrays,
     LearningStep,
     MarginArrays,
+    is_compiled,
 )
 from sim.margin.wrappers.rescaled import rescale_margins, scale_leverage
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
@@ -59,7 +59,7 @@ class CompressionMargin(ItemisedRequirement, AdditiveRequirement):
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
-        if not isinstance(self.inner, CompiledRequirement):
+        if not is_compiled(self.inner):
             return None
         factor, scaled = float(self.factor), np.empty(arrays.leverage.shape)
         inner = self.inner.bind_margins(arrays._replace(leverage=scaled))
@@ -70,7 +70,7 @@ class CompressionMargin(ItemisedRequirement, AdditiveRequirement):
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
         """Return the steps by which the inner requirement learns."""
         inner = self.inner
-        return inner.bind_learning(arrays) if isinstance(inner, CompiledRequirement) else None
+        return inner.bind_learning(arrays) if is_compiled(inner) else None
 
     @property
     def is_additive(self) -> bool:
@@ -100,6 +100,7 @@ class CompressionMargin(ItemisedRequirement, AdditiveRequirement):
         if not isinstance(inner, CompiledLegShares):
             return None
         return inner.bind_leg_shares(arrays, shares)
+
 
 @kernel
 def multiply_leverage(tick: int, count: I8, factor: float, leverage: F8, scaled: F8) -> int:

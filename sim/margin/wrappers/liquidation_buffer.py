@@ -12,7 +12,7 @@ from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.base import AnyRequirement, RequirementWrapper
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins, join_breakdowns
-from sim.margin.compiled import CompiledRequirement, LearningArrays, LearningStep, MarginArrays
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays, is_compiled
 from sim.margin.quoted import QuoteHistory
 from sim.margin.realised_volatility import RealisedVolatility
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
@@ -81,7 +81,7 @@ class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
-        if not isinstance(self.inner, CompiledRequirement):
+        if not is_compiled(self.inner):
             return None
         inner, market, history = self.inner.bind_learning(arrays), arrays.market, self.quote_history
         quotes = (market.bid, market.ask, market.mark, market.depth, history.depth)
@@ -94,7 +94,7 @@ class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
-        if not isinstance(self.inner, CompiledRequirement):
+        if not is_compiled(self.inner):
             return None
         inner, rule = self.inner.bind_margins(arrays), self.rule
         columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)

@@ -4,10 +4,10 @@ from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins
 from sim.margin.compiled import (
     CompiledLegShares,
-    CompiledRequirement,
     LearningArrays,
     LearningStep,
     MarginArrays,
+    is_compiled,
 )
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
@@ -46,7 +46,7 @@ class RescaledMargin(ItemisedRequirement, AdditiveRequirement):
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
-        if not isinstance(self.inner, CompiledRequirement):
+        if not is_compiled(self.inner):
             return None
         inner = self.inner.bind_margins(arrays)
         own = -1.0 if self.maintenance is None else float(self.maintenance)
@@ -56,7 +56,7 @@ class RescaledMargin(ItemisedRequirement, AdditiveRequirement):
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
         """Return the kernels by which the inner requirement learns."""
         inner = self.inner
-        return inner.bind_learning(arrays) if isinstance(inner, CompiledRequirement) else None
+        return inner.bind_learning(arrays) if is_compiled(inner) else None
 
     @property
     def is_additive(self) -> bool:

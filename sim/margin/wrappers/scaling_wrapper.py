@@ -11,7 +11,7 @@ from sim.margin.breakdown import (
     join_breakdowns,
     subtract_parts,
 )
-from sim.margin.compiled import CompiledRequirement, LearningArrays, LearningStep, MarginArrays
+from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays, is_compiled
 from sim.margin.probe_portfolio import compute_margin_rates
 from sim.margin.tail.models.history import count_rows
 from sim.margin.wrappers.rescaled import scale_leverage
@@ -62,18 +62,16 @@ class FactorMargin(ItemisedRequirement):
         accounts = (arrays.count, arrays.position, arrays.lot_value)
         before = bind_kernel(find_factors, *accounts, self.rate, self.factor, scale)
         divided = bind_kernel(scale_chosen, arrays.count, arrays.leverage, scale, scaled)
-        after = bind_kernel(
-            apply_factors, arrays.count, scale, arrays.initial, arrays.maintenance
-        )
+        after = bind_kernel(apply_factors, arrays.count, scale, arrays.initial, arrays.maintenance)
         return inner and (before, divided, *inner, after)
 
     def _bind_inner(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
         inner = self.inner
-        return inner.bind_margins(arrays) if isinstance(inner, CompiledRequirement) else None
+        return inner.bind_margins(arrays) if is_compiled(inner) else None
 
     def _bind_inner_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
         inner = self.inner
-        return inner.bind_learning(arrays) if isinstance(inner, CompiledRequirement) else None
+        return inner.bind_learning(arrays) if is_compiled(inner) else None
 
     def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """Return the inner parts, and the part that the factor adds."""
