@@ -12,8 +12,10 @@ from scipy.special import ndtri
 
 from agents.shared.commitment import WalletCommitment
 from sim.cash_flows import CashFlows
+from sim.compiled.arrays import StepArrays
 from sim.component import Component
 from sim.errors import ConfigError, DeleverageError, describe_unknown
+from sim.numerics.bound_kernels import BoundKernel
 from sim.types import (
     B1,
     F8,
@@ -153,6 +155,10 @@ class Population(Component):
             if self._commitment is None
             else self._commitment.commit_wallets(observation, accounts, assessment)
         )
+
+    def bind_cash_flows(self, step: StepArrays, members: slice) -> BoundKernel | None:
+        """See :class:`sim.compiled.components.CompiledCashFlows`."""
+        return None if self._commitment is None else self._commitment.bind_payments(step, members)
 
     def find_venue(self, spec: MarketSpec, name: str, field: str = "venue") -> int:
         """Return the index of a venue.

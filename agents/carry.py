@@ -6,17 +6,22 @@ import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from agents.base import DAY, Trader
+from agents.compiled import carry as kernels
+from agents.compiled.arbitrage import send_hedges
+from agents.compiled.leveraged import HIGHEST
 from agents.leveraged import LeveragedTrader, LognormalLeverage
 from agents.shared.commitment import WalletCommitment, has_separate_wallet
 from agents.shared.hedging import HedgedPairs, pair_with_spot
+from agents.shared.leveraged_binding import LeveragedBinding
 from sim.cash_flows import CashFlows
+from sim.compiled.arrays import StepArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel, chain_kernels
 from sim.pricing.instrument_values import find_seconds_per_year
 from sim.types import (
     B1,
     F8,
     I8,
     MISSING,
-    VENUE_MAX_LEVERAGE,
     AccountView,
     MarginAssessment,
     MarketSpec,
@@ -82,7 +87,7 @@ class CarryTraders(LognormalLeverage):
     )
 
     _pairs: HedgedPairs = PrivateAttr()
-    _carry_average: F8 | None = PrivateAttr(None)  # (m,) share per year, None before the first
+    _carry_average: F8 = PrivateAttr()  # (m,) share per year, zero before the first
     _lacks_hedge: B1 = PrivateAttr()  # (n,) lacked a hedge at the last tick
     _lacked_hedge_twice: B1 = PrivateAttr()  # (n,) and at the tick before
     _hedge_check_tick: int = PrivateAttr(MISSING)  # tick of the last hedge check
@@ -102,6 +107,7 @@ class CarryTraders(LognormalLeverage):
         """Return the wealth by venue, with a share at the spot venue if that is another."""
         self._pairs = pair_with_spot(self, spec, self._members.scope, self.spot_venue)
         self._lacks_hedge, self._lacked_hedge_twice = np.zeros((2, self.count), dtype=np.bool_)
+        self._carry_average = np.zeros(self._members.scope.instruments.size)
         # a member holds one perpetual at a time
         if has_separate_wallet(spec, self._members.scope.venue):
             self._commitment = WalletCommitment(*self._members.scope)
@@ -129,25 +135,40 @@ class CarryTraders(LognormalLeverage):
         )
         return CashFlows.join([managed, committed])
 
-    def _choose_leverage(self, leverage: F8, highest: F8) -> I8:
+    def bind_cash_flows(self, step: StepArrays, members: slice) -> BoundKernel | None:
+        """See :class:`sim.compiled.components.CompiledCashFlows`."""
+        managed = super().bind_cash_flows(step, members)
+        if self._commitment is None:
+            return managed
+        is_open = np.zeros((self.count, self._pairs.perp.instruments.size), dtype=np.bool_)
+        hedged = bind_kernel(
+            kernels.open_hedged_accounts,
+            step.payments,
+            step.counters,
+            members.start,
+            *self._list_pairs(),
+            step.ledger.position,
+            is_open,
+        )
+        committed = self._commitment.bind_payments(step, members, is_open)
+        return chain_kernels(*([managed] if managed else []), hedged, committed)
+
+    def _list_pairs(self) -> tuple[I8, I8, F8]:
+        perp, spot, ratio = self._pairs
+        return perp.instruments, spot.instruments, ratio
+
+    def _position_choice(self) -> int:
         """Return the highest leverage if the wallet must also pay for spot."""
         joint = self._pairs.spot.venue == self._pairs.perp.venue
-        return (
-            np.full(leverage.size, VENUE_MAX_LEVERAGE)
-            if joint
-            else super()._choose_leverage(leverage, highest)
-        )
+        return HIGHEST if joint else super()._position_choice()
 
     def decide(self, observation: Observation, accounts: AccountView, draws: F8) -> Orders:
         """Return entries and exits of the perpetual, and hedges of all members."""
         missing = self._pairs.missing_hedges(accounts)
         if observation.tick != self._hedge_check_tick:
             unhedged = (missing != 0).any(axis=1)
-            self._lacked_hedge_twice, self._lacks_hedge, self._hedge_check_tick = (
-                self._lacks_hedge & unhedged,
-                unhedged,
-                observation.tick,
-            )
+            self._lacked_hedge_twice[:] = self._lacks_hedge & unhedged
+            self._lacks_hedge[:], self._hedge_check_tick = unhedged, observation.tick
         hedges = self._pairs.create_hedge_orders(missing, observation, self.hedge_slippage)
         return Orders.join([super().decide(observation, accounts, draws), hedges])
 
@@ -158,14 +179,12 @@ class CarryTraders(LognormalLeverage):
         now = view.funding[columns] * (year / self.funding_interval) + basis * (
             year / self.holding_time
         )
-        if self._carry_average is None:
-            self._carry_average = np.zeros_like(now)
         learn = 1 - 0.5 ** (observation.dt / self.carry_half_life)
-        self._carry_average = self._carry_average + learn * (now - self._carry_average)
+        self._carry_average += learn * (now - self._carry_average)
 
     def _paid_side(self) -> F8:
         """Return the side of each perpetual with enough carry to enter, (m,); zero = neither."""
-        carry = np.zeros(0) if self._carry_average is None else self._carry_average
+        carry = self._carry_average
         enough = (carry > self.entry_threshold) | (
             self.can_short_spot & (carry < -self.entry_threshold)
         )
@@ -200,6 +219,109 @@ class CarryTraders(LognormalLeverage):
 
     def _early_exits(self, held: I8, observation: Observation, accounts: AccountView) -> B1 | None:
         """Return the members whose carry is below the exit, or whose hedge was not available."""
-        carry = np.zeros(held.shape[1]) if self._carry_average is None else self._carry_average
-        is_low: B1 = ((held != 0) & (-np.sign(held) * carry < self.exit_threshold)).any(axis=1)
+        carry = -np.sign(held) * self._carry_average
+        is_low: B1 = ((held != 0) & (carry < self.exit_threshold)).any(axis=1)
         return is_low | self._lacked_hedge_twice
+
+    def count_orders(self) -> int:
+        """Return the most orders of one step; see ``sim.compiled.components``."""
+        return super().count_orders() + self.count * self._pairs.perp.instruments.size
+
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel | None:
+        """See :class:`sim.compiled.components.CompiledPopulation`."""
+        binding = LeveragedBinding.begin(step, members, self._members.scope, self.latency)
+        arrays, position = binding.arrays, step.ledger.position
+        pairs, perp = self._list_pairs(), self._pairs.perp.instruments
+        contracts = step.market.contracts
+        check = bind_kernel(
+            kernels.check_hedges,
+            members.start,
+            *pairs,
+            position,
+            self._lacks_hedge,
+            self._lacked_hedge_twice,
+        )
+        leave = bind_kernel(
+            kernels.leave_low_carry,
+            members.start,
+            perp,
+            position,
+            self._carry_average,
+            float(self.exit_threshold),
+            self._lacked_hedge_twice,
+            arrays.leaves,
+        )
+        decided = self._bind_members(
+            binding,
+            prices=[check, *self._bind_carry(binding)],
+            signals=[
+                binding.follow_sides(self._members.target_leverage),
+                self._bind_capital(binding),
+            ],
+            exits=[leave],
+        )
+        hedges = bind_kernel(
+            send_hedges,
+            step.orders,
+            step.counters,
+            self.latency,
+            self.count,
+            members.start,
+            *pairs,
+            position,
+            step.index,
+            contracts.underlying,
+            contracts.tick,
+            contracts.max_price,
+            float(self.hedge_slippage),
+        )
+        return None if decided is None else chain_kernels(decided, hedges)
+
+    def _bind_carry(self, binding: LeveragedBinding) -> list[BoundKernel]:
+        """Return the kernels of the carry, and of hazards and sides that follow from it."""
+        step, perp = binding.step, self._pairs.perp
+        contracts, venue = step.market.contracts, step.market.venues[perp.venue]
+        columns = perp.instruments - venue.instrument_slice.start
+        year = find_seconds_per_year(venue.view)[columns]
+        average = bind_kernel(
+            kernels.average_carry,
+            perp.instruments,
+            step.mark,
+            step.index,
+            contracts.underlying,
+            contracts.tick,
+            step.funding,
+            year / self.funding_interval,
+            year / self.holding_time,
+            1 - 0.5 ** (step.market.config.dt / self.carry_half_life),
+            self._carry_average,
+        )
+        sides = bind_kernel(
+            kernels.find_paid_sides,
+            self._carry_average,
+            float(self.entry_threshold),
+            int(self.can_short_spot),
+            self._members.entry_probability,
+            binding.arrays.hazard,
+            binding.arrays.side,
+        )
+        return [average, sides]
+
+    def _bind_capital(self, binding: LeveragedBinding) -> BoundKernel:
+        """Return the kernel of the leverage that the venues of both legs admit."""
+        step, arrays, (perp, spot, _) = binding.step, binding.arrays, self._pairs
+        return bind_kernel(
+            kernels.afford_both_legs,
+            binding.first_owner,
+            perp.instruments,
+            spot.instruments,
+            int(spot.venue == perp.venue),
+            float(self.cap),
+            step.max_leverage_long,
+            step.equity[perp.venue],
+            step.equity[spot.venue],
+            arrays.n_entries,
+            arrays.rows,
+            arrays.columns,
+            arrays.most,
+        )

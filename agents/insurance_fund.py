@@ -6,14 +6,21 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import BASIS_POINT, Population, Trader, TradingScope, get_lot_values
+from agents.compiled.capital import convert_exactly
+from agents.compiled.commitment import find_available_cash
 from agents.compiled.unwinding import send_slices
 from agents.shared.commitment import WalletCommitment
 from agents.shared.unwinding import UnwindPace, unwind_positions
 from sim.cash_flows import CashFlows
+from sim.compiled.accounts import EQUITY, INITIAL
 from sim.compiled.arrays import StepArrays
-from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.compiled.payments import send_payment
+from sim.numerics.account_sums import sum_pairwise
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel, chain_kernels
+from sim.numerics.jit import kernel
 from sim.numerics.rounding import to_exact_int
 from sim.types import (
+    B1,
     F8,
     I8,
     MISSING,
@@ -77,7 +84,7 @@ class InsuranceFund(Population):
 
     _scope: TradingScope = PrivateAttr()
     _pace: UnwindPace = PrivateAttr()
-    _has_taken_over: bool = PrivateAttr()
+    _has_taken_over: B1 = PrivateAttr()  # (1,)
 
     @property
     def fund_venue(self) -> str:
@@ -96,7 +103,7 @@ class InsuranceFund(Population):
         self._commitment = WalletCommitment.from_instruments(spec, venue, self._scope.instruments)
         self._pace, self._has_taken_over = (
             UnwindPace.from_time_constant(spec.dt, self.unwind_time, self.participation),
-            False,
+            np.zeros(1, dtype=np.bool_),
         )
         return self.place_wealth(spec, venue, np.full(1, self.wealth))
 
@@ -117,8 +124,8 @@ class InsuranceFund(Population):
 
     def _restore_target_balance(self, observation: Observation, accounts: AccountView) -> CashFlows:
         view, columns = self._scope.view(observation)
-        self._has_taken_over |= bool(accounts.position[:, self._scope.instruments].any())
-        if self.share is None or self._has_taken_over:
+        self._has_taken_over |= accounts.position[:, self._scope.instruments].any()
+        if self.share is None or self._has_taken_over[0]:
             return CashFlows.join([])
         open_interest = (view.open_interest[columns] * get_lot_values(view, columns)).sum()
         target = np.floor(self.share * open_interest)
@@ -145,6 +152,37 @@ class InsuranceFund(Population):
         return CashFlows.from_columns(
             0, venue, instruments, np.diff(spent, prepend=0.0).astype(np.int64)
         )
+
+    def bind_cash_flows(self, step: StepArrays, members: slice) -> BoundKernel | None:
+        """See :class:`sim.compiled.components.CompiledCashFlows`."""
+        owner, scope = members.start, self._scope
+        wallet_pool = step.market.venues[scope.venue].wallet_pool
+        sent = (step.payments, step.counters, owner, scope.venue)
+        restore = bind_kernel(
+            restore_balance,
+            *sent,
+            scope.instruments,
+            step.ledger.position,
+            step.open_interest,
+            step.lot_value,
+            step.ledger.balance[0, wallet_pool],
+            0.0 if self.share is None else float(self.share),
+            self._has_taken_over,
+        )
+        if self._commitment is None:
+            return restore
+        cushions = bind_kernel(
+            fill_cushions,
+            *sent,
+            self._commitment.instruments,
+            step.market.ledger.pool_numbers,
+            step.assessed,
+            float(self.margin_multiple),
+            step.ledger.balance,
+            wallet_pool,
+            step.price,
+        )
+        return chain_kernels(restore, cushions)
 
     def decide(self, observation: Observation, accounts: AccountView, draws: F8) -> Orders:
         """Return orders that unwind slices of the positions."""
@@ -174,3 +212,86 @@ class InsuranceFund(Population):
             self._pace.participation,
             np.full(1, self.slippage * BASIS_POINT),
         )
+
+
+@kernel
+def restore_balance(
+    tick: int,
+    payments: I8,
+    counters: I8,
+    owner: int,
+    venue: int,
+    instruments: I8,
+    position: I8,
+    open_interest: I8,
+    lot_value: F8,
+    wallet: I8,
+    share: float,
+    has_taken_over: B1,
+) -> int:
+    """Keep the fund's balance at a share of open interest until its first take-over.
+
+    Args:
+        tick: present tick.
+        payments, counters: payments of the step.
+        owner: the fund.
+        venue: its venue.
+        instruments: (m,) instruments of the venue.
+        position: (K, N) lots.
+        open_interest: (K,) lots.
+        lot_value: (K,) minor units of the numeraire.
+        wallet: (N,) numeraire in wallets at the venue.
+        share: share of open interest; zero = the balance is left as it is.
+        has_taken_over: (1,) whether it has taken over a position.
+    """
+    values = np.empty(instruments.size)
+    for place in range(instruments.size):
+        k = instruments[place]
+        has_taken_over[0] |= position[k, owner] != 0
+        values[place] = open_interest[k] * lot_value[k]
+    if share > 0 and not has_taken_over[0]:
+        target = convert_exactly(np.floor(share * sum_pairwise(values)))
+        send_payment(payments, counters, owner, venue, MISSING, target - wallet[owner], 0)
+    return 0
+
+
+@kernel
+def fill_cushions(
+    tick: int,
+    payments: I8,
+    counters: I8,
+    owner: int,
+    venue: int,
+    instruments: I8,
+    pools: I8,
+    assessed: F8,
+    multiple: float,
+    balance: I8,
+    wallet_pool: int,
+    price: F8,
+) -> int:
+    """Pay from the fund's wallet into accounts with equity below the cushion, in order.
+
+    Args:
+        tick: present tick.
+        payments, counters: payments of the step.
+        owner: the fund.
+        venue: its venue.
+        instruments: (g,) one of each account.
+        pools: (K,) pool of each instrument.
+        assessed: (P, 3, N) last assessment.
+        multiple: equity kept, times initial margin.
+        balance: (C, P, N) minor units.
+        wallet_pool: pool of the venue's wallets.
+        price: (C,) minor units of the numeraire per minor unit.
+    """
+    cash = find_available_cash(balance[:, wallet_pool, owner], price)
+    wanted, spent = 0.0, 0.0
+    for k in instruments:
+        initial, equity = assessed[pools[k], INITIAL, owner], assessed[pools[k], EQUITY, owner]
+        if initial > 0:
+            wanted += max(np.ceil(multiple * initial - equity), 0.0)
+        moved = int(min(wanted, float(cash)) - spent)
+        spent = min(wanted, float(cash))
+        send_payment(payments, counters, owner, venue, k, moved, 0)
+    return 0

@@ -2,20 +2,20 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import (
     DAY,
-    Population,
     Trader,
     TradingScope,
     compute_event_probability,
     draw_lognormal,
     get_lot_values,
 )
+from agents.compiled.capital import N_CASH_FLOW_DRAWS
 from agents.compiled.leveraged import (
     HIGHEST,
     NO_CHOICE,
@@ -23,11 +23,19 @@ from agents.compiled.leveraged import (
     list_position_leverages,
     list_responses,
 )
-from agents.shared.capital import N_CASH_FLOW_DRAWS, CapitalManager, CapitalPolicy
+from agents.shared.capital import CapitalManager
 from agents.shared.commitment import has_separate_wallet
-from agents.shared.entry_exit import has_hit_exit_level, measure_gains, order_sizes
-from agents.shared.leveraged_binding import EntryRule, EntryState, ExitRule, LeveragedBinding
+from agents.shared.entry_exit import find_level_exits, measure_stake_gains, order_sizes
+from agents.shared.leveraged_binding import (
+    EntryRule,
+    EntryState,
+    ExitRule,
+    LeveragedBinding,
+    LeveragedTraits,
+)
+from agents.shared.leveraged_settings import LeveragedSettings
 from sim.cash_flows import CashFlows
+from sim.compiled.arrays import StepArrays
 from sim.numerics.bound_kernels import BoundKernel, chain_kernels
 from sim.numerics.rounding import to_exact_int
 from sim.types import (
@@ -54,16 +62,7 @@ class LeveragedTrader(Trader):
     """A member of a population of leveraged traders."""
 
 
-class LeveragedTraits(NamedTuple):
-    """Traits of the members, constant after the start."""
-
-    scope: TradingScope
-    target_leverage: F8  # (n,) desired at the reference leverage; a subclass may redefine it
-    entry_probability: float  # probability per step of a flat member
-    exit_probability: float  # probability per step of a member with a position
-
-
-class LeveragedPopulation(Population):
+class LeveragedPopulation(LeveragedSettings):
     """Members who enter one instrument, hold it for an exponential time and close it in full.
 
     A subclass supplies the signals. A position has the value leverage times equity at the venue.
@@ -85,54 +84,6 @@ class LeveragedPopulation(Population):
     n_decision_draws: ClassVar[int] = 4
     is_hedged: ClassVar[bool] = False
     """True if the type hedges its positions by its own rule."""
-
-    latency: int = Field(8, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
-    wealth: float = Field(
-        10_000.0, gt=0, description="median wealth at the start (units of the numeraire)"
-    )
-    wealth_sigma: float = Field(1.0, ge=0, description="standard deviation of log wealth (1)")
-    instruments: tuple[str, ...] = Field(
-        (), description="instruments they trade; empty = all perpetuals of the venue (names)"
-    )
-    reference_leverage: float = Field(
-        20.0,
-        gt=0,
-        description="engine's highest leverage at which the desired leverage applies (times)",
-    )
-    elasticity: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="response of desired leverage to the engine's leverage (exponent)",
-    )
-    cap: float = Field(
-        0.9, gt=0, le=1, description="most leverage used, share of the engine's highest (share)"
-    )
-    position_leverage: Literal["wished", "highest"] = Field(
-        "wished",
-        description="leverage chosen for an isolated position: desired or engine's highest (name)",
-    )
-    slippage: float = Field(
-        0.005, ge=0, le=1, description="worst entry accepted, distance from the mark (share)"
-    )
-    entries_per_day: float = Field(1.0, ge=0, description="hazard of entering while flat (per day)")
-    holding_time: float = Field(DAY, gt=0, description="mean time a position is held (seconds)")
-    take_profit: float | None = Field(
-        None, gt=0, description="gain that closes, share of the entry price (share)"
-    )
-    stop_loss: float | None = Field(
-        None, gt=0, description="loss that closes, share of the entry price (share)"
-    )
-    equity_stop_loss: float | None = Field(
-        None, gt=0, description="loss that closes, share of the equity at entry (share)"
-    )
-    initial_entry_share: float = Field(
-        0.0, ge=0, le=1, description="share of members who enter during the warm-up (share)"
-    )
-    warm_up: float = Field(3600.0, gt=0, description="time over which they enter (seconds)")
-    capital: CapitalPolicy | None = Field(
-        None, description="how members manage capital; none = they do not (AGT-7)"
-    )
 
     _members: LeveragedTraits = PrivateAttr()
     _entries: EntryState = PrivateAttr()
@@ -228,6 +179,11 @@ class LeveragedPopulation(Population):
             )
         )
 
+    def bind_cash_flows(self, step: StepArrays, members: slice) -> BoundKernel | None:
+        """See :class:`sim.compiled.components.CompiledCashFlows`."""
+        manager = self._capital_manager
+        return None if manager is None else manager.bind_cash_flows(step, members, self.name)
+
     def decide(self, observation: Observation, accounts: AccountView, draws: F8) -> Orders:
         """Return entries of flat members, and exits and reductions of the others.
 
@@ -243,6 +199,13 @@ class LeveragedPopulation(Population):
             self._observe_prices(observation)
         entries = self._create_entries(flat, observation, accounts, draws)
         return Orders.join([entries, self._create_exits(flat, observation, accounts, draws)])
+
+    def count_orders(self) -> int:
+        """Return the most orders of one step; see ``sim.compiled.components``."""
+        manager, traded = self._capital_manager, self._members.scope.instruments
+        if manager is not None and manager.offsets is not None:
+            traded = manager.offsets.closing_instruments
+        return self.count * (1 + traded.size)
 
     def _bind_members(
         self,
@@ -265,7 +228,7 @@ class LeveragedPopulation(Population):
             self.elasticity,
             self.cap,
             self.slippage,
-            self._position_choice(),
+            self._position_choice() if self._has_separate_wallet else NO_CHOICE,
         )
         leave = ExitRule(
             self._members.exit_probability, self.take_profit, self.stop_loss, self.equity_stop_loss
@@ -350,9 +313,7 @@ class LeveragedPopulation(Population):
         return list_position_leverages(leverage, highest, self.cap, self.slippage)
 
     def _position_choice(self) -> int:
-        """Return which leverage an entry chooses for its position: a name of ``kernels``."""
-        if not self._has_separate_wallet:
-            return NO_CHOICE
+        """Return which leverage an entry chooses where wallets are separate."""
         return HIGHEST if self.position_leverage == "highest" else WISHED
 
     def _find_overdue_entries(self, flat: B1, tick: int) -> B1:
@@ -397,28 +358,19 @@ class LeveragedPopulation(Population):
         if self.take_profit is not None or self.stop_loss is not None:
             view, columns = self._members.scope.view(observation)
             lot = view.mark[columns] * view.contracts.multiplier[columns]
-            for column, instrument in enumerate(self._members.scope.instruments):
-                value = held[:, column] * float(lot[column])
-                gain = measure_gains(
-                    value.astype(np.float64), accounts.entry[:, instrument], held[:, column]
-                )
-                leaves |= has_hit_exit_level(gain, self.take_profit, self.stop_loss)
+            paid = accounts.entry[:, self._members.scope.instruments]
+            leaves |= find_level_exits(held, lot, paid, self.take_profit, self.stop_loss)
         return leaves
 
     def _gain_over_stake(self, held: I8, observation: Observation, accounts: AccountView) -> F8:
-        """Return the gain of positions (n,) as a share of the equity without that gain.
-
-        A loss without such equity is minus infinity.
-        """
+        """Return the gain of positions (n,) as a share of the equity without that gain."""
         view, columns = self._members.scope.view(observation)
         paid = (
             accounts.entry[:, self._members.scope.instruments]
             * view.price[view.contracts.settle[columns]]
         )
         gains = held * get_lot_values(view, columns) - paid
-        gain: F8 = sum(gains.T, np.zeros(self.count))
-        stake = accounts.equity[:, self._members.scope.venue] - gain
-        return np.divide(gain, stake, out=np.where(gain < 0, -np.inf, 0.0), where=stake > 0)
+        return measure_stake_gains(gains, accounts.equity[:, self._members.scope.venue])
 
 
 class LognormalLeverage(LeveragedPopulation):

@@ -20,6 +20,22 @@ import numpy as np
 from sim.errors import ConservationError
 from sim.ledger import JournalEntry
 from sim.protocols import Assessor
+from sim.recording.cause_stages import (
+    ACTION,
+    CAUSE_INSTRUMENT,
+    CAUSE_KIND,
+    CAUSE_ROUND,
+    CAUSE_STEP,
+    END,
+    HAD_DEFICITS,
+    HAS_PRICES,
+    CauseArrays,
+    append_rows,
+    append_stage,
+    collect_amounts,
+    drop_stages,
+    make_stage_room,
+)
 from sim.types import B1, F8, I8, MISSING, Exposure, Fills, MarginPool, MarketView, Transfers
 
 (
@@ -121,57 +137,67 @@ class CauseLog:
 
     def __init__(self, pool: MarginPool, is_margined: B1, engine: Assessor) -> None:
         self.pool, self.is_margined, self._engine = pool, is_margined, engine
-        self._excess: F8 = np.zeros(is_margined.size)
-        self._view: MarketView | None = None
-        self._since = np.full(is_margined.size, MISSING)
-        self._stages: list[ExcessChange] = []
-        self._n_dropped = 0  # stages deleted at the front
-        self._had_deficits = False  # True if an account had negative excess at the last assessment
+        part = pool.instruments
+        self.arrays = CauseArrays.allocate(is_margined.size, part.stop - part.start)
 
     def record_assessment(
         self, accounts: Exposure, excess: F8, moment: AssessmentMoment, journal: list[JournalEntry]
     ) -> None:
         """Record one assessment, directly after it was made."""
+        log = self.arrays
         under = (excess < 0) & self.is_margined
         rows = np.flatnonzero(under)
-        if self._view is not None and rows.size:
-            fresh = rows[(self._excess[rows] >= 0) | (self._since[rows] == MISSING)]
-            self._since[fresh] = self._n_dropped + len(self._stages)
+        if log.counters[HAS_PRICES] and rows.size:
+            fresh = rows[(log.excess[rows] >= 0) | (log.since[rows] == MISSING)]
+            log.since[fresh] = log.counters[END]
             if moment.round == MISSING or journal or self._has_new_prices(accounts.market):
-                self._stages.extend(
-                    self._replay_journal(accounts.take(rows), rows, excess[rows], moment, journal)
+                self._append_changes(
+                    rows,
+                    list(
+                        self._replay_journal(
+                            accounts.take(rows), rows, excess[rows], moment, journal
+                        )
+                    ),
                 )
-        if rows.size or self._had_deficits:
-            np.putmask(self._since, ~under, MISSING)
-            self._drop_stages(self._since[rows])
-        self._had_deficits, self._excess, self._view = rows.size > 0, excess, accounts.market
+        if rows.size or log.counters[HAD_DEFICITS]:
+            np.putmask(log.since, ~under, MISSING)
+            drop_stages(log.counters, log.since, rows)
+        self._keep_assessment(excess, accounts.market, had_deficits=rows.size > 0)
 
-    @property
-    def last(self) -> tuple[F8, MarketView | None, bool]:
-        """Excess and view of the last assessment, and whether an account had a deficit."""
-        return self._excess, self._view, self._had_deficits
+    def _keep_assessment(self, excess: F8, market: MarketView, *, had_deficits: bool) -> None:
+        log = self.arrays
+        if log.price.size != market.price.size:
+            self.arrays = log = log._replace(price=np.zeros_like(market.price))
+        log.excess[:], log.mark[:], log.price[:] = excess, market.mark, market.price
+        log.counters[HAS_PRICES], log.counters[HAD_DEFICITS] = 1, had_deficits
 
-    def resume(self, excess: F8, view: MarketView, *, had_deficits: bool) -> None:
-        """Continue after an assessment that was not recorded, because it had nothing to record.
+    def _append_changes(self, rows: I8, changes: list[ExcessChange]) -> None:
+        """Append the changes between two assessments to the stages."""
+        if not changes:
+            return
+        self.reserve_stages(len(changes), rows.size)
+        log = self.arrays
+        first = append_rows(log.counters, log.rows, rows)
+        for change in changes:
+            kind = CAUSE_KINDS.index(change.kind)
+            place = (kind, change.step, change.round, change.instrument, first)
+            append_stage(log.counters, log.stages, log.amounts, *place, change.amount)
 
-        Args:
-            excess: (A,) minor units.
-            view: the pool's view at that assessment.
-            had_deficits: whether an account had negative excess.
-        """
-        self._excess, self._view, self._had_deficits = excess, view, had_deficits
+    def reserve_stages(self, stages: int, accounts: int) -> None:
+        """Make room for more stages of so many accounts."""
+        log = self.arrays
+        while not make_stage_room(
+            log.counters, log.stages, log.rows, log.amounts, stages, accounts
+        ):
+            self.arrays = log = log._replace(
+                stages=_enlarge(log.stages, stages),
+                rows=_enlarge(log.rows, accounts),
+                amounts=_enlarge(log.amounts, stages * accounts),
+            )
 
     def _has_new_prices(self, now: MarketView) -> bool:
-        then = self._view
-        return then is None or not (
-            np.array_equal(then.mark, now.mark) and np.array_equal(then.price, now.price)
-        )
-
-    def _drop_stages(self, since: I8) -> None:
-        """Drop the stages before the first that an account with negative excess needs."""
-        first = int(since.min(initial=self._n_dropped + len(self._stages), where=since != MISSING))
-        del self._stages[: first - self._n_dropped]
-        self._n_dropped = first
+        then = self.arrays
+        return not (np.array_equal(then.mark, now.mark) and np.array_equal(then.price, now.price))
 
     def _replay_journal(
         self,
@@ -185,14 +211,13 @@ class CauseLog:
         changes = JournalTotals(rows, self.pool, now).add_journal(journal)
         balance = now.balance - sum(change.balance for change in changes.values())
         position = now.position - sum(change.position for change in changes.values())
-        then = self._view
-        assert then is not None
+        then = self.arrays
         accounts = now._replace(
             balance=balance,
             position=position,
             market=now.market._replace(mark=then.mark, price=then.price),
         )
-        before = self._excess[rows]
+        before = then.excess[rows]
         for kind, instrument, state, touched in self._iterate_states(
             accounts, now, changes, moment
         ):
@@ -259,23 +284,29 @@ class CauseLog:
 
     def collect_causes(self, rows: I8) -> Causes:
         """Return all contributions to the excess of some accounts since it was last >= 0."""
-        parts: list[Causes] = []
-        for place, stage in enumerate(self._stages, start=self._n_dropped):
-            at = np.searchsorted(stage.rows, rows)
-            affected = (at < stage.rows.size) & (self._since[rows] <= place)
-            affected[affected] = stage.rows[at[affected]] == rows[affected]
-            amount = stage.amount[at[affected]]
-            parts.append(
-                Causes(
-                    row=rows[affected],
-                    kind=np.full(amount.size, CAUSE_KINDS.index(stage.kind)),
-                    step=np.full(amount.size, stage.step),
-                    round=np.full(amount.size, stage.round),
-                    instrument=np.full(amount.size, stage.instrument),
-                    amount=amount,
-                )
-            )
-        return Causes.join(parts)
+        log = self.arrays
+        state = (log.counters, log.since, log.stages, log.rows, log.amounts)
+        count = collect_amounts(*state, rows, np.empty((0, 5), dtype=np.int64), np.empty(0))
+        causes, amount = np.empty((count, 5), dtype=np.int64), np.empty(count)
+        collect_amounts(*state, rows, causes, amount)
+        return Causes(
+            row=rows[causes[:, ACTION]],
+            kind=causes[:, CAUSE_KIND],
+            step=causes[:, CAUSE_STEP],
+            round=causes[:, CAUSE_ROUND],
+            instrument=causes[:, CAUSE_INSTRUMENT],
+            amount=amount,
+        )
+
+
+AnyArray = TypeVar("AnyArray", F8, I8)
+
+
+def _enlarge(array: AnyArray, more: int) -> AnyArray:
+    """Return an array of at least twice the length with the same first rows."""
+    grown = np.zeros((2 * len(array) + more, *array.shape[1:]), dtype=array.dtype)
+    grown[: len(array)] = array
+    return grown
 
 
 AnyPosting = TypeVar("AnyPosting", Fills, Transfers)

@@ -7,10 +7,27 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from agents.base import TradingScope, compute_event_probability
+from agents.compiled.capital import (
+    CALM,
+    ENTRY_EXIT_COLUMN,
+    HEDGES,
+    REACT_COLUMN,
+    REACTION_KIND_COLUMN,
+    TOPS_UP,
+    TRIMS,
+)
+from agents.shared.capital_binding import (
+    CapitalArrays,
+    CapitalBinding,
+    CapitalRule,
+    KeptOrders,
+)
 from agents.shared.commitment import has_separate_wallet
 from agents.shared.offsets import OffsettingHedges
 from sim.cash_flows import CashFlows
+from sim.compiled.arrays import StepArrays
 from sim.component import Component
+from sim.numerics.bound_kernels import BoundKernel
 from sim.numerics.rounding import to_exact_int
 from sim.types import (
     B1,
@@ -25,18 +42,6 @@ from sim.types import (
     Observation,
     Orders,
 )
-
-REACT_COLUMN, REACTION_KIND_COLUMN, ENTRY_EXIT_COLUMN = range(3)
-"""Columns of a step's draws for payments.
-
-They decide whether a member reacts, how it reacts, and whether it is replaced or withdraws.
-"""
-
-N_CASH_FLOW_DRAWS = 3
-"""Number of uniform draws per member and step."""
-
-CALM, TRIMS, TOPS_UP, HEDGES, WAITS = range(5)
-"""Reactions of a member to a shortage of headroom."""
 
 
 class CapitalPolicy(Component):
@@ -155,37 +160,13 @@ class MarginShortage(NamedTuple):
     amount: I8  # (r, g) minor units that restore the headroom of each account
 
 
-class KeptOrders(NamedTuple):
-    """Orders of members who react, kept for their decision in the same step, in place."""
-
-    tick: I8  # (1,) tick at which they are sent
-    number: I8  # (1,) orders, the first of the table
-    table: I8  # (., 4) member, instrument, lots and kind
-
-    @classmethod
-    def allocate(cls, most: int) -> Self:
-        """Return room for a number of orders."""
-        tick, number = np.full(1, MISSING), np.zeros(1, dtype=np.int64)
-        return cls(tick, number, np.zeros((most, 4), dtype=np.int64))
-
-    def keep(self, orders: Orders) -> None:
-        """Keep orders of this tick."""
-        self.number[0] = orders.owner.size
-        columns = (orders.owner, orders.instrument, orders.quantity, orders.kind)
-        self.table[: orders.owner.size] = np.stack(columns, axis=1)
-
-    def read(self) -> Orders:
-        """Return the orders, without limits."""
-        owner, instrument, quantity, kind = self.table[: self.number[0]].T.copy()
-        return Orders.from_columns(owner, instrument, quantity, 0, kind)
-
-
 class CapitalManager:
     """Capital management of one population; repeated calls at one tick return the same."""
 
     def __init__(self, policy: CapitalPolicy, spec: MarketSpec, capital: CapitalScope) -> None:
         self.policy = policy
-        self.scope, self.start_wealth, self.offsets = capital
+        self.scope, wealth, self.offsets = capital
+        self.start_wealth: I8 = np.ascontiguousarray(wealth)
         columns = self.scope.instruments
         self._account_of_instrument = spec.margin_account[columns]
         _, self._first_instrument = np.unique(self._account_of_instrument, return_index=True)
@@ -234,6 +215,32 @@ class CapitalManager:
         orders = self.kept_orders.read()
         return orders if self.offsets is None else self.offsets.set_limits(orders, observation)
 
+    def bind_cash_flows(self, step: StepArrays, members: slice, name: str) -> BoundKernel:
+        """Return the kernel of :meth:`request_cash_flows` for a population by name."""
+        own, hedges = self.policy, np.full(self.scope.instruments.size, MISSING)
+        if self.offsets is not None:
+            hedges = self.offsets.hedge_instrument
+        rule = CapitalRule(
+            buffer=own.margin_buffer,
+            reaction_probability=self._reaction_probability,
+            bars=np.array(self._reaction_bars()),
+            thresholds=np.array([own.bankruptcy_threshold, own.withdrawal_threshold]),
+            probabilities=np.array([self._replacement_probability, self._withdrawal_probability]),
+            outside_multiple=own.outside_multiple,
+            withdrawal_share=own.withdrawal_share,
+        )
+        arrays = CapitalArrays(
+            scope=self.scope,
+            start_wealth=self.start_wealth,
+            hedge_instrument=hedges,
+            first_instrument=self._first_instrument,
+            has_separate_wallet=self._has_separate_wallet,
+            reaction=self._reaction,
+            outside_cash=self._outside_cash,
+            kept_orders=self.kept_orders,
+        )
+        return CapitalBinding(step, members.start, name, rule, arrays).bind()
+
     def _react_to_shortage(
         self, accounts: AccountView, assessment: MarginAssessment, draws: F8
     ) -> CashFlows:
@@ -277,17 +284,16 @@ class CapitalManager:
         A reaction is drawn when a shortage begins and reset when it ends.
         """
         fresh = short & (self._reaction == CALM)
-        bars = itertools.accumulate(
-            (
-                self.policy.trim_probability,
-                self.policy.top_up_probability,
-                self.policy.hedge_probability,
-            )
-        )
-        drawn = TRIMS + sum(draws[:, REACTION_KIND_COLUMN] >= bar for bar in bars)
-        self._reaction = np.where(fresh, drawn, np.where(short, self._reaction, CALM))
+        drawn = TRIMS + sum(draws[:, REACTION_KIND_COLUMN] >= bar for bar in self._reaction_bars())
+        self._reaction[:] = np.where(fresh, drawn, np.where(short, self._reaction, CALM))
         acts: B1 = short & (draws[:, REACT_COLUMN] < self._reaction_probability)
         return acts
+
+    def _reaction_bars(self) -> list[float]:
+        """Return the cumulated probabilities of trimming, topping up and hedging."""
+        own = self.policy
+        shares = own.trim_probability, own.top_up_probability, own.hedge_probability
+        return list(itertools.accumulate(shares))
 
     def _hedge_positions(self, acts: B1, accounts: AccountView, share: F8) -> Orders:
         """Return orders of members who hedge; members without a hedge trim instead."""
@@ -344,7 +350,8 @@ class CapitalManager:
         rows = rows[(accounts.position[rows] == 0).all(axis=1)]
         if not rows.size:
             return CashFlows.join([])
-        start, wealth = self.start_wealth[rows].sum(axis=1), accounts.equity[rows].sum(axis=1)
+        start = self.start_wealth[rows].sum(axis=1)
+        wealth = sum(accounts.equity[rows].T, np.zeros(len(rows)))
         is_ruined = wealth < self.policy.bankruptcy_threshold * start
         is_rich = wealth >= self.policy.withdrawal_threshold * start
         ruined = rows[is_ruined & (draw[rows] < self._replacement_probability)]

@@ -4,8 +4,12 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from agents.compiled import commitment as kernels
+from agents.compiled.commitment import allocate_cash, list_available_cash
 from sim.cash_flows import CashFlows
-from sim.types import B1, F8, I8, AccountView, MarginAssessment, MarketSpec, Observation
+from sim.compiled.arrays import StepArrays
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.types import B1, I8, AccountView, MarginAssessment, MarketSpec, Observation
 
 
 def has_separate_wallet(spec: MarketSpec, venue: int) -> bool:
@@ -45,9 +49,8 @@ class WalletCommitment(NamedTuple):
 
         It is the smaller of the numeraire balance and the value of the wallet.
         """
-        wallet = accounts.wallet[:, self.venue]
-        value = np.floor(wallet @ observation.venues[self.venue].price)
-        return np.maximum(np.minimum(value, wallet[:, 0]), 0.0).astype(np.int64)
+        wallets = accounts.wallet[:, self.venue]
+        return list_available_cash(wallets, observation.venues[self.venue].price)
 
     def commit_wallets(
         self,
@@ -78,22 +81,28 @@ class WalletCommitment(NamedTuple):
         owner = np.repeat(rows, instruments.shape[1])
         return CashFlows.from_columns(owner, self.venue, instruments.ravel(), amount.ravel())
 
+    def bind_payments(
+        self, step: StepArrays, members: slice, is_open: B1 | None = None
+    ) -> BoundKernel:
+        """Return the kernel of :meth:`commit_wallets`.
 
-def allocate_cash(cash: I8, equity: F8) -> I8:
-    """Return the cash that each account receives when the least equities are levelled up.
-
-    The level is the minimum, over all j, of the equity that the j poorest accounts would reach if
-    they alone shared the cash.
-
-    Args:
-        cash: (r,) cash of each owner, minor units.
-        equity: (r, g) equity of its accounts, minor units.
-
-    Returns:
-        (r, g) whole minor units.
-    """
-    poorest = np.cumsum(np.sort(equity, axis=1), axis=1)
-    level = ((cash[:, None] + poorest) / np.arange(1, equity.shape[1] + 1)).min(
-        axis=1, keepdims=True
-    )
-    return np.floor(np.maximum(level - equity, 0.0)).astype(np.int64)
+        Args:
+            step: arrays of the market.
+            members: owners.
+            is_open: (n, g) accounts that receive payments in the present step; None = all.
+        """
+        return bind_kernel(
+            kernels.commit_wallets,
+            step.payments,
+            step.counters,
+            members.start,
+            members.stop - members.start,
+            self.venue,
+            step.market.venues[self.venue].wallet_pool,
+            step.ledger.balance,
+            step.price,
+            np.atleast_2d(self.instruments),
+            step.market.ledger.pool_numbers,
+            step.assessed,
+            np.ones((1, 1), dtype=np.bool_) if is_open is None else is_open,
+        )

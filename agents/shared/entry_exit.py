@@ -47,3 +47,37 @@ def has_hit_exit_level(gain: F8, take_profit: float | None, stop: float | None) 
     beyond: B1 = gain >= (np.inf if take_profit is None else take_profit)
     beyond |= gain <= (-np.inf if stop is None else -stop)
     return beyond
+
+
+def find_level_exits(
+    held: I8, lot: F8, paid: I8, take_profit: float | None, stop: float | None
+) -> B1:
+    """Return True for members (n,) with a position beyond take-profit or stop.
+
+    Args:
+        held: (n, m) lots.
+        lot: (m,) value of a lot at the mark.
+        paid: (n, m) value of the positions at entry.
+        take_profit: gain that closes a position; None = never.
+        stop: loss that closes a position; None = never.
+    """
+    leaves = np.zeros(len(held), dtype=np.bool_)
+    for column in range(lot.size):
+        value = (held[:, column] * float(lot[column])).astype(np.float64)
+        gain = measure_gains(value, paid[:, column], held[:, column])
+        leaves |= has_hit_exit_level(gain, take_profit, stop)
+    return leaves
+
+
+def measure_stake_gains(gains: F8, equity: F8) -> F8:
+    """Return the gain of positions (n,) as a share of the equity without that gain.
+
+    A loss without such equity is minus infinity.
+
+    Args:
+        gains: (n, m) of positions.
+        equity: (n,) with them.
+    """
+    gain: F8 = sum(gains.T, np.zeros(len(gains)))
+    stake = equity - gain
+    return np.divide(gain, stake, out=np.where(gain < 0, -np.inf, 0.0), where=stake > 0)

@@ -13,6 +13,15 @@ from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.types import B1, F8, I8
 
 
+class LeveragedTraits(NamedTuple):
+    """Traits of the members, constant after the start."""
+
+    scope: TradingScope
+    target_leverage: F8  # (n,) desired at the reference leverage; a subclass may redefine it
+    entry_probability: float  # probability per step of a flat member
+    exit_probability: float  # probability per step of a member with a position
+
+
 class EntryState(NamedTuple):
     """State of members' entries, in place."""
 

@@ -56,7 +56,7 @@ class LogPriceTracker:
         self._dt, self._year = dt, year
         self._weights = 1 - 0.5 ** (dt / np.array(half_lives))
         self._decay = np.array([0.5 ** (dt / memory)])
-        self._allocate(0)
+        self._allocate(np.size(year) if np.ndim(year) else 0)
 
     def _allocate(self, count: int) -> None:
         """Begin with a number of prices."""
@@ -65,20 +65,20 @@ class LogPriceTracker:
         self.state = TrackedPrices(
             self._weights, self._decay, np.full(1, -1.0), squares, log_prices, averages
         )
-        year = np.broadcast_to(np.asarray(self._year, dtype=np.float64), count).copy()
+        year = np.full(count, self._year) if count else np.zeros(0)
         self.scales = PriceScales(
             self.state.variance_weight, self.state.mean_squares, year / self._dt, year
         )
 
     def add_prices(self, price: F8) -> None:
         """Update the averages and the variance with one more price of each, (m,)."""
-        if not self.log_prices.size:
+        if self.log_prices.size != price.size:
             self._allocate(price.size)
         track_prices(0, price, np.arange(price.size), *self.state)
 
     def bind_prices(self, prices: F8, places: I8) -> BoundKernel:
         """Return the kernel that adds the prices at some places, in each step."""
-        if not self.log_prices.size:
+        if self.log_prices.size != places.size:
             self._allocate(places.size)
         return bind_kernel(track_prices, prices, places, *self.state)
 

@@ -3,12 +3,14 @@
 import numpy as np
 
 from sim.compiled.admission import find_free_wallet_cash, value_account
+from sim.compiled.arrays import N_FILLS, N_MOVES
 from sim.compiled.cash import move_cash
-from sim.compiled.prices import CALL_PYTHON
+from sim.compiled.program import JUMP
 from sim.margin.engine import round_up_amount
 from sim.numerics.account_sums import sum_pairwise
 from sim.numerics.bound_kernels import call_bound
 from sim.numerics.jit import kernel
+from sim.recording.cause_stages import HAD_DEFICITS, HAS_PRICES
 from sim.types import B1, F8, I8, MISSING
 
 EQUITY, INITIAL, MAINTENANCE = range(3)
@@ -70,21 +72,22 @@ def find_deficits(
     tick: int,
     assessed: F8,
     is_suppressed: int,
+    had_deficits: I8,
     liquidatable_since: I8,
     bankrupt_since: I8,
-    had_deficits: I8,
 ) -> int:
-    """Ask for the plain phases where an account is below maintenance (LIQ-1).
+    """Jump to the rounds where an account is below maintenance, or was with losses (LIQ-1).
 
     Without close-outs (``is_suppressed``) the tick since which it is below is all that changes.
+    ``had_deficits`` are the counters of the pool's log of causes.
     """
     equity, maintenance = assessed[EQUITY], assessed[MAINTENANCE]
     if not is_suppressed:
-        if had_deficits[0]:
-            return CALL_PYTHON
+        if had_deficits[HAD_DEFICITS]:
+            return JUMP
         for owner in range(equity.size):
             if equity[owner] < maintenance[owner]:
-                return CALL_PYTHON
+                return JUMP
     for owner in range(equity.size):
         if not equity[owner] < maintenance[owner]:
             liquidatable_since[owner] = MISSING
@@ -96,9 +99,17 @@ def find_deficits(
 
 
 @kernel
+def skip_rounds(tick: int, counters: I8) -> int:
+    """Jump over the rounds of a step in which nobody is below maintenance."""
+    counters[N_FILLS] = counters[N_MOVES] = 0
+    return JUMP
+
+
+@kernel
 def log_assessment(
     tick: int,
     assessed: F8,
+    log: I8,
     excess: F8,
     mark: F8,
     logged_mark: F8,
@@ -110,6 +121,7 @@ def log_assessment(
         excess[owner] = assessed[EQUITY, owner] - assessed[MAINTENANCE, owner]
     logged_mark[:] = mark
     logged_price[:] = price
+    log[HAS_PRICES], log[HAD_DEFICITS] = 1, 0
     return 0
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.exchange.book import BookArrays
-from sim.ledger import JournalEntry, LedgerArrays
+from sim.ledger import LedgerArrays
 from sim.margin.compiled import MarginArrays, MarketArrays
 from sim.pricing.instrument_values import find_seconds_per_year
 from sim.state import MarketState
-from sim.types import B1, F8, I8, MISSING, SPOT, MarginPool
+from sim.types import B1, F8, I8, SPOT, MarginPool
 from sim.venue import Venue
 
 (OWNER, INSTRUMENT, QUANTITY, LIMIT, KIND, SLOT, LEVERAGE, LATENCY) = range(8)
@@ -25,6 +25,11 @@ from sim.venue import Venue
 
 (N_ORDERS, N_FILLS, N_MOVES, N_PAYMENTS) = range(4)
 """Places of the counters of a step."""
+
+(NUMBER, HAS_ACTED, HAS_FILLED, FIRST_ID, NEXT_ID, N_COLLECTED) = range(6)
+"""Places of the state of the liquidation rounds: number of the round, MISSING before the first;
+whether it planned and filled any close-out; the ids of a venue's first close-out and of the next in
+the run; causes for which there is no room."""
 
 (MID, LAST, ORACLE, BASIS) = range(4)
 """Rows of the inputs of a mark, ticks (see ``sim.exchange.mark.MarkInputs``)."""
@@ -61,8 +66,6 @@ class PoolArrays:
     pool: MarginPool
     assessed: F8  # (3, N) equity, initial, maintenance, minor units of the numeraire
     sums: F8  # (3,) of them
-    logged_excess: F8  # (N,) at the last assessment
-    had_deficits: I8  # (1,) whether an account was below maintenance then
     liquidatable_since: I8  # (N,) tick
     bankrupt_since: I8  # (N,) tick
     live: MarginArrays
@@ -99,7 +102,6 @@ class StepArrays:
         self.volatility, self.crowd, self.funding = np.zeros((3, count))
         self.open_interest, self.to_sell, self.to_buy = np.zeros((3, count), dtype=np.int64)
         self.max_leverage_long, self.max_leverage_short = np.zeros((2, count))
-        self.logged_mark = np.zeros(count)  # at the last assessment
         self.lot_value = np.zeros(count)  # minor units of the numeraire at the mark
         self.unit_value = np.zeros(count, dtype=np.int64)  # the same in the settle asset
         self.quote_price = np.zeros(count)  # price of the settle asset
@@ -107,22 +109,21 @@ class StepArrays:
         # underlyings and assets
         self.index, self.log_impact = np.zeros((2, underlyings))
         self.oracle, self.confidence = np.zeros((2, len(market.venues), underlyings))
-        self.price, self.logged_price = np.zeros((2, assets))
+        self.price = np.zeros(assets)
         self.external_spot_lots = np.zeros(count, dtype=np.int64)
         # accounts as their owners see them, (V, N) minor units of the numeraire
         self.equity, self.free_margin = np.zeros((2, len(market.venues), owners))
         # what a step does
         self.counters = np.zeros(4, dtype=np.int64)
-        self.orders, self.packed = np.zeros((2, max_orders, 8), dtype=np.int64)
-        self.keys, self.chosen, self.stood = np.zeros((3, max_orders), dtype=np.int64)
-        self.replaced = np.zeros((max_orders, 2), dtype=np.int64)
-        self.moves = np.zeros((self._count_moves(), 7), dtype=np.int64)
+        self.round_state = np.zeros(6, dtype=np.int64)  # see NUMBER
+        self.n_postings = 0  # entries of the journal that `moves` and fills hold
+        self._allocate_orders(max_orders)
+        self.moves = np.zeros((0, 7), dtype=np.int64)
+        self.reserve_moves(0)
         self.payments = np.zeros((self._count_payments(), 5), dtype=np.int64)
         self.passes = np.zeros(len(self.payments), dtype=np.bool_)  # payments that limits allow
         self.paid_before = np.zeros((2, owners), dtype=np.int64)  # earlier ones of each owner
         self.withdrawable = np.zeros(owners)  # minor units of the numeraire
-        # postings of plain phases in the step under way, which the arrays do not have
-        self.plain_tick, self.plain_postings = MISSING, list[JournalEntry]()
         self.trade_sums = np.zeros((4, count), dtype=np.int64)
         self.paid = np.zeros((len(market.venues), 2), dtype=np.int64)
         self.row_of_owner = np.full(owners, -1)
@@ -136,8 +137,29 @@ class StepArrays:
             for number in venue.pool_states
         }
 
+    def _allocate_orders(self, count: int) -> None:
+        """Allocate the tables of a step's orders."""
+        self.orders, self.packed = np.zeros((2, count, 8), dtype=np.int64)
+        self.keys, self.chosen, self.stood = np.zeros((3, count), dtype=np.int64)
+        self.replaced = np.zeros((count, 2), dtype=np.int64)
+
+    def reserve_orders(self, count: int) -> None:
+        """Replace the tables of orders by larger ones, unless they hold so many already."""
+        sent = self.orders
+        if count > len(sent):
+            self._allocate_orders(2 * count)
+            self.orders[: len(sent)] = sent
+
+    def reserve_moves(self, more: int) -> None:
+        """Make room for more cash moves beside those that a step may make; the array may move."""
+        needed = int(self.counters[N_MOVES]) + more + self._count_moves()
+        if needed > len(self.moves):
+            grown = np.zeros((needed + more, 7), dtype=np.int64)
+            grown[: len(self.moves)] = self.moves
+            self.moves = grown
+
     def _count_moves(self) -> int:
-        """Return the most cash moves of one step: payments, margin of orders, idle margin."""
+        """Return the most cash moves of one step: payments, margin of orders, fees, idle margin."""
         market = self.market
         separate = sum(
             len(venue.pool_states)
@@ -145,7 +167,7 @@ class StepArrays:
             if venue.wallet_pool not in venue.pool_states
         )
         assets = market.ledger.balance.shape[0]
-        return self._count_payments() + market.n_owners * (1 + separate * (assets + 2))
+        return self._count_payments() + market.n_owners * (2 + separate * (assets + 3))
 
     def _count_payments(self) -> int:
         """Return the most payments of one step: a member pays into each account, or each wallet."""
@@ -187,8 +209,6 @@ class StepArrays:
             pool=state.pool,
             assessed=self.assessed[number],
             sums=self.pool_sums[number],
-            logged_excess=np.zeros(owners),
-            had_deficits=np.zeros(1, dtype=np.int64),
             liquidatable_since=state.distress.liquidatable_since,
             bankrupt_since=state.distress.bankrupt_since,
             live=live,

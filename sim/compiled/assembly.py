@@ -1,6 +1,7 @@
 """Assembly of the program of a step from the components of a market."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from sim.compiled.arrays import (
     VenueArrays,
 )
 from sim.compiled.components import BoundedOrders, CompiledPopulation
+from sim.compiled.distress import DISTRESS, DistressPhases
+from sim.compiled.distress_arrays import DistressArrays
 from sim.compiled.payment_assembly import PaymentAssembly
 from sim.compiled.profile_assembly import ProfileAssembly
 from sim.compiled.program import CompiledRun, PlainPhase, Program
@@ -48,14 +51,27 @@ from sim.types import F8, MISSING, MarginPool, MarketView
 from sim.venue import StepFlows, Venue
 
 DEPOSIT_EVENT = CAUSE_KINDS.index(DEPOSIT)
-END = "end of the step"
+END, RECORD = "end of the step", "record"
+"""Labels of places in the program."""
 
 
 def compile_run(market: MarketState, recorder: Recorder) -> CompiledRun:
     """Return the compiled steps of a market."""
-    bound = max(1024, 2 * sum(_count_orders(market, each) for each in market.populations))
-    step = StepArrays(market, bound)
-    return CompiledRun(step, lambda: Assembly(step, recorder).assemble())
+    quotes = 2 * len(market.contracts.names)  # of spot, by the external owner
+    sent = quotes + sum(_count_orders(market, each) for each in market.populations)
+    step = StepArrays(market, max(1024, 2 * sent))
+    distress = DistressArrays(step)
+
+    def list_movable() -> tuple[np.ndarray[Any, Any], ...]:
+        events, logs = recorder.events, market.cause_logs.values()
+        return (
+            *market.order_books.reserve_capacity(0),
+            *(array for log in logs for array in log.arrays),
+            *(events.close_outs, events.close_out_values, events.causes, events.amounts),
+            *(step.moves, step.orders),
+        )
+
+    return CompiledRun(step, lambda: Assembly(step, recorder, distress).assemble(), list_movable)
 
 
 def _count_orders(market: MarketState, population: PopulationProtocol) -> int:
@@ -71,10 +87,11 @@ class Assembly:
     Args:
         step: arrays of the step.
         recorder: the run's recorder.
+        distress: arrays of attribution and of the rounds.
     """
 
-    def __init__(self, step: StepArrays, recorder: Recorder) -> None:
-        self.step, self.recorder = step, recorder
+    def __init__(self, step: StepArrays, recorder: Recorder, distress: DistressArrays) -> None:
+        self.step, self.recorder, self.distress = step, recorder, distress
         self.market = step.market
         self.program = Program()
         self.engines = {
@@ -368,6 +385,8 @@ class Assembly:
         sent = population.decide(observation, view, draws).fill_leverage()
         first = int(step.counters[N_ORDERS])
         rows = slice(first, first + sent.owner.size)
+        # in Python they may send any number; half of the tables holds what kernels can send
+        step.reserve_orders(rows.stop + step.max_orders // 2)
         table = step.orders[rows]
         table[:, OWNER], table[:, INSTRUMENT] = sent.owner + members.start, sent.instrument
         table[:, QUANTITY], table[:, LIMIT] = sent.quantity, sent.limit
@@ -672,58 +691,84 @@ class Assembly:
                 )
 
     def _add_assessment(self) -> None:
-        """Phases 7 to 9: assessment; close-outs and losses by the plain phases."""
-        step, program, market = self.step, self.program, self.market
-        pools = [(venue, pool) for venue in market.venues for pool in self._pools(venue)]
-        bound = [self.engines[pool.pool.number].bind_kernels(pool.live) for _, pool in pools]
-        if any(each is None for each in bound):
+        """Phases 7 to 9: assessment, close-outs and losses."""
+        market, program = self.market, self.program
+        pools = [pool for venue in market.venues for pool in self._pools(venue)]
+        engines = [self.engines[pool.pool.number].bind_kernels(pool.live) for pool in pools]
+        phases = DistressPhases(self.step, self.distress, self.recorder, program)
+        is_compiled = phases.prepare()
+        if any(each is None for each in engines) or market.config.rescues:
             program.add(None, self._finish_plainly, END)
             return
-        for (_, pool), kernels in zip(pools, bound, strict=True):
-            assert kernels is not None
-            program.add(
-                bind_kernel(
-                    accounts.assess_pool,
-                    market.external_owner,
-                    pool.live.count,
-                    pool.live.initial,
-                    pool.live.maintenance,
-                    *self.program.list_inner(kernels),
-                    step.ledger.balance,
-                    pool.pool.number,
-                    step.price,
-                    pool.live.position,
-                    pool.live.lot_value,
-                    pool.assessed,
-                    step.pool_sums[pool.pool.number],
+        self._assess_pools()
+        is_suppressed = market.config.suppress_closeouts
+        for pool in pools:
+            self._find_deficits(pool)
+        for pool in [] if is_suppressed else pools:
+            self._log_assessment(pool)
+        program.add(bind_kernel(accounts.skip_rounds, self.step.counters), jump=RECORD)
+        if not is_suppressed and is_compiled:
+            phases.add(self._assess_pools)
+        else:
+            program.mark(DISTRESS)
+            program.add(None, self._finish_plainly, END)
+        program.mark(RECORD)
+
+    def _assess_pools(self) -> None:
+        """Assess the accounts of every pool."""
+        step, program, market = self.step, self.program, self.market
+        for venue in market.venues:
+            for pool in self._pools(venue):
+                kernels = self.engines[pool.pool.number].bind_kernels(pool.live)
+                assert kernels is not None
+                program.add(
+                    bind_kernel(
+                        accounts.assess_pool,
+                        market.external_owner,
+                        pool.live.count,
+                        pool.live.initial,
+                        pool.live.maintenance,
+                        *program.list_inner(kernels),
+                        step.ledger.balance,
+                        pool.pool.number,
+                        step.price,
+                        pool.live.position,
+                        pool.live.lot_value,
+                        pool.assessed,
+                        step.pool_sums[pool.pool.number],
+                    )
                 )
+
+    def _find_deficits(self, pool: PoolArrays) -> None:
+        """Go to the phases of distress if an account of a pool is below maintenance."""
+        market = self.market
+        self.program.add(
+            bind_kernel(
+                accounts.find_deficits,
+                pool.assessed,
+                int(market.config.suppress_closeouts),
+                market.cause_logs[pool.pool.number].arrays.counters,
+                pool.liquidatable_since,
+                pool.bankrupt_since,
+            ),
+            jump=DISTRESS,
+        )
+
+    def _log_assessment(self, pool: PoolArrays) -> None:
+        """Keep the assessment of a pool in which no account is below maintenance."""
+        step, log = self.step, self.market.cause_logs[pool.pool.number].arrays
+        self.program.add(
+            bind_kernel(
+                accounts.log_assessment,
+                pool.assessed,
+                log.counters,
+                log.excess,
+                step.mark[pool.pool.instruments],
+                log.mark,
+                step.price,
+                log.price,
             )
-        suppressed = int(market.config.suppress_closeouts)
-        for _, pool in pools:
-            program.add(
-                bind_kernel(
-                    accounts.find_deficits,
-                    pool.assessed,
-                    suppressed,
-                    pool.liquidatable_since,
-                    pool.bankrupt_since,
-                    pool.had_deficits,
-                ),
-                self._finish_plainly,
-                END,
-            )
-        for _, pool in pools:
-            program.add(
-                bind_kernel(
-                    accounts.log_assessment,
-                    pool.assessed,
-                    pool.logged_excess,
-                    step.mark,
-                    step.logged_mark,
-                    step.price,
-                    step.logged_price,
-                )
-            )
+        )
 
     def _finish_plainly(self) -> None:
         """Make the plain phases from assessment on, with rounds, losses and the record."""

@@ -12,6 +12,7 @@ from sim.compiled.arrays import (
     MID,
     N_FILLS,
     N_MOVES,
+    NEXT_ID,
     ORACLE,
     SOURCE,
     SOURCE_POOL,
@@ -26,6 +27,9 @@ from sim.ledger import JournalEntry
 from sim.step.trading import list_trading_fees
 from sim.types import B1, F8, Fills, MarginAssessment, Transfers
 from sim.venue import Venue
+
+MOVE_COLUMNS = (SOURCE, TARGET, SOURCE_POOL, TARGET_POOL, ASSET, AMOUNT)
+"""Columns of cash moves in the order of :class:`sim.types.Transfers`."""
 
 
 def load_state(step: StepArrays) -> None:
@@ -42,14 +46,33 @@ def load_state(step: StepArrays) -> None:
     step.unit_value[:] = (step.mark * market.contracts.multiplier).astype(np.int64)
     for venue in market.venues:
         for number, state in venue.pool_states.items():
-            pool, log = step.pools[number], market.cause_logs[number]
+            pool = step.pools[number]
             for row, column in enumerate(state.assessment):
                 pool.assessed[row] = column
             pool.sums[:] = [column.sum() for column in state.assessment]
-            pool.logged_excess[:], last_view, pool.had_deficits[0] = log.last
-            if last_view is not None:
-                step.logged_mark[state.pool.instruments] = last_view.mark
-                step.logged_price[:] = last_view.price
+    step.round_state[NEXT_ID] = market.next_close_out
+    _load_postings(step)
+
+
+def _load_postings(step: StepArrays) -> None:
+    """Copy the cash moves that plain phases have posted since the handover."""
+    journal = step.market.ledger.journal
+    if len(journal) < step.n_postings:  # attributed meanwhile
+        step.counters[N_MOVES] = step.counters[N_FILLS] = step.n_postings = 0
+    moved = [
+        (CAUSE_KINDS.index(event), moves)
+        for event, moves in journal[step.n_postings :]
+        if isinstance(moves, Transfers)
+    ]
+    step.reserve_moves(sum(moves.source.size for _, moves in moved))
+    for number, moves in moved:
+        first = step.counters[N_MOVES]
+        rows = step.moves[first : first + moves.source.size]
+        rows[:, EVENT] = number
+        for column, values in zip(MOVE_COLUMNS, moves, strict=True):
+            rows[:, column] = values
+        step.counters[N_MOVES] += len(rows)
+    step.n_postings = len(journal)
 
 
 def _load_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
@@ -97,14 +120,10 @@ def store_state(step: StepArrays, tick: int) -> None:
         _store_venue(step, venue, arrays)
     for venue in market.venues:
         for number, state in venue.pool_states.items():
-            pool, log = step.pools[number], market.cause_logs[number]
-            state.assessment = MarginAssessment(*pool.assessed.copy())
-            mark = step.logged_mark[state.pool.instruments].copy()
-            view = venue.pool_view(state.pool)._replace(mark=mark, price=step.logged_price.copy())
-            log.resume(pool.logged_excess.copy(), view, had_deficits=bool(pool.had_deficits[0]))
-    if step.plain_tick != tick:
-        step.plain_tick, step.plain_postings = tick, []
-    market.ledger.journal[:] = [*step.plain_postings, *_list_postings(step)]
+            state.assessment = MarginAssessment(*step.pools[number].assessed.copy())
+    market.next_close_out = int(step.round_state[NEXT_ID])
+    market.ledger.journal[:] = _list_postings(step)
+    step.n_postings = len(market.ledger.journal)
 
 
 def _store_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
@@ -153,9 +172,10 @@ def _make_quotes(rows: F8, is_empty: B1) -> MarkInputs:
 def _list_postings(step: StepArrays) -> list[JournalEntry]:
     """Return the postings of the step so far, as the ledger's journal keeps them."""
     moves = step.moves[: step.counters[N_MOVES]]
-    columns = (SOURCE, TARGET, SOURCE_POOL, TARGET_POOL, ASSET, AMOUNT)
     entries = [
-        JournalEntry(kind, Transfers(*(moves[moves[:, EVENT] == number, at] for at in columns)))
+        JournalEntry(
+            kind, Transfers(*(moves[moves[:, EVENT] == number, at] for at in MOVE_COLUMNS))
+        )
         for number, kind in enumerate(CAUSE_KINDS)
         if (moves[:, EVENT] == number).any()
     ]

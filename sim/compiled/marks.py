@@ -4,7 +4,7 @@ import numpy as np
 
 from sim.compiled.arrays import BASIS, LAST, MID, ORACLE
 from sim.exchange import matching, order_ladder
-from sim.exchange.mark import compute_median_mark
+from sim.exchange.mark import compute_median_mark, compute_one_median_mark
 from sim.exchange.order_ladder import HEADER, LEVELS, STRIDE
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, MISSING
@@ -88,6 +88,16 @@ def mark_by_median(
         quotes[MID], quotes[LAST], quotes[ORACLE], quotes[BASIS], is_book_empty, clamp
     )
     return 0
+
+
+@kernel
+def mark_quotes(
+    clamp: float, mid: float, last: float, oracle: float, basis: float, is_empty: bool
+) -> float:
+    """Return the mark of one instrument: the median's, or the book's if ``clamp`` is negative."""
+    if clamp < 0:
+        return np.rint(last if np.isnan(mid) else mid)
+    return compute_one_median_mark(mid, last, oracle, basis, is_empty, clamp)
 
 
 @kernel

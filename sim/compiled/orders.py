@@ -9,7 +9,9 @@ from sim.compiled.arrays import (
     LATENCY,
     LEVERAGE,
     LIMIT,
+    N_FILLS,
     N_ORDERS,
+    N_PAYMENTS,
     OWNER,
     QUANTITY,
     SLOT,
@@ -46,8 +48,8 @@ def send_order(
 
 @kernel
 def begin_step(tick: int, counters: I8, paid: I8) -> int:
-    """Begin a step: no order, fill, cash move or payment yet."""
-    counters[:] = 0
+    """Begin a step: no order, fill or payment yet; cash moves since the assessment are kept."""
+    counters[N_ORDERS] = counters[N_FILLS] = counters[N_PAYMENTS] = 0
     paid[:] = 0
     return 0
 

@@ -1,22 +1,28 @@
 """A compiled step as a list of bound kernels, and the run that calls them (item by item).
 
-A kernel that returns other than zero asks for the plain counterpart of its phase: funding that is
+A kernel that returns JUMP continues the step at another instruction. One that returns any other
+number but zero asks for the plain counterpart of its phase: funding that is
 due, orders that margin refuses, accounts below maintenance. The market is then handed over to the
 plain phases, which continue the same step, and taken back after them.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from sim.compiled.arrays import StepArrays
 from sim.compiled.handover import load_state, store_state
+from sim.compiled.prices import CALL_PYTHON
 from sim.numerics.bound_kernels import BoundKernel, call_bound
 from sim.numerics.jit import kernel
 from sim.types import I8
 
 PlainPhase = Callable[[], None]
+
+JUMP = 2
+"""Result of a kernel after which the step continues at the label of its instruction."""
 
 
 @dataclass
@@ -26,6 +32,7 @@ class Instruction:
     bound: BoundKernel | None
     plain: PlainPhase | None = None
     resume: str = ""  # label of the instruction after the plain counterpart; empty = the next
+    jump: str = ""  # label of the instruction after a kernel that returns JUMP; empty = the next
 
 
 @dataclass
@@ -37,10 +44,15 @@ class Program:
     inner: list[BoundKernel] = field(default_factory=list)  # called by kernels of instructions
 
     def add(
-        self, bound: BoundKernel | None, plain: PlainPhase | None = None, resume: str = ""
+        self,
+        bound: BoundKernel | None,
+        plain: PlainPhase | None = None,
+        resume: str = "",
+        *,
+        jump: str = "",
     ) -> None:
         """Append a kernel, or a plain phase where none can be compiled."""
-        self.instructions.append(Instruction(bound, plain, resume))
+        self.instructions.append(Instruction(bound, plain, resume, jump))
 
     def mark(self, label: str) -> None:
         """Name the place of the next instruction."""
@@ -55,16 +67,24 @@ class Program:
         )
 
     def table(self) -> I8:
-        """Return addresses of entries and blocks, (2, n); zero for a plain phase."""
+        """Return addresses of entries and blocks, and places of jumps, (3, n).
+
+        Addresses are zero for a plain phase.
+        """
         rows = [
-            (0, 0) if each.bound is None else (each.bound.address, each.bound.block.ctypes.data)
-            for each in self.instructions
+            (0, 0, 0)
+            if each.bound is None
+            else (each.bound.address, each.bound.block.ctypes.data, self._place(each.jump, place))
+            for place, each in enumerate(self.instructions)
         ]
         return np.array(rows, dtype=np.int64).T.copy()
 
     def place_after(self, place: int) -> int:
         """Return the place after the plain counterpart of an instruction."""
-        label = self.instructions[place].resume
+        return self._place(self.instructions[place].resume, place)
+
+    def _place(self, label: str, place: int) -> int:
+        """Return the place of a label, or the next place if there is none."""
         return self.labels[label] if label else place + 1
 
 
@@ -73,7 +93,7 @@ def run_steps(table: I8, first: int, tick: int, last_tick: int) -> tuple[int, in
     """Make steps until one needs Python, or the last is made.
 
     Args:
-        table: (2, n) addresses of entries and blocks.
+        table: (3, n) addresses of entries and blocks, and places of jumps.
         first: place at which the step under way continues.
         tick: the step under way.
         last_tick: last step to make.
@@ -81,15 +101,20 @@ def run_steps(table: I8, first: int, tick: int, last_tick: int) -> tuple[int, in
     Returns:
         The step and the place of the instruction that needs Python; n after the last step.
     """
-    count = table.shape[1]
+    count, place = table.shape[1], first
     while True:
-        for place in range(first, count):
+        while place < count:
             address = table[0, place]
-            if address == 0 or call_bound(address, tick, table[1, place]):
+            result = call_bound(address, tick, table[1, place]) if address else CALL_PYTHON
+            if result == 0:
+                place += 1
+            elif result == JUMP:
+                place = table[2, place]
+            else:
                 return tick, place
         if tick == last_tick:
             return tick, count
-        tick, first = tick + 1, 0
+        tick, place = tick + 1, 0
 
 
 class CompiledRun:
@@ -98,11 +123,18 @@ class CompiledRun:
     Args:
         step: arrays of the step.
         assemble: function that returns the program for the arrays as they are now.
+        list_movable: function that returns the arrays that move when they grow.
     """
 
-    def __init__(self, step: StepArrays, assemble: Callable[[], Program]) -> None:
+    def __init__(
+        self,
+        step: StepArrays,
+        assemble: Callable[[], Program],
+        list_movable: Callable[[], tuple[np.ndarray[Any, Any], ...]],
+    ) -> None:
         self.step = step
-        self._assemble = assemble
+        self._assemble, self._list_movable = assemble, list_movable
+        self._bound_arrays = list_movable()
         self._program = assemble()
         self.n_plain_phases = 0
 
@@ -119,10 +151,7 @@ class CompiledRun:
                 return
             instruction = self._program.instructions[place]
             assert instruction.plain is not None
-            journal = market.ledger.journal
-            listed = len(journal)
             instruction.plain()
-            self.step.plain_postings += journal[listed:]  # none if the phase has cleared it
             self.n_plain_phases += 1
             place = self._program.place_after(place)
             load_state(self.step)
@@ -130,10 +159,11 @@ class CompiledRun:
                 table = self._program.table()
 
     def _refresh(self) -> bool:
-        """Bind the kernels anew if the order books have moved; return whether they had."""
-        books = self.step.market.order_books.reserve_capacity(0)
-        if all(old is new for old, new in zip(self.step.books, books, strict=True)):
+        """Bind the kernels anew if an array has moved; return whether one had."""
+        now = self._list_movable()
+        if all(old is new for old, new in zip(self._bound_arrays, now, strict=True)):
             return False
-        self.step.books = books
+        self._bound_arrays = now
+        self.step.books = self.step.market.order_books.reserve_capacity(0)
         self._program = self._assemble()
         return True

@@ -164,7 +164,9 @@ class OrderBooks:
         """Make room for all incoming orders to rest, and for a fill of each order."""
         n_orders = len(self) + incoming
         if len(self._fills) < n_orders:
-            self._fills = np.empty((2 * n_orders, 6), dtype=np.int64)
+            fills = np.empty((2 * n_orders, 6), dtype=np.int64)
+            fills[: len(self._fills)] = self._fills  # those of the round that is under way
+            self._fills = fills
         ladders = order_ladder.HEADER + self.instruments * int(self._data[order_ladder.STRIDE])
         if len(self._data) < ladders + order_ladder.ORDER * n_orders:
             grown = _allocate_cache_aligned(ladders + order_ladder.ORDER * 2 * n_orders)

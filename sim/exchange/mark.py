@@ -28,18 +28,24 @@ def compute_median_mark(mid: F8, last: F8, oracle: F8, basis: F8, is_empty: B1, 
     """
     mark = np.empty(mid.size)
     for k in range(mid.size):
-        fair = oracle[k] * (1 + basis[k])
-        middle = np.maximum(
-            np.minimum(mid[k], last[k]), np.minimum(np.maximum(mid[k], last[k]), fair)
-        )
-        if is_empty[k]:
-            middle = fair
-        elif np.isnan(mid[k]):
-            middle = (last[k] + fair) / 2
-        mark[k] = np.rint(
-            np.minimum(np.maximum(middle, oracle[k] * (1 - clamp)), oracle[k] * (1 + clamp))
+        mark[k] = compute_one_median_mark(
+            mid[k], last[k], oracle[k], basis[k], is_empty[k], clamp
         )
     return mark
+
+
+@kernel
+def compute_one_median_mark(
+    mid: float, last: float, oracle: float, basis: float, is_empty: bool, clamp: float
+) -> float:
+    """Return the mark of one instrument: see :func:`compute_median_mark`."""
+    fair = oracle * (1 + basis)
+    middle = np.maximum(np.minimum(mid, last), np.minimum(np.maximum(mid, last), fair))
+    if is_empty:
+        middle = fair
+    elif np.isnan(mid):
+        middle = (last + fair) / 2
+    return np.rint(np.minimum(np.maximum(middle, oracle * (1 - clamp)), oracle * (1 + clamp)))
 
 
 class MedianMark(Component):

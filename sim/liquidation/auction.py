@@ -5,7 +5,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from sim.liquidation.compiled import PlanArrays, offer_auctioned, price_auctioned
 from sim.liquidation.full import FullCloseOut
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.types import (
     B1,
     F8,
@@ -91,6 +93,47 @@ class AuctionCloseOut(FullCloseOut):
             axis=1
         )
         return on_offer
+
+    def bind_plan(self, arrays: PlanArrays) -> tuple[BoundKernel, ...] | None:
+        """See :class:`LiquidationBase`; a policy derived from this one has none by itself."""
+        if type(self) is not AuctionCloseOut:
+            return None
+        priced = bind_kernel(
+            price_auctioned,
+            arrays.assessed,
+            arrays.bankrupt_since,
+            arrays.mark,
+            arrays.max_price,
+            arrays.first,
+            arrays.pool,
+            arrays.orders,
+            arrays.details,
+            arrays.n_planned,
+            self._duration_in_steps(self.duration),
+            float(self.max_discount),
+        )
+        return (*self._bind_whole_close_outs(arrays), priced)
+
+    def bind_offers(
+        self, arrays: PlanArrays, to_sell: I8, to_buy: I8
+    ) -> tuple[BoundKernel, ...] | None:
+        """Return the kernel that adds the lots of accounts on public offer."""
+        if type(self) is not AuctionCloseOut:
+            return None
+        return (
+            bind_kernel(
+                offer_auctioned,
+                arrays.assessed,
+                arrays.liquidatable_since,
+                arrays.last_action,
+                arrays.bankrupt_since,
+                arrays.position,
+                arrays.is_spot,
+                self._duration_in_steps(self.duration),
+                to_sell,
+                to_buy,
+            ),
+        )
 
     @staticmethod
     def _steps_since_bankruptcy(distress: DistressHistory, tick: int) -> I8:

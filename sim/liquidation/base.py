@@ -8,6 +8,8 @@ from pydantic import Field, PrivateAttr
 
 from sim.component import Component
 from sim.liquidation.bankruptcy import compute_limit_prices
+from sim.liquidation.compiled import PlanArrays
+from sim.numerics.bound_kernels import BoundKernel
 from sim.types import (
     B1,
     F8,
@@ -49,6 +51,22 @@ class LiquidationBase(Component):
         bound = self.model_copy()
         bound._dt = dt
         return bound
+
+    def bind_plan(self, arrays: PlanArrays) -> tuple[BoundKernel, ...] | None:
+        """Return the kernels that do what ``plan_close_outs`` does, None where there are none.
+
+        They append close-outs to the plan, and set ``last_action`` of their accounts.
+        """
+        return None
+
+    def bind_offers(
+        self, arrays: PlanArrays, to_sell: I8, to_buy: I8
+    ) -> tuple[BoundKernel, ...] | None:
+        """Return the kernels that add lots on public offer, (K,); None where there are none.
+
+        They select accounts as :meth:`select_auctioned` does.
+        """
+        return None
 
     def find_due_accounts(
         self, assessment: MarginAssessment, distress: DistressHistory, tick: int

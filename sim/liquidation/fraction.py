@@ -6,6 +6,13 @@ import numpy as np
 from pydantic import Field
 
 from sim.liquidation.base import NO_CLOSE_OUTS, LiquidationBase, build_close_outs
+from sim.liquidation.compiled import (
+    PlanArrays,
+    bind_close_outs,
+    bind_selection,
+    find_whole_close_outs,
+)
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.types import B1, F8, I8, CloseOuts, DistressHistory, Exposure, MarginAssessment
 
 
@@ -70,6 +77,33 @@ class FractionalCloseOut(LiquidationBase):
         return build_close_outs(
             accounts, assessment.equity, weights, rows, -np.sign(position) * part
         )
+
+    def bind_plan(self, arrays: PlanArrays) -> tuple[BoundKernel, ...] | None:
+        """See :class:`LiquidationBase`; a policy derived from this one has none by itself."""
+        if type(self) is not FractionalCloseOut:
+            return None
+        steps = self._duration_in_steps
+        return (
+            bind_kernel(
+                find_whole_close_outs,
+                arrays.rows,
+                arrays.n_rows,
+                arrays.assessed,
+                arrays.position,
+                arrays.lot_value,
+                float(self.full_below_coverage),
+                float(self.small_notional),
+                arrays.is_whole,
+            ),
+            bind_selection(arrays, steps(self.delay), steps(self.cooldown), self.capacity),
+            bind_close_outs(arrays, float(self.share)),
+        )
+
+    def bind_offers(
+        self, arrays: PlanArrays, to_sell: I8, to_buy: I8
+    ) -> tuple[BoundKernel, ...] | None:
+        """Return no kernel: nothing is on offer."""
+        return () if type(self) is FractionalCloseOut else None
 
     def is_full_close_out(self, assessment: MarginAssessment, accounts: Exposure, rows: I8) -> B1:
         """Return whether everything is closed, (n,): always if the account is bankrupt."""

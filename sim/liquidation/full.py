@@ -5,7 +5,9 @@ from typing import Literal
 from pydantic import Field
 
 from sim.liquidation.base import NO_CLOSE_OUTS, LiquidationBase, build_close_outs
-from sim.types import F8, CloseOuts, DistressHistory, Exposure, MarginAssessment
+from sim.liquidation.compiled import PlanArrays, bind_close_outs, bind_selection, choose_whole
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.types import F8, I8, CloseOuts, DistressHistory, Exposure, MarginAssessment
 
 
 class FullCloseOut(LiquidationBase):
@@ -37,4 +39,22 @@ class FullCloseOut(LiquidationBase):
         rows = self.select_most_distressed(rows, assessment, distress, tick)
         return build_close_outs(
             accounts, assessment.equity, weights, rows, -accounts.position[rows]
+        )
+
+    def bind_plan(self, arrays: PlanArrays) -> tuple[BoundKernel, ...] | None:
+        """See :class:`LiquidationBase`; a policy derived from this one has none by itself."""
+        return self._bind_whole_close_outs(arrays) if type(self) is FullCloseOut else None
+
+    def bind_offers(
+        self, arrays: PlanArrays, to_sell: I8, to_buy: I8
+    ) -> tuple[BoundKernel, ...] | None:
+        """Return no kernel: nothing is on offer."""
+        return () if type(self) is FullCloseOut else None
+
+    def _bind_whole_close_outs(self, arrays: PlanArrays) -> tuple[BoundKernel, ...]:
+        steps = self._duration_in_steps
+        return (
+            bind_kernel(choose_whole, arrays.n_rows, arrays.is_whole),
+            bind_selection(arrays, steps(self.delay), steps(self.cooldown), self.capacity),
+            bind_close_outs(arrays, 1.0),
         )

@@ -125,3 +125,19 @@ def is_compiled_valuation(valuation: object) -> TypeGuard[CompiledValuation]:
     return isinstance(valuation, CompiledValuation) and not has_own_rules(
         valuation, "bind_haircuts"
     )
+
+
+@runtime_checkable
+class CompiledLegShares(Protocol):
+    """Margin requirement whose division over the legs of an account is computed in compiled code.
+
+    Close-outs need it, and the split of deficits.
+    """
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """Return the kernels that compute shares, or None where there are none.
+
+        They write ``shares`` (K, A) of the accounts in use, the same numbers as
+        ``compute_leg_shares``.
+        """
+        ...

@@ -18,6 +18,7 @@ from sim.margin.additive import (
 )
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.compiled import (
+    CompiledLegShares,
     LearningArrays,
     LearningStep,
     MarginArrays,
@@ -226,6 +227,15 @@ class MarginEngine:
         if not is_compiled(self.requirement):
             return None
         return self.requirement.bind_learning(arrays)
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """Return the kernels that do what :meth:`compute_leg_shares` does, None if there are none.
+
+        They write ``shares``, (K, A), of the accounts in use.
+        """
+        if not isinstance(self.requirement, CompiledLegShares):
+            return None
+        return self.requirement.bind_leg_shares(arrays, shares)
 
     @property
     def leverage_factor(self) -> float:

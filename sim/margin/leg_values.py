@@ -79,6 +79,22 @@ def sum_legs(values: F8) -> F8:
 
 
 @kernel
+def normalise_leg_shares(count: int, position: I8, lot_value: F8, shares: F8) -> None:
+    """Divide each leg by the sum over an account's legs, (K, A): see :func:`normalise_shares`."""
+    for account in range(count):
+        total = 0.0
+        for k in range(lot_value.size):
+            total += shares[k, account]
+        if not total > 0:
+            total = 0.0
+            for k in range(lot_value.size):
+                shares[k, account] = abs(position[k, account]) * lot_value[k]
+                total += shares[k, account]
+        for k in range(lot_value.size):
+            shares[k, account] = shares[k, account] / (total if total > 0 else 1.0)
+
+
+@kernel
 def value_margined_leg(lots: int, lot_value: float, is_spot: bool) -> float:
     """Return the notional of one leg that requires margin, zero for long spot (LED-3)."""
     return 0.0 if is_spot and lots > 0 else abs(lots) * lot_value

@@ -20,12 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sim.attribution import CAUSE_KINDS, Causes
+from sim.attribution import CAUSE_KINDS
 from sim.prices.impact import compute_index
 from sim.recording.account_columns import AccountSnapshot, list_account_columns
+from sim.recording.event_tables import N_CAUSES, ORDER, ROUND, STEP, VENUE, EventTables
 from sim.recording.profile_recorder import ProfileRecorder
 from sim.recording.units import label_units
-from sim.records import ExecutedLiquidations, LiquidationRound, LossEvent, StepRecord
+from sim.records import LiquidationRound, Losses, LossEvent, StepRecord
 from sim.state import MarketState
 from sim.types import B1, F8, I8, MISSING, SPOT
 from sim.venue import Venue
@@ -107,9 +108,8 @@ class Recorder:
         self.profile_steps = max(1, steps_per_profile)
         readings = steps // self.profile_steps if market.config.profile_every else 0
         self.profile_recorder = ProfileRecorder(market, readings)
-        self._rounds = np.zeros(steps, dtype=np.int64)
-        self._closeouts: list[tuple[int, LiquidationRound]] = []
-        self._causes: list[tuple[I8, Causes]] = []
+        self.rounds = np.zeros(steps, dtype=np.int64)  # of each step
+        self.events = EventTables()
         self._losses: list[tuple[int, LossEvent]] = []
         self.snapshots: dict[str, AccountSnapshot] = {}  # by moment, in order
         self.peak_gross = np.zeros(1, dtype=np.int64)
@@ -131,8 +131,7 @@ class Recorder:
             ("volume", executed.filled),
         ):
             np.add.at(self._counts[name][row], executed.instrument, values)
-        self._closeouts.append((self.market.tick, done))
-        self._causes.extend(done.causes)
+        self.events.append_round(self.market.tick, done)
 
     def _record_loss(self, row: int, event: LossEvent) -> None:
         """Keep the part of one account's shortfall that one layer absorbed."""
@@ -179,13 +178,17 @@ class Recorder:
         self._counts["trades"][row] += step.trades[0]
         self._counts["volume"][row] += step.trades[1]
         self._prices["depth_near"][row] = step.depth_near
-        self._rounds[row] = step.n_rounds
+        self.rounds[row] = step.n_rounds
         for done in step.rounds:
             self._record_round(row, done)
-        for event in step.losses.events:
-            self._record_loss(row, event)
-        self._money["shortfall"][self.market.tick] += step.losses.shortfalls
+        self.record_losses(step.losses)
         self._record_markout(row, step.trades)
+
+    def record_losses(self, losses: Losses) -> None:
+        """Record the shortfalls of a step, and the layers that absorbed them."""
+        for event in losses.events:
+            self._record_loss(self.market.tick - 1, event)
+        self._money["shortfall"][self.market.tick] += losses.shortfalls
 
     def _record_venue(self, row: int, venue: Venue, index: F8, exogenous: F8) -> None:
         """Record the state of a venue at the end of a step."""
@@ -328,32 +331,26 @@ class Recorder:
         )
 
     def _market_frame(self) -> pd.DataFrame:
-        return pd.DataFrame(self._clock_columns(1) | {"rounds": self._rounds[: self.market.tick]})
+        return pd.DataFrame(self._clock_columns(1) | {"rounds": self.rounds[: self.market.tick]})
 
     def _closeouts_frame(self) -> pd.DataFrame:
-        rounds = self._closeouts or [(0, LiquidationRound(0, 0, ExecutedLiquidations.empty(), []))]
-        columns = self._join_executed([done.executed for _, done in rounds])
-        sizes = [done.executed.number.size for _, done in rounds]
+        columns = self._join_executed()
         names = np.array([venue.config.name for venue in self.market.venues], dtype=object)
-        venues = np.repeat([done.venue for _, done in rounds], sizes)
-        owners = columns.pop("account")
+        owners, events = columns.pop("account"), self.events
         leading = {
             "id": columns.pop("number"),
-            "step": np.repeat([step for step, _ in rounds], sizes),
-            "round": np.repeat([done.number for _, done in rounds], sizes),
-            "order": np.concatenate([np.arange(size) for size in sizes]),
-            "venue": names[venues],
+            "step": events.place_column(STEP),
+            "round": events.place_column(ROUND),
+            "order": events.place_column(ORDER),
+            "venue": names[events.place_column(VENUE)],
             "owner": owners,
             "population": self._population_names(owners),
         }
         return pd.DataFrame(leading | columns)
 
-    def _join_executed(self, executed: list[ExecutedLiquidations]) -> dict[str, Any]:
-        """Return columns of several rounds, with prices in quote currency and names."""
-        columns: dict[str, Any] = {
-            name: np.concatenate([getattr(done, name) for done in executed])
-            for name in ExecutedLiquidations._fields
-        }
+    def _join_executed(self) -> dict[str, Any]:
+        """Return columns of all close-outs, with prices in quote currency and names."""
+        columns: dict[str, Any] = dict(self.events.executed_columns())
         contracts = self.market.contracts
         tick = contracts.tick[columns["instrument"]]
         columns |= {name: columns[name] * tick for name in _TICK_COLUMNS}
@@ -362,16 +359,15 @@ class Recorder:
         return columns
 
     def _causes_frame(self) -> pd.DataFrame:
-        action = np.concatenate(
-            [np.empty(0, dtype=np.int64), *(action for action, _ in self._causes)]
-        )
-        causes = Causes.join([causes for _, causes in self._causes])
+        events = self.events
+        count = events.counts[N_CAUSES]
+        action, kind, step, number, instrument = events.causes[:count].T.copy()
         # MISSING = -1 selects the last name
         names = np.array([*self.market.contracts.names, ""], dtype=object)
-        kinds = np.array(CAUSE_KINDS, dtype=object)[causes.kind]
-        columns = {"action": action, "kind": kinds, "step": causes.step, "round": causes.round}
+        kinds = np.array(CAUSE_KINDS, dtype=object)[kind]
+        columns = {"action": action, "kind": kinds, "step": step, "round": number}
         return pd.DataFrame(
-            columns | {"instrument": names[causes.instrument], "amount": causes.amount}
+            columns | {"instrument": names[instrument], "amount": events.amounts[:count].copy()}
         )
 
     def _losses_frame(self) -> pd.DataFrame:
@@ -412,7 +408,7 @@ class Recorder:
         totals |= {name: int(money[name][: done + 1].sum()) for name in EVENT_COLUMNS}
         return {
             "steps": done,
-            "rounds": int(self._rounds[:done].sum()),
+            "rounds": int(self.rounds[:done].sum()),
             **totals,
             **dict(sorted(layers.items())),
         }

@@ -10,7 +10,8 @@ from markets import BTC, BTC_B, build, config, move, tiers, venue
 from pydantic import ValidationError
 
 from agents.base import TradingScope
-from agents.shared.capital import N_CASH_FLOW_DRAWS, CapitalManager, CapitalPolicy
+from agents.compiled.capital import N_CASH_FLOW_DRAWS
+from agents.shared.capital import CapitalManager, CapitalPolicy
 from agents.traders import NoiseTraders
 from sim.market import Market
 from sim.types import F8, I8, MARKET, MISSING, REDUCE_ONLY, AccountView, MarginAssessment

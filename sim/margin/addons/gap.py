@@ -86,6 +86,8 @@ def charge_jumps(
         for k in range(len(position)):
             u = underlying[k]
             loss = np.maximum(np.maximum(down[u], -up[u]), 0.0) * jumps[u]
-            charge += loss * (abs(position[k, a]) * lot_value[k] / (size[u] if size[u] > 0 else 1.0))
+            charge += loss * (
+                abs(position[k, a]) * lot_value[k] / (size[u] if size[u] > 0 else 1.0)
+            )
         initial[a] = maintenance[a] = charge
     return 0

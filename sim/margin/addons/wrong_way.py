@@ -59,7 +59,9 @@ class WrongWayAddOn(AddOn):
         names = contracts.underlyings
         return np.array(
             [
-                names.index(name) if (name := self.correlated_assets.get(asset)) in names else MISSING
+                names.index(name)
+                if (name := self.correlated_assets.get(asset)) in names
+                else MISSING
                 for asset in contracts.assets
             ],
             dtype=np.int64,

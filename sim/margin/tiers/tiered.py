@@ -233,6 +233,11 @@ class TieredMargin(AdditiveRequirement):
         """Return no kernel: the rates are fixed."""
         return ()
 
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
+        return (bind_kernel(share_tiers, *columns, self.table, shares),)
+
     def compute_charges(self, notional: F8, leverage: F8) -> tuple[F8, F8]:
         """Return initial and maintenance of legs with a notional (A, K), minor units."""
         return compute_tiered_charges(notional, leverage, self.table)
@@ -303,6 +308,29 @@ def charge_tiers(
         for a in range(accounts):
             initial[a] += leg_initial[a]
             maintenance[a] += leg_maintenance[a]
+    return 0
+
+
+@kernel
+def share_tiers(
+    tick: int,
+    count: I8,
+    position: I8,
+    leverage: F8,
+    lot_value: F8,
+    is_spot: B1,
+    table: F8,
+    shares: F8,
+) -> int:
+    """Write each leg's share of maintenance: see :class:`sim.margin.compiled.CompiledLegShares`."""
+    accounts = count[0]
+    notional, initial = np.empty(accounts), np.empty(accounts)
+    for k in range(len(position)):
+        for a in range(accounts):
+            lots = position[k, a]
+            notional[a] = (max(-lots, 0) if is_spot[k] else abs(lots)) * lot_value[k]
+        write_charges(notional, leverage[k, :accounts], table[:, k], initial, shares[k, :accounts])
+    leg_values.normalise_leg_shares(accounts, position, lot_value, shares)
     return 0
 
 

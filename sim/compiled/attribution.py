@@ -1,0 +1,560 @@
+"""Kernels that attribute margin deficits to their causes (phases 7 and 8, LIQ-6).
+
+They do what :class:`sim.attribution.CauseLog` does: the events since the last assessment are undone
+on copies of the accounts with negative excess, and made again one kind after another.
+"""
+
+import numpy as np
+
+from sim.attribution import (
+    CARRY,
+    CAUSE_KINDS,
+    CLOSE_OUT,
+    COLLATERAL,
+    FUNDING,
+    INDEX,
+    OWN_CLOSE_OUT,
+    REQUIREMENT,
+    VOLUNTARY,
+)
+from sim.compiled.accounts import EQUITY, MAINTENANCE
+from sim.compiled.admission import value_account
+from sim.compiled.arrays import (
+    AMOUNT,
+    ASSET,
+    BASIS,
+    EVENT,
+    LAST,
+    MID,
+    N_FILLS,
+    N_MOVES,
+    ORACLE,
+    SOURCE,
+    SOURCE_POOL,
+    TARGET,
+    TARGET_POOL,
+)
+from sim.compiled.marks import mark_quotes
+from sim.compiled.prices import CALL_PYTHON
+from sim.exchange.matching import LOTS, MAKER, TAKER, TICKS, TRADED
+from sim.margin.engine import round_up_amount
+from sim.numerics.bound_kernels import call_bound
+from sim.numerics.jit import kernel
+from sim.numerics.rounding import round_up_one
+from sim.recording.cause_stages import (
+    END,
+    HAD_DEFICITS,
+    HAS_PRICES,
+    append_rows,
+    append_stage,
+    drop_stages,
+    make_stage_room,
+)
+from sim.types import B1, F8, I8, MISSING
+
+N_KINDS = len(CAUSE_KINDS)
+(
+    AT_REQUIREMENT,
+    AT_FUNDING,
+    AT_INDEX,
+    AT_COLLATERAL,
+    AT_VOLUNTARY,
+    AT_CARRY,
+    AT_OWN,
+    AT_CLOSE_OUT,
+) = (
+    CAUSE_KINDS.index(kind)
+    for kind in (
+        REQUIREMENT,
+        FUNDING,
+        INDEX,
+        COLLATERAL,
+        VOLUNTARY,
+        CARRY,
+        OWN_CLOSE_OUT,
+        CLOSE_OUT,
+    )
+)
+"""Numbers of kinds."""
+
+ALL_KINDS = MISSING
+"""Request for the events of all kinds."""
+
+(N_UNDER, ROUND, REPLAYS, FILL_EVENT, IS_INCOMPLETE) = range(5)
+"""Places of a pool's state of attribution: accounts with negative excess, the round just made,
+whether events are replayed, the event of the fills, and whether an event was missing."""
+
+
+@kernel
+def stage_marks(
+    tick: int,
+    clamp: float,
+    start: int,
+    former: F8,
+    was_empty: B1,
+    quotes: F8,
+    is_empty: B1,
+    mark: F8,
+    stages: F8,
+) -> int:
+    """Mark after the oracle moved, after trading, and now: see ``Venue.mark_stages``.
+
+    ``stages`` is (3, K) of a pool, whose first instrument is the venue's ``start``-th.
+    """
+    for place in range(stages.shape[1]):
+        k = start + place
+        oracle, basis = quotes[ORACLE, k], former[BASIS, k]
+        ratio = oracle / former[ORACLE, k]
+        mid, last = former[MID, k] * ratio, former[LAST, k] * ratio
+        stages[0, place] = mark_quotes(clamp, mid, last, oracle, basis, was_empty[k])
+        stages[1, place] = mark_quotes(
+            clamp, quotes[MID, k], quotes[LAST, k], oracle, basis, is_empty[k]
+        )
+        stages[2, place] = mark[k]
+    return 0
+
+
+@kernel
+def find_negative_excess(
+    tick: int,
+    round_state: I8,
+    state: I8,
+    counters: I8,
+    assessed: F8,
+    is_margined: B1,
+    rows: I8,
+    excess: F8,
+    since: I8,
+    logged_mark: F8,
+    logged_price: F8,
+    log: I8,
+    stages: I8,
+    stage_rows: I8,
+    amounts: F8,
+    mark: F8,
+    price: F8,
+) -> int:
+    """Find the accounts with negative excess; ask for room where their stages might find none.
+
+    Args:
+        tick: present tick.
+        round_state: first the liquidation round just made, MISSING before the first.
+        state: (5,) the pool's state of attribution.
+        counters: counts of the step.
+        assessed: (3, N) the assessment just made.
+        is_margined: (N,) owners whom margin rules bind.
+        rows: (N,) out, accounts with negative excess.
+        excess, since, logged_mark, logged_price, log, stages, stage_rows, amounts: the pool's log.
+        mark: (K,) ticks, now.
+        price: (C,) now.
+    """
+    count = 0
+    for owner in range(excess.size):
+        if is_margined[owner] and assessed[EQUITY, owner] - assessed[MAINTENANCE, owner] < 0:
+            rows[count] = owner
+            count += 1
+    state[N_UNDER], state[REPLAYS], state[ROUND] = count, 0, round_state[0]
+    state[FILL_EVENT] = AT_VOLUNTARY if state[ROUND] == MISSING else AT_CLOSE_OUT
+    if not count or not log[HAS_PRICES]:
+        return 0
+    if not make_stage_room(log, stages, stage_rows, amounts, N_KINDS + 1 + mark.size, count):
+        return CALL_PYTHON
+    for place in range(count):
+        row = rows[place]
+        if excess[row] >= 0 or since[row] == MISSING:
+            since[row] = log[END]
+    has_postings = counters[N_FILLS] > 0 or counters[N_MOVES] > 0
+    has_new_prices = (logged_mark != mark).any() or (logged_price != price).any()
+    state[REPLAYS] = state[ROUND] == MISSING or has_postings or has_new_prices
+    return 0
+
+
+@kernel
+def gather_accounts(
+    tick: int,
+    number: I8,
+    rows: I8,
+    live_position: I8,
+    live_entry: I8,
+    live_balance: I8,
+    pool: int,
+    count: I8,
+    position: I8,
+    entry: I8,
+    leverage: F8,
+    balance: I8,
+) -> int:
+    """Copy some accounts of a pool to hypothetical ones, at the venue's highest leverage.
+
+    Args:
+        tick: present tick.
+        number: first the number of accounts.
+        rows: (N,) their owners.
+        live_position, live_entry, live_balance: accounts of the ledger.
+        pool: number of the pool.
+        count, position, entry, leverage, balance: hypothetical accounts, out.
+    """
+    count[0] = number[0]
+    for row in range(number[0]):
+        owner = rows[row]
+        for k in range(len(position)):
+            position[k, row], entry[k, row] = live_position[k, owner], live_entry[k, owner]
+            leverage[k, row] = np.inf
+        for asset in range(len(balance)):
+            balance[asset, 0, row] = live_balance[asset, pool, owner]
+    return 0
+
+
+@kernel
+def post_events(
+    kind: int,
+    sign: int,
+    fill_event: int,
+    fills: I8,
+    moves: I8,
+    row_of_owner: I8,
+    first: int,
+    pool: int,
+    settle: I8,
+    multiplier: I8,
+    position: I8,
+    balance: I8,
+    touched: B1,
+    present: B1,
+) -> None:
+    """Post the events of a kind to hypothetical accounts, or undo those of all kinds.
+
+    Args:
+        kind: number of the kind, ALL_KINDS = all.
+        sign: 1 to post, -1 to undo.
+        fill_event: event of the fills.
+        fills: (n, 6).
+        moves: (m, 7) cash moves.
+        row_of_owner: (N,) hypothetical account of each owner, MISSING = none.
+        first: the pool's first instrument.
+        pool: number of the pool.
+        settle, multiplier: (K,) terms of the pool's instruments.
+        position, balance: hypothetical accounts.
+        touched: (N,) accounts that were changed, out.
+        present: (10,) kinds that changed any, out.
+    """
+    for row in range(len(fills)):
+        k = fills[row, TRADED] - first
+        if k < 0 or k >= settle.size:
+            continue
+        for side in range(2):
+            event = fill_event
+            if fill_event == AT_CLOSE_OUT:
+                event = AT_OWN if side == 0 else AT_VOLUNTARY
+            account = row_of_owner[fills[row, TAKER if side == 0 else MAKER]]
+            if account == MISSING or (kind != ALL_KINDS and kind != event):
+                continue
+            lots = sign * (fills[row, LOTS] if side == 0 else -fills[row, LOTS])
+            position[k, account] += lots
+            balance[settle[k], 0, account] -= lots * fills[row, TICKS] * multiplier[k]
+            touched[account] = present[event] = True
+    for row in range(len(moves)):
+        event = moves[row, EVENT]
+        if event == AT_CLOSE_OUT:
+            event = AT_OWN
+        if kind != ALL_KINDS and kind != event:
+            continue
+        for side in range(2):
+            owner = moves[row, SOURCE if side == 0 else TARGET]
+            at = moves[row, SOURCE_POOL if side == 0 else TARGET_POOL]
+            if at != pool or owner == MISSING or row_of_owner[owner] == MISSING:
+                continue
+            amount = sign * moves[row, AMOUNT]
+            account = row_of_owner[owner]
+            balance[moves[row, ASSET], 0, account] += amount if side else -amount
+            touched[account] = present[event] = True
+
+
+@kernel
+def post_trading_fees(
+    sign: int,
+    fills: I8,
+    row_of_owner: I8,
+    first: int,
+    settle: I8,
+    multiplier: I8,
+    rates: F8,
+    external: int,
+    balance: I8,
+    touched: B1,
+    present: B1,
+) -> None:
+    """Post the fees of the step's trades to hypothetical accounts, as payments of funding.
+
+    ``rates`` are those of taker and maker, (2,).
+    """
+    if rates[0] == 0 and rates[1] == 0:
+        return
+    for row in range(len(fills)):
+        k = fills[row, TRADED] - first
+        if k < 0 or k >= settle.size:
+            continue
+        notional = abs(fills[row, LOTS]) * fills[row, TICKS] * multiplier[k]
+        for side in range(2):
+            owner = fills[row, TAKER if side == 0 else MAKER]
+            account = row_of_owner[owner]
+            if owner != external and account != MISSING:
+                due = np.int64(round_up_one(notional * rates[side]))
+                balance[settle[k], 0, account] -= sign * due
+                touched[account] = present[AT_FUNDING] = True
+
+
+@kernel
+def undo_events(
+    tick: int,
+    state: I8,
+    counters: I8,
+    fills: I8,
+    moves: I8,
+    rows: I8,
+    row_of_owner: I8,
+    first: int,
+    pool: int,
+    settle: I8,
+    multiplier: I8,
+    rates: F8,
+    external: int,
+    position: I8,
+    balance: I8,
+    touched: B1,
+    present: B1,
+) -> int:
+    """Undo the events since the last assessment on the gathered accounts."""
+    if not state[REPLAYS]:
+        return 0
+    for place in range(state[N_UNDER]):
+        row_of_owner[rows[place]] = place
+    present[:] = False
+    done, moved = fills[: counters[N_FILLS]], moves[: counters[N_MOVES]]
+    terms = (row_of_owner, first, pool, settle, multiplier, position, balance, touched, present)
+    post_events(ALL_KINDS, -1, state[FILL_EVENT], done, moved, *terms)
+    if state[FILL_EVENT] == AT_VOLUNTARY:
+        post_trading_fees(
+            -1,
+            done,
+            row_of_owner,
+            first,
+            settle,
+            multiplier,
+            rates,
+            external,
+            balance,
+            touched,
+            present,
+        )
+    touched[: state[N_UNDER]] = False
+    return 0
+
+
+@kernel
+def reassess_excess(
+    tick: int,
+    count: int,
+    mark: F8,
+    multiplier: I8,
+    settle: I8,
+    price: F8,
+    lot_value: F8,
+    position: I8,
+    balance: I8,
+    maintenance: F8,
+    addresses: I8,
+    blocks: I8,
+    concerns_all: bool,
+    touched: B1,
+    before: F8,
+    after: F8,
+) -> bool:
+    """Assess hypothetical accounts after an event, and return whether any excess has changed.
+
+    Accounts that it did not touch keep the excess that they had ``before``.
+    """
+    for k in range(mark.size):
+        lot_value[k] = mark[k] * multiplier[k] * price[settle[k]]
+    for place in range(addresses.size):
+        call_bound(addresses[place], tick, blocks[place])
+    is_changed = False
+    for row in range(count):
+        after[row] = before[row]
+        if concerns_all or touched[row]:
+            equity = value_account(row, row, balance, 0, price, position, lot_value)
+            after[row] = equity - round_up_amount(maintenance[row])
+        is_changed |= after[row] != before[row]
+        touched[row] = False
+    return is_changed
+
+
+@kernel
+def find_stage_mark(kind: int, round_number: int) -> int:
+    """Return the row of the marks that an event of a kind led to, or MISSING."""
+    if round_number != MISSING:
+        return MISSING
+    if kind == AT_INDEX:
+        return 0
+    if kind == AT_VOLUNTARY:
+        return 1
+    return 2 if kind == AT_CARRY else MISSING
+
+
+@kernel
+def replay_events(
+    tick: int,
+    state: I8,
+    counters: I8,
+    fills: I8,
+    moves: I8,
+    rows: I8,
+    row_of_owner: I8,
+    first: int,
+    pool: int,
+    settle: I8,
+    multiplier: I8,
+    rates: F8,
+    external: int,
+    position: I8,
+    balance: I8,
+    touched: B1,
+    present: B1,
+    assessed: F8,
+    excess: F8,
+    logged_mark: F8,
+    logged_price: F8,
+    log: I8,
+    stages: I8,
+    stage_rows: I8,
+    amounts: F8,
+    stage_marks: F8,
+    now_mark: F8,
+    now_price: F8,
+    mark: F8,
+    price: F8,
+    lot_value: F8,
+    maintenance: F8,
+    addresses: I8,
+    blocks: I8,
+    before: F8,
+    after: F8,
+) -> int:
+    """Make the events again kind by kind, and append a stage for each that changed an excess.
+
+    Args:
+        tick: present tick.
+        state ... present: see :func:`undo_events`.
+        assessed: (3, N) the assessment just made.
+        excess ... amounts: the pool's log.
+        stage_marks: (3, K) marks after the oracle moved, after trading, and now.
+        now_mark, now_price: prices now.
+        mark, price, lot_value, maintenance: those of the hypothetical accounts.
+        addresses, blocks: the engine's bound kernels for these accounts.
+        before, after: (N,) their excess.
+    """
+    if not state[REPLAYS]:
+        return 0
+    count, number = state[N_UNDER], state[ROUND]
+    mark[:], price[:] = logged_mark, logged_price
+    for row in range(count):
+        before[row] = excess[rows[row]]
+    done, moved = fills[: counters[N_FILLS]], moves[: counters[N_MOVES]]
+    terms = (row_of_owner, first, pool, settle, multiplier, position, balance, touched, present)
+    prices = (mark, multiplier, settle, price, lot_value, position, balance, maintenance)
+    engine = (addresses, blocks)
+    first_row = MISSING
+    for kind in range(N_KINDS + mark.size):
+        instrument, concerns_all = MISSING, False
+        if kind < N_KINDS:
+            concerns_all = kind == AT_REQUIREMENT and number == MISSING
+            if present[kind]:
+                post_events(kind, 1, state[FILL_EVENT], done, moved, *terms)
+                if kind == AT_FUNDING and state[FILL_EVENT] == AT_VOLUNTARY:
+                    post_trading_fees(
+                        1,
+                        done,
+                        row_of_owner,
+                        first,
+                        settle,
+                        multiplier,
+                        rates,
+                        external,
+                        balance,
+                        touched,
+                        present,
+                    )
+            concerns_all |= reprice_event(kind, number, stage_marks, now_price, mark, price)
+            if not concerns_all and not present[kind]:
+                continue
+        else:
+            k = kind - N_KINDS
+            if mark[k] == now_mark[k]:
+                continue
+            mark[k], instrument, concerns_all = now_mark[k], first + k, True
+        if reassess_excess(tick, count, *prices, *engine, concerns_all, touched, before, after):
+            if first_row == MISSING:
+                first_row = append_rows(log, stage_rows, rows[:count])
+            change = after[:count] - before[:count]
+            place = (min(kind, AT_CLOSE_OUT), tick, number, instrument, first_row)
+            append_stage(log, stages, amounts, *place, change)
+        before[:count] = after[:count]
+    for row in range(count):
+        final = assessed[EQUITY, rows[row]] - assessed[MAINTENANCE, rows[row]]
+        if not abs(final - before[row]) <= 1.0 + 1e-9 * abs(before[row]):
+            state[IS_INCOMPLETE] = 1
+        row_of_owner[rows[row]] = MISSING
+    return CALL_PYTHON if state[IS_INCOMPLETE] else 0
+
+
+@kernel
+def reprice_event(
+    kind: int, number: int, stage_marks: F8, now_price: F8, mark: F8, price: F8
+) -> bool:
+    """Set the prices that a kind of event led to, and return whether any has changed."""
+    is_changed = False
+    if kind == AT_COLLATERAL and (price != now_price).any():
+        price[:] = now_price
+        is_changed = True
+    place = find_stage_mark(kind, number)
+    if place != MISSING and (mark != stage_marks[place]).any():
+        mark[:] = stage_marks[place]
+        is_changed = True
+    return is_changed
+
+
+@kernel
+def keep_assessment(
+    tick: int,
+    state: I8,
+    assessed: F8,
+    is_margined: B1,
+    rows: I8,
+    excess: F8,
+    since: I8,
+    logged_mark: F8,
+    logged_price: F8,
+    log: I8,
+    mark: F8,
+    price: F8,
+) -> int:
+    """Keep excess and prices, from which the next attribution begins; drop stages not needed."""
+    for owner in range(excess.size):
+        excess[owner] = assessed[EQUITY, owner] - assessed[MAINTENANCE, owner]
+    count = state[N_UNDER]
+    if count or log[HAD_DEFICITS]:
+        for owner in range(excess.size):
+            if not (is_margined[owner] and excess[owner] < 0):
+                since[owner] = MISSING
+        drop_stages(log, since, rows[:count])
+    logged_mark[:] = mark
+    logged_price[:] = price
+    log[HAS_PRICES], log[HAD_DEFICITS] = 1, count > 0
+    return 0
+
+
+@kernel
+def forget_postings(tick: int, counters: I8) -> int:
+    """Forget the postings that every pool has attributed."""
+    counters[N_FILLS] = counters[N_MOVES] = 0
+    return 0
