@@ -33,7 +33,7 @@ from sim.margin.tiers.tiered import TieredRequirement
 from sim.margin.valuations.cash import CashValuation
 from sim.margin.wrappers.compressed import Compression
 from sim.margin.wrappers.rescaled import RescaledMargin, scale_leverage
-from sim.numerics.bound_kernels import BoundKernel
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement, Valuation
 from sim.types import F8, I8, OPTION, Contracts, Exposure, MarginAssessment, MarketView
@@ -233,6 +233,9 @@ class MarginEngine:
 
         They write ``shares``, (K, A), of the accounts in use.
         """
+        if arrays.lot_value.size == 1 and is_compiled(self.requirement):
+            columns = (arrays.count, arrays.position, shares)
+            return (bind_kernel(leg_values.share_single_leg, *columns),)
         if not isinstance(self.requirement, CompiledLegShares):
             return None
         return self.requirement.bind_leg_shares(arrays, shares)

@@ -199,7 +199,7 @@ class PmrmMargin(ScenarioMargin):
         charges = self.rule.charges
         table, spot = np.zeros((self.moves.size, len(contracts.names))), np.zeros(market.mark.size)
         money = (contracts.multiplier, contracts.tick, arrays.settle, arrays.price)
-        prices = (market.mark, market.oracle, contracts.underlying)
+        prices = (arrays.mark, market.oracle, contracts.underlying)
         shares = (
             float(self.rule.initial + max(charges.peg - 1.0, 0.0) * charges.peg_factor),
             float(self.rule.maintenance),

@@ -27,7 +27,7 @@ def bind_linear_gains(
     terms, market = arrays.market.contracts, arrays.market
     money: tuple[Argument, ...] = (terms.multiplier, arrays.settle, arrays.price)
     units: tuple[Argument, ...] = (terms.tick, terms.lot, terms.underlying)
-    prices = (market.mark, market.oracle)
+    prices = (arrays.mark, market.oracle)
     return bind_kernel(value_scenarios, *prices, *money, *units, factors, weights, table, per_lot)
 
 
