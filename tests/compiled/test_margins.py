@@ -12,14 +12,17 @@ from numpy.testing import assert_array_equal
 
 from sim.checks.margin_worlds import UNIT, make_accounts, make_contracts, make_market
 from sim.margin import REQUIREMENTS, VALUATIONS
+from sim.margin.addons.addon import AddOnMargin
 from sim.margin.compiled import (
     CompiledRequirement,
     CompiledValuation,
     LearningArrays,
     MarginArrays,
     MarketArrays,
+    bind_leg_shares,
 )
 from sim.margin.engine import EngineConfig
+from sim.protocols import Requirement
 from sim.pricing.instrument_values import find_seconds_per_year
 from sim.types import F8, SPOT, Exposure, MarketView
 
@@ -175,6 +178,26 @@ def make_world(seed: int) -> tuple[np.random.Generator, Exposure]:
     return rng, make_accounts(rng, market, int(rng.integers(1, 30)))
 
 
+def compare_shares(
+    bound: Requirement, plain: Requirement, accounts: Exposure, live: MarginArrays
+) -> None:
+    """Fail unless both divide margin over the legs alike; add-ons are never alone in an engine."""
+    shares = np.full(live.position.shape, np.nan)
+    kernels = bind_leg_shares(bound, live, shares)
+    if kernels is None:
+        assert has_part(plain, AddOnMargin)
+        return
+    for kernel in kernels:
+        assert kernel.call(accounts.market.tick) == 0
+    assert_array_equal(shares.T, plain.compute_leg_shares(accounts))
+
+
+def has_part(requirement: Requirement, kind: type) -> bool:
+    """True if a requirement or one of its parts is of a class."""
+    parts = vars(requirement).get("parts", ())
+    return isinstance(requirement, kind) or any(has_part(part, kind) for part in parts)
+
+
 @pytest.mark.parametrize("example", REQUIREMENT_EXAMPLES, ids=name_example)
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**32))
@@ -202,6 +225,7 @@ def test_requirements_ask_and_learn_the_same(example: dict[str, Any], seed: int)
                 if step.bound.call(view.tick):
                     assert step.plain is not None
                     step.plain(view)
+        compare_shares(bound, plain, accounts._replace(market=view), live)
         for kernel in margins:
             assert kernel.call(view.tick) == 0
         asked = plain.compute_margins(accounts._replace(market=view))

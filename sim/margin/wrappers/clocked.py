@@ -11,7 +11,13 @@ from sim.component import Component
 from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.base import AnyRequirement, RequirementWrapper
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins
-from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays, is_compiled
+from sim.margin.compiled import (
+    LearningArrays,
+    LearningStep,
+    MarginArrays,
+    bind_leg_shares,
+    is_compiled,
+)
 from sim.margin.tail.models.history import count_rows
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
@@ -79,6 +85,10 @@ class ParameterClockMargin(ItemisedRequirement, AdditiveRequirement):
         """Return the kernels of the copy that applies, whose arrays stay when it is renewed."""
         applied = self.learning_copy
         return applied.bind_margins(arrays) if is_compiled(applied) else None
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """Return the kernels of the shares of the copy that applies."""
+        return bind_leg_shares(self.learning_copy, arrays, shares)
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
         """Return the inner steps, and one that asks for the plain copy when one is due."""
