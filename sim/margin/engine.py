@@ -18,10 +18,10 @@ from sim.margin.additive import (
 )
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.compiled import (
-    CompiledLegShares,
     LearningArrays,
     LearningStep,
     MarginArrays,
+    bind_leg_shares,
     is_compiled,
     is_compiled_valuation,
 )
@@ -236,9 +236,7 @@ class MarginEngine:
         if arrays.lot_value.size == 1 and is_compiled(self.requirement):
             columns = (arrays.count, arrays.position, shares)
             return (bind_kernel(leg_values.share_single_leg, *columns),)
-        if not isinstance(self.requirement, CompiledLegShares):
-            return None
-        return self.requirement.bind_leg_shares(arrays, shares)
+        return bind_leg_shares(self.requirement, arrays, shares)
 
     @property
     def leverage_factor(self) -> float:

@@ -109,9 +109,7 @@ def share_single_leg(tick: int, count: I8, position: I8, shares: F8) -> int:
 
 
 @kernel
-def normalise_all_shares(
-    tick: int, count: I8, position: I8, lot_value: F8, shares: F8
-) -> int:
+def normalise_all_shares(tick: int, count: I8, position: I8, lot_value: F8, shares: F8) -> int:
     """Divide each leg of the accounts in use by the sum over an account's legs."""
     normalise_leg_shares(count[0], position, lot_value, shares)
     return 0

@@ -12,7 +12,6 @@ from numpy.testing import assert_array_equal
 
 from sim.checks.margin_worlds import UNIT, make_accounts, make_contracts, make_market
 from sim.margin import REQUIREMENTS, VALUATIONS
-from sim.margin.addons.addon import AddOnMargin
 from sim.margin.compiled import (
     CompiledRequirement,
     CompiledValuation,
@@ -22,8 +21,8 @@ from sim.margin.compiled import (
     bind_leg_shares,
 )
 from sim.margin.engine import EngineConfig
-from sim.protocols import Requirement
 from sim.pricing.instrument_values import find_seconds_per_year
+from sim.protocols import Requirement
 from sim.types import F8, SPOT, Exposure, MarketView
 
 TIERS = {
@@ -69,7 +68,14 @@ REQUIREMENT_EXAMPLES: list[dict[str, Any]] = [
     {"kind": "scaled", "half_life": 300, "inner": TIERS},
     {"kind": "clocked", "every": 180, "delay": 60, "inner": {"kind": "scaled", "inner": TIERS}},
     {"kind": "clocked", "every": 120, "inner": TAIL | {"model": FILTERED}},
-    {"kind": "clocked", "every": 60, "inner": {"kind": "sum", "parts": [TAIL, {"kind": "scaled", "half_life": 300, "inner": TIERS}]}},
+    {
+        "kind": "clocked",
+        "every": 60,
+        "inner": {
+            "kind": "sum",
+            "parts": [TAIL, {"kind": "scaled", "half_life": 300, "inner": TIERS}],
+        },
+    },
     {"kind": "scaled", "half_life": 300, "exponent": 0.7, "inner": {"kind": "grid"}},
     {"kind": "avsl_inspired", "half_life": 300, "inner": TIERS},
     {"kind": "liquidation_buffer", "inner": TIERS, "half_life": 300, "cap": 0.5},
@@ -181,21 +187,13 @@ def make_world(seed: int) -> tuple[np.random.Generator, Exposure]:
 def compare_shares(
     bound: Requirement, plain: Requirement, accounts: Exposure, live: MarginArrays
 ) -> None:
-    """Fail unless both divide margin over the legs alike; add-ons are never alone in an engine."""
+    """Fail unless both divide margin over the legs alike."""
     shares = np.full(live.position.shape, np.nan)
     kernels = bind_leg_shares(bound, live, shares)
-    if kernels is None:
-        assert has_part(plain, AddOnMargin)
-        return
+    assert kernels is not None
     for kernel in kernels:
         assert kernel.call(accounts.market.tick) == 0
     assert_array_equal(shares.T, plain.compute_leg_shares(accounts))
-
-
-def has_part(requirement: Requirement, kind: type) -> bool:
-    """True if a requirement or one of its parts is of a class."""
-    parts = vars(requirement).get("parts", ())
-    return isinstance(requirement, kind) or any(has_part(part, kind) for part in parts)
 
 
 @pytest.mark.parametrize("example", REQUIREMENT_EXAMPLES, ids=name_example)

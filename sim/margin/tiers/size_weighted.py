@@ -75,9 +75,7 @@ class SizeWeightedMargin(AdditiveRequirement):
         """See :class:`sim.margin.compiled.CompiledLegShares`."""
         columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
         ratio = (float(self.rule.maintenance), float(self.rule.imf))
-        return (
-            bind_kernel(share_by_size, *columns, arrays.market.contracts.lot, *ratio, shares),
-        )
+        return (bind_kernel(share_by_size, *columns, arrays.market.contracts.lot, *ratio, shares),)
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
         """Return no step: the ratios are fixed."""

@@ -24,7 +24,6 @@ from sim.numerics.jit import kernel
 from sim.protocols import Requirement
 from sim.types import F8, I8, Contracts, Exposure, Margins, MarketView
 
-
 NEVER = np.iinfo(np.int64).max
 """Row at which a copy applies that does not exist."""
 
@@ -136,8 +135,10 @@ def _take_over(value: Any, old: Any) -> Any:
     if isinstance(value, list | tuple) and type(value) is type(old) and len(value) == len(old):
         taken = [_take_over(*pair) for pair in zip(value, old, strict=True)]
         return type(value)(taken) if type(value) in (list, tuple) else value
-    if type(value) is type(old) and type(value).__module__.startswith("sim.margin.") and (
-        not isinstance(value, Component | tuple)
+    if (
+        type(value) is type(old)
+        and type(value).__module__.startswith("sim.margin.")
+        and (not isinstance(value, Component | tuple))
     ):
         copy_state(value, old)
         return old
