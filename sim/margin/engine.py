@@ -17,6 +17,7 @@ from sim.margin.additive import (
     is_additive,
 )
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
+from sim.margin.fills import pay_for_fills, update_entry_values
 from sim.margin.learning import explain_short_run
 from sim.margin.netting import CrossNetting
 from sim.margin.options.options_separately import OptionsSeparately
@@ -27,7 +28,7 @@ from sim.margin.wrappers.compressed import Compression
 from sim.margin.wrappers.rescaled import RescaledMargin, scale_leverage
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement, Valuation
-from sim.types import F8, I8, OPTION, Contracts, Exposure, MarginAssessment, MarketView
+from sim.types import F8, OPTION, Contracts, Exposure, MarginAssessment, MarketView
 
 ROUNDING_TOLERANCE = 1e-12
 """Relative noise of a sum of floats: an amount this near to a whole number is that number."""
@@ -338,47 +339,12 @@ def compute_chosen_margin_by_leg(accounts: Exposure) -> F8:
     return share
 
 
-def pay_for_fills(accounts: Exposure, filled: Exposure) -> Exposure:
-    """Return the filled portfolio after the fills are paid at the mark from assets other than cash.
-
-    The numeraire is unchanged, because no valuation disallows any of it.
-    """
-    contracts, balance = accounts.market.contracts, accounts.balance
-    foreign = np.flatnonzero(contracts.settle)
-    if not foreign.size:
-        return filled
-    balance, price = balance.copy(), (accounts.market.mark * contracts.multiplier).astype(np.int64)
-    for column in foreign:
-        lots = filled.position[:, column] - accounts.position[:, column]
-        balance[:, contracts.settle[column]] -= price[column] * lots
-    return filled._replace(balance=balance)
-
-
-def update_entry_values(accounts: Exposure, filled: Exposure) -> Exposure:
-    """Return the filled portfolio with the entry values it has if it fills at the mark."""
-    value = (accounts.market.mark * accounts.market.contracts.multiplier).astype(np.int64)
-    return filled._replace(
-        entry=_compute_entry_values(accounts.position, accounts.entry, filled.position, value)
-    )
-
-
 @kernel
-def _compute_entry_values(position: I8, entry: I8, filled: I8, value: I8) -> I8:
-    """Return the entry value of positions after fills at the mark, (A, K), by the ledger's rule."""
-    accounts, instruments = position.shape
-    after = np.empty((instruments, accounts), dtype=np.int64)
-    for k in range(instruments):
-        for a in range(accounts):
-            held, now = position[a, k], filled[a, k]
-            if held == now:
-                after[k, a] = entry[a, k]
-            elif held == 0 or (held > 0) != (now > 0):
-                after[k, a] = now * value[k]
-            elif abs(now) > abs(held):
-                after[k, a] = entry[a, k] + (now - held) * value[k]
-            else:
-                after[k, a] = np.int64(np.rint(entry[a, k] * (now / held)))
-    return after.T
+def round_up_amount(amount: float) -> float:
+    """Return an amount rounded up to whole minor units; float noise above them is ignored."""
+    nearest = np.rint(amount)
+    is_whole = abs(amount - nearest) <= ROUNDING_TOLERANCE * abs(amount)
+    return nearest if is_whole else np.ceil(amount)
 
 
 @kernel
@@ -389,11 +355,5 @@ def round_up_sum(haircut: F8, margin: F8) -> F8:
     """
     units = np.empty(len(margin))
     for a in range(len(margin)):
-        amount = haircut[a] + margin[a]
-        nearest = np.rint(amount)
-        units[a] = (
-            nearest
-            if abs(amount - nearest) <= ROUNDING_TOLERANCE * abs(amount)
-            else np.ceil(amount)
-        )
+        units[a] = round_up_amount(haircut[a] + margin[a])
     return units

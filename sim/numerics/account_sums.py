@@ -16,9 +16,15 @@ def find_worse_side(position: I8, bids: I8, asks: I8) -> I8:
     worse = np.empty((instruments, accounts), dtype=np.int64)
     for k in range(instruments):
         for a in range(accounts):
-            buys, sells = position[a, k] + bids[a, k], position[a, k] - asks[a, k]
-            worse[k, a] = buys if abs(buys) >= abs(sells) else sells
+            worse[k, a] = pick_worse_side(position[a, k], bids[a, k], asks[a, k])
     return worse.T
+
+
+@kernel
+def pick_worse_side(position: int, bids: int, asks: int) -> int:
+    """Return a position after all buys or after all sells, whichever is larger."""
+    buys, sells = position + bids, position - asks
+    return buys if abs(buys) >= abs(sells) else sells
 
 
 @kernel
