@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from sim.component import Component
 from sim.margin import leg_values
+from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent, require_initial_covers_maintenance
 from sim.types import B1, F8, SPOT, Contracts, Exposure, Margins, MarketView
 
@@ -87,7 +88,7 @@ class PerContractRequirement(RequirementComponent):
         return PerContractMargin(table, contracts.kind == SPOT)
 
 
-class PerContractMargin:
+class PerContractMargin(AdditiveRequirement):
     """Amounts per lot of one pool's instruments.
 
     Args:
@@ -103,11 +104,13 @@ class PerContractMargin:
 
     def compute_margins(self, accounts: Exposure) -> Margins:
         """Return the sums over positions, (A,)."""
-        lots = self._margined_lots(accounts)
-        initial = np.maximum(
-            lots * self.table[0], leg_values.compute_margined_notional(accounts) / accounts.leverage
-        )
-        return Margins(initial.sum(axis=1), (lots * self.table[1]).sum(axis=1))
+        maintenance = self._margined_lots(accounts) * self.table[1]
+        return Margins(self.initial_by_leg(accounts).sum(axis=1), maintenance.sum(axis=1))
+
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """See :class:`AdditiveRequirement`."""
+        chosen = leg_values.compute_margined_notional(accounts) / accounts.leverage
+        return np.maximum(self._margined_lots(accounts) * self.table[0], chosen)
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return each leg's maintenance over the sum, (A, K).
