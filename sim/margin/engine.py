@@ -26,9 +26,10 @@ from sim.margin.tiers.tiered import TieredRequirement
 from sim.margin.valuations.cash import CashValuation
 from sim.margin.wrappers.compressed import Compression
 from sim.margin.wrappers.rescaled import RescaledMargin, scale_leverage
+from sim.numerics import account_sums
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement, Valuation
-from sim.types import F8, OPTION, Contracts, Exposure, MarginAssessment, MarketView
+from sim.types import F8, I8, OPTION, Contracts, Exposure, MarginAssessment, MarketView
 
 ROUNDING_TOLERANCE = 1e-12
 """Relative noise of a sum of floats: an amount this near to a whole number is that number."""
@@ -223,24 +224,17 @@ class MarginEngine:
         whatever the requirement.
         """
         equity = accounts.equity() - accounts.reserved_value()
-        filled = (
-            self._find_costliest_fills(accounts)
-            if self.is_separable
-            else accounts.worst_case_portfolios()
+        if not self.is_separable:
+            rows, before, filled = accounts.list_worst_cases()
+            every = self._assess_filled(equity[rows], before, filled)
+            return _keep_worst(every, rows, equity)
+        first, *others = (
+            self._assess_filled(equity, accounts, portfolio)
+            for portfolio in self._find_costliest_fills(accounts)
         )
-        assessments = [
-            self._assess_filled(
-                equity, pay_for_fills(accounts, update_entry_values(accounts, portfolio))
-            )
-            for portfolio in filled
-        ]
-        worst = assessments[0]
-        for other in assessments[1:]:
-            initial = np.maximum(worst.initial, other.initial)
-            worst = MarginAssessment(
-                equity, initial, np.maximum(worst.maintenance, other.maintenance)
-            )
-        return worst
+        for other in others:
+            first = MarginAssessment(equity, *map(np.maximum, first[1:], other[1:]))
+        return first
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return each leg's share of maintenance, (A, K); rows that hold a position sum to one."""
@@ -291,12 +285,13 @@ class MarginEngine:
             )
         return costliest
 
-    def _assess_filled(self, equity: F8, accounts: Exposure) -> MarginAssessment:
-        """Return the assessment of a filled portfolio.
+    def _assess_filled(self, equity: F8, before: Exposure, filled: Exposure) -> MarginAssessment:
+        """Return the assessment of portfolios after fills, which are paid at the mark.
 
         Initial is at least the margin that was chosen: the engine's factors do not scale that
         margin, and its rules cannot lower it.
         """
+        accounts = pay_for_fills(before, update_entry_values(before, filled))
         if not np.isfinite(accounts.leverage).any():
             return self._compute_assessment(equity, accounts)
         assessment = self._compute_assessment(equity, self._undo_leverage_scaling(accounts))
@@ -321,6 +316,23 @@ class MarginEngine:
         return MarginAssessment(
             equity, initial, round_up_sum(haircuts.maintenance, margins.maintenance)
         )
+
+
+def _keep_worst(assessment: MarginAssessment, rows: I8, equity: F8) -> MarginAssessment:
+    """Return the largest margins of each account among portfolios, (A,).
+
+    Args:
+        assessment: (T,) of the portfolios.
+        rows: (T,) accounts of the portfolios, rising.
+        equity: (A,) minor units.
+    """
+    if rows.size == equity.size:
+        return assessment
+    margins = (
+        account_sums.find_largest(column, rows, equity.size)
+        for column in (assessment.initial, assessment.maintenance)
+    )
+    return MarginAssessment(equity, *margins)
 
 
 def compute_chosen_margin(accounts: Exposure) -> F8:
