@@ -53,4 +53,5 @@ def compute_entry_value(held: int, entry: int, now: int, value: int) -> int:
         return now * value
     if abs(now) > abs(held):
         return entry + (now - held) * value
-    return int(np.rint(entry * (now / held)))
+    # unlike the operator, the ufunc has no check for zero, for which numba counts references
+    return int(np.rint(entry * np.divide(now, held)))

@@ -2,7 +2,7 @@
 
 :meth:`sim.margin.engine.MarginEngine.assess_admission` states the same rule for all requirements
 and valuations, and a test checks that both agree to the last bit. A kernel that admits orders calls
-:func:`compute_shortage` once per account, and once per order of an account that lacks margin.
+:func:`compute_shortages` for all accounts, and once per order of an account that lacks margin.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 
 from sim.margin.engine import MarginEngine, round_up_amount
 from sim.margin.fills import compute_entry_value
-from sim.margin.tiers.tiered import TieredMargin, compute_leg_charges
+from sim.margin.tiers.tiered import TieredMargin, compute_leg_initial
 from sim.margin.valuations.cash import CashValuation
 from sim.margin.wrappers.compressed import CompressionMargin
 from sim.margin.wrappers.rescaled import RescaledMargin
@@ -19,10 +19,10 @@ from sim.numerics.account_sums import pick_worse_side
 from sim.numerics.jit import kernel
 from sim.types import F8, I8, SPOT
 
-HELD, ENTRY, BIDS, ASKS, RESERVED, REST_BIDS, REST_ASKS, REST_RESERVED, MAX_LOTS, FILLED = range(10)
+HELD, ENTRY, BIDS, ASKS, RESERVED, FILLED = range(6)
 """Rows of an account, one column for each instrument of the pool: lots held and their entry value;
-lots to buy, lots to sell and minor units reserved by its orders, and the same of those that rest
-already; the largest position allowed; and room for the lots after fills."""
+lots to buy, lots to sell and minor units reserved, by all its orders; and room for the lots after
+fills."""
 
 LOT_VALUE, SETTLE_PRICE, FILL_VALUE, SETTLE, IS_SPOT = range(5)
 """Columns of an instrument's terms: value of a lot and of a minor unit of its settle asset, minor
@@ -39,7 +39,7 @@ class TieredTerms(NamedTuple):
 
 
 def find_tiered_terms(engine: MarginEngine) -> TieredTerms | None:
-    """Return the parameters of an engine that :func:`compute_shortage` covers, or None."""
+    """Return the parameters of an engine that :func:`compute_shortages` covers, or None."""
     requirement, factor = engine.requirement, 1.0
     if isinstance(requirement, RescaledMargin | CompressionMargin):
         factor, requirement = float(requirement.factor), requirement.inner
@@ -70,60 +70,72 @@ def list_terms(first: int, mark: F8, multiplier: I8, price: F8, settle: I8, kind
 
 
 @kernel
-def compute_shortage(
-    row: int,
+def compute_shortages(
+    begin: int,
+    end: int,
     account: I8,
     cash: I8,
     chosen: F8,
+    max_lots: I8,
     price: F8,
     terms: F8,
     table: F8,
     factor: float,
     is_separable: bool,
-) -> float:
-    """Return initial margin less equity of an account once its orders have filled, minor units.
+    shortage: F8,
+) -> None:
+    """Write initial margin less equity of accounts once their orders have filled, minor units.
 
     The worst of the portfolios counts that admission must cover. It is infinite if a fill could
-    take a position beyond the largest allowed.
+    take a position beyond the largest allowed. The loop over accounts is here, because numba counts
+    references to arrays in each call.
 
     Args:
-        row: row of the account in the next three.
-        account: (R, 10, k) see HELD; FILLED is overwritten.
+        begin: first row of the accounts; ``end``: one beyond the last.
+        account: (R, 6, k) see HELD; FILLED is overwritten.
         cash: (R, C) balances, minor units.
         chosen: (R, k) leverage that owners chose, inf = the venue's.
+        max_lots: (k,) largest position of one account.
         price: (C,) of assets.
         terms: (k, 5) see :func:`list_terms`.
         table: (5, k, T), ``factor`` and ``is_separable``: see :class:`TieredTerms`.
+        shortage: (R,) written from ``begin`` to ``end``.
     """
-    equity, reserved, n_combinations, is_chosen = 0.0, 0.0, 1, False
-    for asset in range(price.size):
-        equity += cash[row, asset] * price[asset]
+    for row in range(begin, end):
+        equity, reserved, n_combinations = 0.0, 0.0, 1
+        is_chosen = is_oversized = False
+        for asset in range(price.size):
+            equity += cash[row, asset] * price[asset]
+        for k in range(len(terms)):
+            held, bids, asks = account[row, HELD, k], account[row, BIDS, k], account[row, ASKS, k]
+            is_oversized |= held + bids > max_lots[k] or asks - held > max_lots[k]
+            equity += held * terms[k, LOT_VALUE]
+            reserved += account[row, RESERVED, k] * terms[k, SETTLE_PRICE]
+            account[row, FILLED, k] = pick_worse_side(held, bids, asks)
+            is_chosen |= chosen[row, k] < np.inf
+            if terms[k, IS_SPOT] != 0 and (bids != 0 or asks != 0):
+                n_combinations *= 2
+        n_trials, initial = n_combinations, 0.0
+        if is_separable and n_combinations > 1:
+            n_trials = 2 if is_chosen else 1
+        for trial in range(n_trials):
+            if n_combinations > 1 and is_separable:
+                _fill_costlier_spots(row, account, chosen, terms, table, factor, trial == 1)
+            elif n_combinations > 1:
+                _fill_spots(row, account, terms, trial)
+            needed = _compute_initial(row, account, cash, chosen, price, terms, table, factor)
+            initial = max(initial, needed)
+        shortage[row] = np.inf if is_oversized else initial - (equity - reserved)
+
+
+@kernel
+def _fill_spots(row: int, account: I8, terms: F8, sides: int) -> None:
+    """Fill one side of each spot's orders; the bits of ``sides`` are ones for sales."""
     for k in range(len(terms)):
         held, bids, asks = account[row, HELD, k], account[row, BIDS, k], account[row, ASKS, k]
-        largest = account[row, MAX_LOTS, k]
-        if held + bids > largest or asks - held > largest:
-            return np.inf
-        equity += held * terms[k, LOT_VALUE]
-        reserved += account[row, RESERVED, k] * terms[k, SETTLE_PRICE]
-        account[row, FILLED, k] = pick_worse_side(held, bids, asks)
-        is_chosen |= chosen[row, k] < np.inf
         if terms[k, IS_SPOT] != 0 and (bids != 0 or asks != 0):
-            n_combinations *= 2
-    n_trials, initial = n_combinations, 0.0
-    if is_separable and n_combinations > 1:
-        n_trials = 2 if is_chosen else 1
-    for trial in range(n_trials):
-        if n_combinations > 1 and is_separable:
-            _fill_costlier_spots(row, account, chosen, terms, table, factor, trial == 1)
-        sides = trial
-        for k in range(len(terms) if n_combinations > 1 and not is_separable else 0):
-            held, bids, asks = account[row, HELD, k], account[row, BIDS, k], account[row, ASKS, k]
-            if terms[k, IS_SPOT] != 0 and (bids != 0 or asks != 0):
-                account[row, FILLED, k] = held - asks if sides & 1 else held + bids
-                sides >>= 1
-        needed = _compute_initial(row, account, cash, chosen, price, terms, table, factor)
-        initial = max(initial, needed)
-    return initial - (equity - reserved)
+            account[row, FILLED, k] = held - asks if sides & 1 else held + bids
+            sides >>= 1
 
 
 @kernel
@@ -154,8 +166,8 @@ def _fill_costlier_spots(
             )
         else:
             scaled = leverage * factor
-            of_bought = factor * compute_leg_charges(max(-bought, 0) * value, scaled, table, k)[0]
-            of_sold = factor * compute_leg_charges(max(-sold, 0) * value, scaled, table, k)[0]
+            of_bought = factor * compute_leg_initial(max(-bought, 0) * value, scaled, table, k)
+            of_sold = factor * compute_leg_initial(max(-sold, 0) * value, scaled, table, k)
             of_bought += max(bought * value, 0.0)
             of_sold += max(sold * value, 0.0)
         account[row, FILLED, k] = sold if of_sold > of_bought else bought
@@ -208,7 +220,12 @@ def _compute_initial(
         if is_spot:
             owned += max(now * terms[k, LOT_VALUE], 0.0)
         notional = (max(-now, 0) if is_spot else abs(now)) * terms[k, LOT_VALUE]
-        margin += compute_leg_charges(notional, leverage * factor, table, k)[0]
+        leg = max(np.divide(notional, leverage * factor), 0.0)  # as compute_leg_initial does
+        for t in range(table.shape[2]):
+            above = notional if notional > table[4, k, t] else 0.0
+            leg = max(leg, above * table[0, k, t] - table[1, k, t])
+            leg = max(leg, above * table[2, k, t] - table[3, k, t])
+        margin += leg
         if leverage < np.inf:
             least += _compute_chosen_margin(
                 now,

@@ -24,6 +24,12 @@ from sim.types import (
 )
 from sim.venue import PoolState, Venue
 
+CROWD_SIZE = 2**14
+"""Number of orders from which whole pools are assessed column by column, if most owners send some.
+
+The result is the same; kernels that go from account to account are then slower.
+"""
+
 
 def admit_orders(market: MarketState, orders: I8, chosen: I8 = NO_LEVERAGE_CHOSEN) -> tuple[I8, I8]:
     """Select the orders that margin allows (MAR-1, ISO-1).
@@ -38,9 +44,10 @@ def admit_orders(market: MarketState, orders: I8, chosen: I8 = NO_LEVERAGE_CHOSE
     """
     replaced = market.order_books.find_replaced_orders(orders)
     waiting = WaitingOrders.from_orders(orders, replaced, chosen)
+    is_crowd = len(orders) > max(CROWD_SIZE, market.n_owners // 2)
     for venue in market.venues:
         for state in venue.pool_states.values():
-            pool = _make_pool_accounts(market, venue, state)
+            pool = None if is_crowd else _make_pool_accounts(market, venue, state)
             if pool is None:
                 _admit_by_engine(market, venue, state, waiting)
             else:

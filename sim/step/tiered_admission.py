@@ -1,11 +1,11 @@
 """Admission of one pool's orders under tiered brackets and cash valuation, compiled.
 
-The rule is that of :func:`sim.exchange.admission.admit_batch`, which serves every other engine. The
-verdict on an account is :func:`sim.margin.tiered_admission.compute_shortage`. The cost is linear in
-the orders, refused ones included.
+The rule is that of :func:`sim.exchange.admission.admit_batch`, which serves every other engine.
+Verdicts on accounts are those of :func:`sim.margin.tiered_admission.compute_shortages`. The cost is
+linear in the orders, refused ones included.
 
-The accounts with orders that cost something are copied into rows, in order of appearance. All later
-loops read these rows: R accounts, k instruments of the pool, n orders of all pools.
+The accounts with orders that cost something are copied into rows, which all later loops read: R
+accounts, k instruments of the pool, n orders of all pools.
 """
 
 from typing import NamedTuple
@@ -20,11 +20,8 @@ from sim.margin.tiered_admission import (
     ENTRY,
     FILLED,
     HELD,
-    MAX_LOTS,
     RESERVED,
-    REST_ASKS,
-    REST_BIDS,
-    compute_shortage,
+    compute_shortages,
 )
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, LEVERAGE_STEP, MISSING, REDUCE_ONLY, VENUE_MAX_LEVERAGE
@@ -78,7 +75,7 @@ class SenderRows(NamedTuple):
 
     row: I8  # (n,) row of each order's account; MISSING for orders elsewhere or without cost
     owners: I8  # (R,)
-    account: I8  # (R, 10, k) see :mod:`sim.margin.tiered_admission`, as the next two
+    account: I8  # (R, 6, k) see :mod:`sim.margin.tiered_admission`, as the next two
     cash: I8  # (R, C)
     chosen: F8  # (R, k) leverage that owners chose, and that opening orders choose
     funds: F8  # (R,) free cash of separate wallets, else zero
@@ -113,11 +110,12 @@ def admit_pool_orders(pool: PoolAccounts, waiting: WaitingOrders, place: I8) -> 
 def number_accounts(
     orders: I8, bound: B1, first: int, count: int, place: I8, row: I8, passes: B1
 ) -> tuple[I8, int]:
-    """Number the pool's accounts whose orders cost something, in order of appearance.
+    """Number the pool's accounts whose orders cost something.
 
-    Cancels, and orders of accounts that no margin rule binds, cost nothing. ``row`` (n,) is
-    written: MISSING for such orders and those of other pools. So is ``passes``: orders that need no
-    margin, as they cost nothing or are reduce-only.
+    They are in order of appearance; or by owner if most owners have orders, because copying is
+    faster in the order of memory. Cancels, and orders of accounts that no margin rule binds, cost
+    nothing. ``row`` (n,) is written: MISSING for such orders and those of other pools. So is
+    ``passes``: orders that need no margin, as they cost nothing or are reduce-only.
 
     Returns:
         (R,) owner of each account, and the number of orders that need margin.
@@ -137,42 +135,46 @@ def number_accounts(
                 owners[n_accounts] = owner
                 n_accounts += 1
             row[i] = place[owner]
+    if n_needy and 2 * n_accounts > place.size:
+        n_sorted = 0
+        for owner in range(place.size):
+            if place[owner] != MISSING:
+                owners[n_sorted], place[owner] = owner, n_sorted
+                n_sorted += 1
+        for i in range(len(orders)):
+            if row[i] != MISSING:
+                row[i] = place[orders[i, OWNER]]
     for r in range(n_accounts):
         place[owners[r]] = MISSING
     return owners[: n_accounts if n_needy else 0], n_needy
 
 
 @kernel
-def admit_affordable(pool: PoolAccounts, waiting: WaitingOrders, place: I8) -> SenderRows:
-    """Admit the orders of the accounts that can afford all of theirs; see the caller."""
-    orders, replaced, chosen, passes = (
-        waiting.orders,
-        waiting.replaced,
-        waiting.chosen,
-        waiting.passes,
-    )
-    first, price, terms = pool.first, pool.price, pool.terms
-    row, count = np.empty(len(orders), dtype=np.int64), len(terms)
-    owners, n_needy = number_accounts(orders, pool.bound, first, count, place, row, passes)
-    account = np.empty((owners.size, 10, count), dtype=np.int64)
-    cash = np.empty((owners.size, price.size), dtype=np.int64)
-    caps, funds = np.empty((owners.size, count)), np.zeros(owners.size)
-    is_short, is_needy = np.zeros((2, owners.size), dtype=np.bool_)
+def copy_accounts(
+    first: int,
+    owners: I8,
+    position: I8,
+    entry: I8,
+    leverage: F8,
+    resting: I8,
+    account: I8,
+    chosen: F8,
+) -> None:
+    """Write the rows of accounts, (R, 6, k), and the leverage that they chose, (R, k)."""
     for r in range(owners.size):
         owner = owners[r]
-        for asset in range(price.size):
-            cash[r, asset] = pool.balance[asset, pool.number, owner]
-        for k in range(count):
-            account[r, HELD, k] = pool.position[first + k, owner]
-            account[r, ENTRY, k] = pool.entry[first + k, owner]
-            account[r, MAX_LOTS, k] = pool.max_lots[first + k]
+        for k in range(chosen.shape[1]):
+            account[r, HELD, k] = position[first + k, owner]
+            account[r, ENTRY, k] = entry[first + k, owner]
             for side in range(3):
-                lots = pool.resting[side, first + k, owner]
-                account[r, BIDS + side, k] = account[r, REST_BIDS + side, k] = lots
-            caps[r, k] = pool.leverage[first + k, owner]
-        if pool.wallet.size:
-            funds[r] = pool.wallet[owner]
-    for i in range(row.size if n_needy else 0):
+                account[r, BIDS + side, k] = resting[side, first + k, owner]
+            chosen[r, k] = leverage[first + k, owner]
+
+
+@kernel
+def add_orders(orders: I8, replaced: I8, row: I8, first: int, account: I8) -> None:
+    """Add the orders that have a row to their accounts."""
+    for i in range(row.size):
         r, k, quantity = row[i], orders[i, INSTRUMENT] - first, orders[i, QUANTITY]
         if r != MISSING:
             more, reserve = compute_added_lots(
@@ -181,21 +183,73 @@ def admit_affordable(pool: PoolAccounts, waiting: WaitingOrders, place: I8) -> S
             side = BIDS if quantity > 0 else ASKS
             account[r, side, k] = min(account[r, side, k] + more, MAX_TOTAL_LOTS)
             account[r, RESERVED, k] += reserve
-            is_needy[r] |= not passes[i]
-            if chosen.size and orders[i, KIND] < REDUCE_ONLY and chosen[i] != 0:
-                is_number = chosen[i] < VENUE_MAX_LEVERAGE
-                caps[r, k] = chosen[i] * LEVERAGE_STEP if is_number else np.inf
-    for r in range(owners.size):
-        if is_needy[r]:
-            shortage = compute_shortage(
-                *(r, account, cash, caps, price, terms, pool.table),
-                *(pool.factor, pool.is_separable),
-            )
-            is_short[r] = not shortage - funds[r] <= 0
-    for i in range(row.size if n_needy else 0):
-        if row[i] != MISSING and not passes[i]:
-            passes[i] = not is_short[row[i]]
-    return SenderRows(row, owners, account, cash, caps, funds, is_short)
+
+
+@kernel
+def choose_leverage(orders: I8, choices: I8, row: I8, first: int, chosen: F8) -> None:
+    """Set the leverage that orders choose which may open; the last of an account counts."""
+    for i in range(choices.size):
+        if row[i] != MISSING and orders[i, KIND] < REDUCE_ONLY and choices[i] != 0:
+            is_number = choices[i] < VENUE_MAX_LEVERAGE
+            leverage = choices[i] * LEVERAGE_STEP if is_number else np.inf
+            chosen[row[i], orders[i, INSTRUMENT] - first] = leverage
+
+
+@kernel
+def admit_affordable(pool: PoolAccounts, waiting: WaitingOrders, place: I8) -> SenderRows:
+    """Admit the orders of the accounts that can afford all of theirs; see the caller."""
+    orders, passes, first, price, wallet = (
+        waiting.orders,
+        waiting.passes,
+        pool.first,
+        pool.price,
+        pool.wallet,
+    )
+    balance, number, terms = pool.balance, pool.number, pool.terms
+    row, count = np.empty(len(orders), dtype=np.int64), len(terms)
+    owners, n_needy = number_accounts(orders, pool.bound, first, count, place, row, passes)
+    account = np.empty((owners.size, 6, count), dtype=np.int64)
+    cash = np.empty((owners.size, price.size), dtype=np.int64)
+    chosen, funds = np.empty((owners.size, count)), np.zeros(owners.size)
+    is_short, shortage = np.zeros(owners.size, dtype=np.bool_), np.empty(owners.size)
+    if n_needy:
+        copy_accounts(
+            first,
+            owners,
+            pool.position,
+            pool.entry,
+            pool.leverage,
+            pool.resting,
+            account,
+            chosen,
+        )
+        for r in range(owners.size):
+            for asset in range(price.size):
+                cash[r, asset] = balance[asset, number, owners[r]]
+            if wallet.size:
+                funds[r] = wallet[owners[r]]
+        add_orders(orders, waiting.replaced, row, first, account)
+        choose_leverage(orders, waiting.chosen, row, first, chosen)
+        compute_shortages(
+            0,
+            owners.size,
+            account,
+            cash,
+            chosen,
+            pool.max_lots[first : first + count],
+            price,
+            terms,
+            pool.table,
+            pool.factor,
+            pool.is_separable,
+            shortage,
+        )
+        for i in range(row.size):
+            if row[i] != MISSING and not passes[i]:
+                r = row[i]
+                passes[i] = shortage[r] - funds[r] <= 0
+                is_short[r] = not passes[i]
+    return SenderRows(row, owners, account, cash, chosen, funds, is_short)
 
 
 @kernel
@@ -207,12 +261,14 @@ def admit_refused(pool: PoolAccounts, waiting: WaitingOrders, senders: SenderRow
     orders, replaced, passes = waiting.orders, waiting.replaced, waiting.passes
     row, account, cash, caps = senders.row, senders.account, senders.cash, senders.chosen
     funds, is_short, price, terms = senders.funds, senders.is_short, pool.price, pool.terms
+    shortage, resting, owners = np.empty(is_short.size), pool.resting, senders.owners
     first, table, factor, is_separable = pool.first, pool.table, pool.factor, pool.is_separable
+    max_lots = pool.max_lots[first : first + len(terms)]
     for r in range(is_short.size):
         for k in range(len(terms) if is_short[r] else 0):
             account[r, FILLED, k] = 0  # here: lots of the reducing orders that came before
             for side in range(3):
-                account[r, BIDS + side, k] = account[r, REST_BIDS + side, k]
+                account[r, BIDS + side, k] = resting[side, first + k, owners[r]]
     for i in range(row.size):
         r, k, quantity, former = (
             row[i],
@@ -226,7 +282,8 @@ def admit_refused(pool: PoolAccounts, waiting: WaitingOrders, senders: SenderRow
         if held != 0 and (held > 0) != buys:
             if not passes[i]:
                 own = abs(former) if former != 0 and (former > 0) == buys else 0
-                room = abs(held) - account[r, REST_BIDS if buys else REST_ASKS, k] + own
+                rests = resting[0 if buys else 1, first + k, owners[r]]
+                room = abs(held) - rests + own
                 passes[i] = waiting.reduces[i] = account[r, FILLED, k] + size <= room
             account[r, FILLED, k] += size
     for turn in range(2):  # those that pass already, then the others one by one
@@ -242,10 +299,21 @@ def admit_refused(pool: PoolAccounts, waiting: WaitingOrders, senders: SenderRow
             account[r, side, k] = min(before + more, MAX_TOTAL_LOTS)
             account[r, RESERVED, k] = held_back + reserve
             if turn == 1:
-                shortage = compute_shortage(
-                    r, account, cash, caps, price, terms, table, factor, is_separable
+                compute_shortages(
+                    r,
+                    r + 1,
+                    account,
+                    cash,
+                    caps,
+                    max_lots,
+                    price,
+                    terms,
+                    table,
+                    factor,
+                    is_separable,
+                    shortage,
                 )
-                passes[i] = shortage - funds[r] <= 0
+                passes[i] = shortage[r] - funds[r] <= 0
                 if not passes[i]:
                     account[r, side, k], account[r, RESERVED, k] = before, held_back
 
@@ -267,27 +335,37 @@ def find_deposits(
 ) -> tuple[I8, I8, int]:
     """Return the margin that opening accounts lack and their wallets pay; see the caller."""
     row, owners, passes = senders.row, senders.owners, waiting.passes
-    account, cash, caps, funds = senders.account, senders.cash, senders.chosen, senders.funds
-    payers, amounts = np.empty_like(owners), np.empty_like(owners)
+    orders, reduces, funds = waiting.orders, waiting.reduces, senders.funds
+    payers, amounts, shortage = np.empty_like(owners), np.empty_like(owners), np.empty(owners.size)
     n_payers, n_orders = 0, 0
     is_opening, is_done = np.zeros((2, owners.size), dtype=np.bool_)
-    for i in range(row.size if owners.size else 0):
-        may_open = waiting.orders[i, KIND] < REDUCE_ONLY and not waiting.reduces[i]
-        if row[i] != MISSING and passes[i] and may_open:
+    if not owners.size:
+        return payers, amounts, n_orders
+    for i in range(row.size):
+        if row[i] != MISSING and orders[i, KIND] < REDUCE_ONLY and passes[i] and not reduces[i]:
             is_opening[row[i]] = True
-    for i in range(row.size if owners.size else 0):
+    compute_shortages(
+        0,
+        owners.size,
+        senders.account,
+        senders.cash,
+        senders.chosen,
+        pool.max_lots[pool.first : pool.first + len(pool.terms)],
+        pool.price,
+        pool.terms,
+        pool.table,
+        pool.factor,
+        pool.is_separable,
+        shortage,
+    )
+    for i in range(row.size):
         r = row[i]
-        if r == MISSING or not (is_opening[r] and passes[i]):
-            continue
-        n_orders += 1
-        if not is_done[r]:
-            is_done[r] = True
-            shortage = compute_shortage(
-                *(r, account, cash, caps, pool.price, pool.terms, pool.table),
-                *(pool.factor, pool.is_separable),
-            )
-            paid = np.int64(min(max(np.ceil(shortage), 0.0), funds[r]))
-            if paid > 0:
-                payers[n_payers], amounts[n_payers] = owners[r], paid
-                n_payers += 1
+        if r != MISSING and is_opening[r] and passes[i]:
+            n_orders += 1
+            if not is_done[r]:
+                is_done[r] = True
+                paid = np.int64(min(max(np.ceil(shortage[r]), 0.0), funds[r]))
+                if paid > 0:
+                    payers[n_payers], amounts[n_payers] = owners[r], paid
+                    n_payers += 1
     return payers[:n_payers], amounts[:n_payers], n_orders
