@@ -9,7 +9,12 @@ from sim.exchange.admission import OrderBatch, admit_batch
 from sim.exchange.matching import INSTRUMENT, KIND, OWNER
 from sim.margin.tiered_admission import find_tiered_terms, list_terms
 from sim.state import MarketState
-from sim.step.tiered_admission import PoolAccounts, WaitingOrders, admit_pool_orders
+from sim.step.tiered_admission import (
+    PoolAccounts,
+    WaitingOrders,
+    admit_pool_orders,
+    number_accounts,
+)
 from sim.types import (
     B1,
     F8,
@@ -47,11 +52,10 @@ def admit_orders(market: MarketState, orders: I8, chosen: I8 = NO_LEVERAGE_CHOSE
     is_crowd = len(orders) > max(CROWD_SIZE, market.n_owners // 2)
     for venue in market.venues:
         for state in venue.pool_states.values():
-            pool = None if is_crowd else _make_pool_accounts(market, venue, state)
-            if pool is None:
+            if is_crowd or find_tiered_terms(state.engine) is None:
                 _admit_by_engine(market, venue, state, waiting)
             else:
-                _admit_by_kernel(market, venue, pool, waiting)
+                _admit_by_kernel(market, venue, state, waiting)
     orders[waiting.reduces, KIND] |= REDUCE_ONLY
     passes, replaced_lots = waiting.passes, replaced[:, 0]
     return (orders, replaced_lots) if passes.all() else (orders[passes], replaced_lots[passes])
@@ -74,11 +78,41 @@ def _admit_by_engine(
         market.ledger.cap_leverage(*passed)
 
 
-def _make_pool_accounts(market: MarketState, venue: Venue, state: PoolState) -> PoolAccounts | None:
-    """Return a pool as kernels read it, or None if its engine needs calls in Python."""
+def _admit_by_kernel(
+    market: MarketState, venue: Venue, state: PoolState, waiting: WaitingOrders
+) -> None:
+    """Admit a pool's orders by kernel, post chosen leverage, and move isolated margin for them."""
+    part, row = state.pool.instruments, np.empty(len(waiting.orders), dtype=np.int64)
+    owners, n_needy = number_accounts(
+        waiting.orders,
+        market.is_margined,
+        part.start,
+        part.stop - part.start,
+        market.row_of_owner,
+        row,
+        waiting.passes,
+    )
+    if not n_needy:
+        return
+    pool = _make_pool_accounts(market, venue, state)
+    payers, amounts, n_opening = admit_pool_orders(pool, waiting, row, owners)
+    if waiting.chosen.size:
+        sets = np.flatnonzero(~np.isnan(waiting.leverage))
+        setters, instruments = waiting.orders[sets, OWNER], waiting.orders[sets, INSTRUMENT]
+        market.ledger.cap_leverage(instruments, setters, waiting.leverage[sets])
+        waiting.leverage[sets] = np.nan
+    if payers.size:
+        if 2 * n_opening > market.n_owners:  # the order in which OrderBatch lists accounts
+            order = np.argsort(payers)
+            payers, amounts = payers[order], amounts[order]
+        moves = Transfers.from_columns(payers, payers, venue.wallet_pool, pool.number, 0, amounts)
+        market.ledger.transfer(moves, DEPOSIT)
+
+
+def _make_pool_accounts(market: MarketState, venue: Venue, state: PoolState) -> PoolAccounts:
+    """Return a pool with tiered brackets and cash valuation as kernels read it."""
     engine = find_tiered_terms(state.engine)
-    if engine is None:
-        return None
+    assert engine is not None
     ledger, contracts, price = market.ledger, market.contracts, venue.view.price
     first, mark = state.pool.instruments.start, venue.view.mark[state.pool.venue_slice]
     has_wallet = venue.wallet_pool != state.pool.number
@@ -90,7 +124,6 @@ def _make_pool_accounts(market: MarketState, venue: Venue, state: PoolState) -> 
         entry=ledger.entry,
         leverage=ledger.leverage,
         resting=market.order_books.resting_totals,
-        bound=market.is_margined,
         wallet=venue.free_wallet_cash(slice(0, market.n_owners)) if has_wallet else NOT_GIVEN,
         max_lots=market.max_lots,
         price=price,
@@ -101,24 +134,6 @@ def _make_pool_accounts(market: MarketState, venue: Venue, state: PoolState) -> 
         factor=engine.factor,
         is_separable=engine.is_separable,
     )
-
-
-def _admit_by_kernel(
-    market: MarketState, venue: Venue, pool: PoolAccounts, waiting: WaitingOrders
-) -> None:
-    """Admit a pool's orders by kernel, post chosen leverage, and move isolated margin for them."""
-    payers, amounts, n_opening = admit_pool_orders(pool, waiting, market.row_of_owner)
-    if waiting.chosen.size:
-        sets = np.flatnonzero(~np.isnan(waiting.leverage))
-        owners, instruments = waiting.orders[sets, OWNER], waiting.orders[sets, INSTRUMENT]
-        market.ledger.cap_leverage(instruments, owners, waiting.leverage[sets])
-        waiting.leverage[sets] = np.nan
-    if payers.size:
-        if 2 * n_opening > market.n_owners:  # the order in which OrderBatch lists accounts
-            order = np.argsort(payers)
-            payers, amounts = payers[order], amounts[order]
-        moves = Transfers.from_columns(payers, payers, venue.wallet_pool, pool.number, 0, amounts)
-        market.ledger.transfer(moves, DEPOSIT)
 
 
 def _select_pool_rows(market: MarketState, orders: I8, number: int) -> slice | B1:

@@ -40,7 +40,6 @@ class PoolAccounts(NamedTuple):
     entry: I8  # (K, N) minor units
     leverage: F8  # (K, N) that owners chose, inf = the venue's
     resting: I8  # (3, K, N) lots to buy, lots to sell, minor units reserved
-    bound: B1  # (N,) accounts to which margin rules apply
     wallet: F8  # (N,) free cash of separate wallets; empty if the pool is the wallet
     max_lots: I8  # (K,) largest position of one account
     price: F8  # (C,) of assets
@@ -82,7 +81,9 @@ class SenderRows(NamedTuple):
     is_short: B1  # (R,) the orders that need margin are not affordable together
 
 
-def admit_pool_orders(pool: PoolAccounts, waiting: WaitingOrders, place: I8) -> tuple[I8, I8, int]:
+def admit_pool_orders(
+    pool: PoolAccounts, waiting: WaitingOrders, row: I8, owners: I8
+) -> tuple[I8, I8, int]:
     """Write which orders of one pool may go to the order book (MAR-1).
 
     The orders of an account pass together if its shortage is at most what its wallet can pay.
@@ -92,16 +93,16 @@ def admit_pool_orders(pool: PoolAccounts, waiting: WaitingOrders, place: I8) -> 
     Args:
         pool: the pool.
         waiting: orders of all pools; entries of the pool's orders are written.
-        place: (N,) all MISSING before and after the call.
+        row: (n,) and ``owners`` (R,): see :func:`number_accounts`; some order needs margin.
 
     Returns:
         Accounts whose opening orders need cash of separate wallets (ISO-1), (m,), the amounts in
         minor units, and the number of orders of accounts that open.
     """
-    senders = admit_affordable(pool, waiting, place)
+    senders = admit_affordable(pool, waiting, row, owners)
     if senders.is_short.any():
         admit_refused(pool, waiting, senders)
-    if waiting.chosen.size and senders.owners.size:
+    if waiting.chosen.size:
         set_leverage(pool.first, waiting, senders)
     return find_deposits(pool, waiting, senders) if pool.wallet.size else (NO_ROWS, NO_ROWS, 0)
 
@@ -146,7 +147,7 @@ def number_accounts(
                 row[i] = place[orders[i, OWNER]]
     for r in range(n_accounts):
         place[owners[r]] = MISSING
-    return owners[: n_accounts if n_needy else 0], n_needy
+    return owners[:n_accounts], n_needy
 
 
 @kernel
@@ -196,7 +197,7 @@ def choose_leverage(orders: I8, choices: I8, row: I8, first: int, chosen: F8) ->
 
 
 @kernel
-def admit_affordable(pool: PoolAccounts, waiting: WaitingOrders, place: I8) -> SenderRows:
+def admit_affordable(pool: PoolAccounts, waiting: WaitingOrders, row: I8, owners: I8) -> SenderRows:
     """Admit the orders of the accounts that can afford all of theirs; see the caller."""
     orders, passes, first, price, wallet = (
         waiting.orders,
@@ -205,50 +206,40 @@ def admit_affordable(pool: PoolAccounts, waiting: WaitingOrders, place: I8) -> S
         pool.price,
         pool.wallet,
     )
-    balance, number, terms = pool.balance, pool.number, pool.terms
-    row, count = np.empty(len(orders), dtype=np.int64), len(terms)
-    owners, n_needy = number_accounts(orders, pool.bound, first, count, place, row, passes)
+    balance, number, terms, count = pool.balance, pool.number, pool.terms, len(pool.terms)
     account = np.empty((owners.size, 6, count), dtype=np.int64)
     cash = np.empty((owners.size, price.size), dtype=np.int64)
     chosen, funds = np.empty((owners.size, count)), np.zeros(owners.size)
     is_short, shortage = np.zeros(owners.size, dtype=np.bool_), np.empty(owners.size)
-    if n_needy:
-        copy_accounts(
-            first,
-            owners,
-            pool.position,
-            pool.entry,
-            pool.leverage,
-            pool.resting,
-            account,
-            chosen,
-        )
-        for r in range(owners.size):
-            for asset in range(price.size):
-                cash[r, asset] = balance[asset, number, owners[r]]
-            if wallet.size:
-                funds[r] = wallet[owners[r]]
-        add_orders(orders, waiting.replaced, row, first, account)
-        choose_leverage(orders, waiting.chosen, row, first, chosen)
-        compute_shortages(
-            0,
-            owners.size,
-            account,
-            cash,
-            chosen,
-            pool.max_lots[first : first + count],
-            price,
-            terms,
-            pool.table,
-            pool.factor,
-            pool.is_separable,
-            shortage,
-        )
-        for i in range(row.size):
-            if row[i] != MISSING and not passes[i]:
-                r = row[i]
-                passes[i] = shortage[r] - funds[r] <= 0
-                is_short[r] = not passes[i]
+    copy_accounts(
+        first, owners, pool.position, pool.entry, pool.leverage, pool.resting, account, chosen
+    )
+    for r in range(owners.size):
+        for asset in range(price.size):
+            cash[r, asset] = balance[asset, number, owners[r]]
+        if wallet.size:
+            funds[r] = wallet[owners[r]]
+    add_orders(orders, waiting.replaced, row, first, account)
+    choose_leverage(orders, waiting.chosen, row, first, chosen)
+    compute_shortages(
+        0,
+        owners.size,
+        account,
+        cash,
+        chosen,
+        pool.max_lots[first : first + count],
+        price,
+        terms,
+        pool.table,
+        pool.factor,
+        pool.is_separable,
+        shortage,
+    )
+    for i in range(row.size):
+        if row[i] != MISSING and not passes[i]:
+            r = row[i]
+            passes[i] = shortage[r] - funds[r] <= 0
+            is_short[r] = not passes[i]
     return SenderRows(row, owners, account, cash, chosen, funds, is_short)
 
 
@@ -339,8 +330,6 @@ def find_deposits(
     payers, amounts, shortage = np.empty_like(owners), np.empty_like(owners), np.empty(owners.size)
     n_payers, n_orders = 0, 0
     is_opening, is_done = np.zeros((2, owners.size), dtype=np.bool_)
-    if not owners.size:
-        return payers, amounts, n_orders
     for i in range(row.size):
         if row[i] != MISSING and orders[i, KIND] < REDUCE_ONLY and passes[i] and not reduces[i]:
             is_opening[row[i]] = True

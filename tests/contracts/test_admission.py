@@ -17,7 +17,12 @@ from sim.margin.engine import EngineConfig, MarginEngine
 from sim.margin.tiered_admission import find_tiered_terms, list_terms
 from sim.step import admission
 from sim.step.admission import LeverageChoices
-from sim.step.tiered_admission import PoolAccounts, WaitingOrders, admit_pool_orders
+from sim.step.tiered_admission import (
+    PoolAccounts,
+    WaitingOrders,
+    admit_pool_orders,
+    number_accounts,
+)
 from sim.types import (
     B1,
     F8,
@@ -153,7 +158,6 @@ def pool_of(case: Case, engine: MarginEngine) -> PoolAccounts:
         entry=embed(book.entry.T, FIRST),
         leverage=embed(book.leverage.T, FIRST),
         resting=embed(np.stack([book.bids.T, book.asks.T, book.reserved.T]), FIRST, axis=1),
-        bound=case.bound,
         wallet=case.wallet,
         max_lots=embed(case.max_lots, FIRST),
         price=view.price,
@@ -176,8 +180,11 @@ def test_kernels_admit_the_orders_that_the_plain_rule_admits(
     passes, reduces = plain_admission.admit(batch, case.bound, shortage_of(case, engine), FIRST)
     place = np.full(case.bound.size, MISSING)
     written = WaitingOrders.from_orders(case.orders, case.replaced, case.chosen)
-    admit_pool_orders(pool_of(case, engine), written, place)
+    row, part = np.empty(len(case.orders), dtype=np.int64), (FIRST, len(case.max_lots))
+    owners, n_needy = number_accounts(case.orders, case.bound, *part, place, row, written.passes)
     assert (place == MISSING).all()
+    if n_needy:
+        admit_pool_orders(pool_of(case, engine), written, row, owners)
     np.testing.assert_array_equal(written.passes, passes)
     np.testing.assert_array_equal(written.reduces, reduces)
     sets = np.full(case.chosen.size, np.nan)
