@@ -30,7 +30,7 @@ from sim.types import (
 from sim.venue import PoolState, Venue
 
 CROWD_SIZE = 2**14
-"""Number of orders from which whole pools are assessed column by column, if most owners send some.
+"""Orders above which whole pools are assessed column by column, if most owners send one or two.
 
 The result is the same; kernels that go from account to account are then slower.
 """
@@ -49,7 +49,7 @@ def admit_orders(market: MarketState, orders: I8, chosen: I8 = NO_LEVERAGE_CHOSE
     """
     replaced = market.order_books.find_replaced_orders(orders)
     waiting = WaitingOrders.from_orders(orders, replaced, chosen)
-    is_crowd = len(orders) > max(CROWD_SIZE, market.n_owners // 2)
+    is_crowd = max(CROWD_SIZE, market.n_owners // 2) < len(orders) < 2 * market.n_owners
     for venue in market.venues:
         for state in venue.pool_states.values():
             if is_crowd or find_tiered_terms(state.engine) is None:
