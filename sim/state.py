@@ -12,7 +12,7 @@ from sim.numerics.rng import RandomStreams
 from sim.prices.impact import ImpactDynamics, compute_index
 from sim.prices.path import ExogenousPath
 from sim.protocols import PopulationProtocol
-from sim.types import B1, F8, I8, MISSING, AccountView, Contracts, MarginAssessment, Observation
+from sim.types import B1, F8, I8, AccountView, Contracts, MarginAssessment, Observation
 from sim.venue import StepFlows, Venue
 
 
@@ -44,11 +44,6 @@ class MarketState:
     tick: int = 0  # steps made
     next_close_out: int = 0  # id of the next close-out
     cause_logs: dict[int, CauseLog] = field(default_factory=dict)  # by number of the pool
-    row_of_owner: I8 = field(init=False)  # (N,) room for admission; all MISSING between its calls
-
-    def __post_init__(self) -> None:
-        """Make the arrays that only the step uses."""
-        self.row_of_owner = np.full(self.n_owners, MISSING)
 
     @property
     def n_owners(self) -> int:

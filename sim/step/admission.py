@@ -6,34 +6,20 @@ import numpy as np
 
 from sim.attribution import DEPOSIT
 from sim.exchange.admission import OrderBatch, admit_batch
-from sim.exchange.matching import INSTRUMENT, KIND, OWNER
-from sim.margin.tiered_admission import find_tiered_terms, list_terms
+from sim.exchange.matching import INSTRUMENT, KIND
 from sim.state import MarketState
-from sim.step.tiered_admission import (
-    PoolAccounts,
-    WaitingOrders,
-    admit_pool_orders,
-    number_accounts,
-)
 from sim.types import (
     B1,
     F8,
     I8,
     LEVERAGE_STEP,
     NO_LEVERAGE_CHOSEN,
-    NOT_GIVEN,
     REDUCE_ONLY,
     VENUE_MAX_LEVERAGE,
     Exposure,
     Transfers,
 )
 from sim.venue import PoolState, Venue
-
-CROWD_SIZE = 2**14
-"""Orders above which whole pools are assessed column by column, if most owners send one or two.
-
-The result is the same; kernels that go from account to account are then slower.
-"""
 
 
 def admit_orders(market: MarketState, orders: I8, chosen: I8 = NO_LEVERAGE_CHOSEN) -> tuple[I8, I8]:
@@ -48,92 +34,24 @@ def admit_orders(market: MarketState, orders: I8, chosen: I8 = NO_LEVERAGE_CHOSE
         The admitted orders (m, 8), and the lots of the resting order that each replaces, (m,).
     """
     replaced = market.order_books.find_replaced_orders(orders)
-    waiting = WaitingOrders.from_orders(orders, replaced, chosen)
-    is_crowd = max(CROWD_SIZE, market.n_owners // 2) < len(orders) < 2 * market.n_owners
+    passes, reduces = np.zeros((2, len(orders)), dtype=bool)
     for venue in market.venues:
         for state in venue.pool_states.values():
-            if is_crowd or find_tiered_terms(state.engine) is None:
-                _admit_by_engine(market, venue, state, waiting)
-            else:
-                _admit_by_kernel(market, venue, state, waiting)
-    orders[waiting.reduces, KIND] |= REDUCE_ONLY
-    passes, replaced_lots = waiting.passes, replaced[:, 0]
+            rows = _select_pool_rows(market, orders, state.pool.number)
+            batch = _make_batch(market, venue, state, orders[rows], replaced[rows])
+            choices = LeverageChoices.from_batch(
+                batch, chosen[rows] if chosen.size else chosen, market.is_margined
+            )
+            if choices is not None:
+                batch.accounts = choices.apply_to(batch.accounts, state.pool.instruments.start)
+            admitted = _admit_pool_orders(market, venue, state, batch)
+            passes[rows], reduces[rows] = admitted, batch.is_reduce_only
+            if choices is not None:
+                passed = choices.select_passed(admitted & ~batch.is_reduce_only)
+                market.ledger.cap_leverage(*passed)
+    orders[reduces, KIND] |= REDUCE_ONLY
+    replaced_lots = replaced[:, 0]
     return (orders, replaced_lots) if passes.all() else (orders[passes], replaced_lots[passes])
-
-
-def _admit_by_engine(
-    market: MarketState, venue: Venue, state: PoolState, waiting: WaitingOrders
-) -> None:
-    """Admit a pool's orders by its engine, and post the leverage that they choose."""
-    rows = _select_pool_rows(market, waiting.orders, state.pool.number)
-    batch = _make_batch(market, venue, state, waiting.orders[rows], waiting.replaced[rows])
-    chosen = waiting.chosen[rows] if waiting.chosen.size else waiting.chosen
-    choices = LeverageChoices.from_batch(batch, chosen, market.is_margined)
-    if choices is not None:
-        batch.accounts = choices.apply_to(batch.accounts, state.pool.instruments.start)
-    admitted = _admit_pool_orders(market, venue, state, batch)
-    waiting.passes[rows], waiting.reduces[rows] = admitted, batch.is_reduce_only
-    if choices is not None:
-        passed = choices.select_passed(admitted & ~batch.is_reduce_only)
-        market.ledger.cap_leverage(*passed)
-
-
-def _admit_by_kernel(
-    market: MarketState, venue: Venue, state: PoolState, waiting: WaitingOrders
-) -> None:
-    """Admit a pool's orders by kernel, post chosen leverage, and move isolated margin for them."""
-    part, row = state.pool.instruments, np.empty(len(waiting.orders), dtype=np.int64)
-    owners, n_needy = number_accounts(
-        waiting.orders,
-        market.is_margined,
-        part.start,
-        part.stop - part.start,
-        market.row_of_owner,
-        row,
-        waiting.passes,
-    )
-    if not n_needy:
-        return
-    pool = _make_pool_accounts(market, venue, state)
-    payers, amounts, n_opening = admit_pool_orders(pool, waiting, row, owners)
-    if waiting.chosen.size:
-        sets = np.flatnonzero(~np.isnan(waiting.leverage))
-        setters, instruments = waiting.orders[sets, OWNER], waiting.orders[sets, INSTRUMENT]
-        market.ledger.cap_leverage(instruments, setters, waiting.leverage[sets])
-        waiting.leverage[sets] = np.nan
-    if payers.size:
-        if 2 * n_opening > market.n_owners:  # the order in which OrderBatch lists accounts
-            order = np.argsort(payers)
-            payers, amounts = payers[order], amounts[order]
-        moves = Transfers.from_columns(payers, payers, venue.wallet_pool, pool.number, 0, amounts)
-        market.ledger.transfer(moves, DEPOSIT)
-
-
-def _make_pool_accounts(market: MarketState, venue: Venue, state: PoolState) -> PoolAccounts:
-    """Return a pool with tiered brackets and cash valuation as kernels read it."""
-    engine = find_tiered_terms(state.engine)
-    assert engine is not None
-    ledger, contracts, price = market.ledger, market.contracts, venue.view.price
-    first, mark = state.pool.instruments.start, venue.view.mark[state.pool.venue_slice]
-    has_wallet = venue.wallet_pool != state.pool.number
-    return PoolAccounts(
-        number=state.pool.number,
-        first=first,
-        balance=ledger.balance,
-        position=ledger.position,
-        entry=ledger.entry,
-        leverage=ledger.leverage,
-        resting=market.order_books.resting_totals,
-        wallet=venue.free_wallet_cash(slice(0, market.n_owners)) if has_wallet else NOT_GIVEN,
-        max_lots=market.max_lots,
-        price=price,
-        terms=list_terms(
-            first, mark, contracts.multiplier, price, contracts.settle, contracts.kind
-        ),
-        table=engine.table,
-        factor=engine.factor,
-        is_separable=engine.is_separable,
-    )
 
 
 def _select_pool_rows(market: MarketState, orders: I8, number: int) -> slice | B1:

@@ -1,28 +1,17 @@
-"""Admission of orders: kernels and guessed verdicts beside the plain rule (MAR-1, ISO-1)."""
+"""Admission of orders: guessed verdicts beside the plain rule (MAR-1, ISO-1)."""
 
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 from contracts import plain_admission
 from contracts.margin_worlds import TIERED, UNIT, book_of, contracts_of, few, market_of, seeds
-from hypothesis import given, settings
-from markets import build, worlds
-from pandas.testing import assert_frame_equal
+from hypothesis import given
 
 from sim.exchange.admission import OrderBatch, ShortageFunction, admit_batch
 from sim.exchange.matching import KIND
 from sim.margin.engine import EngineConfig, MarginEngine
-from sim.margin.tiered_admission import find_tiered_terms, list_terms
-from sim.step import admission
 from sim.step.admission import LeverageChoices
-from sim.step.tiered_admission import (
-    PoolAccounts,
-    WaitingOrders,
-    admit_pool_orders,
-    number_accounts,
-)
 from sim.types import (
     B1,
     F8,
@@ -136,64 +125,6 @@ def engine_of(case: Case, choices: dict[str, Any]) -> MarginEngine:
     return made
 
 
-def embed(columns: Any, before: int, axis: int = 0) -> Any:
-    """An array as it is among others: some rows of other pools or instruments come before."""
-    shape = list(columns.shape)
-    shape[axis] = before
-    filler = np.full(shape, 7, dtype=columns.dtype)
-    return np.ascontiguousarray(np.concatenate([filler, columns], axis=axis))
-
-
-def pool_of(case: Case, engine: MarginEngine) -> PoolAccounts:
-    book, terms = case.accounts, find_tiered_terms(engine)
-    assert terms is not None
-    view, contracts = book.market, book.market.contracts
-    settle, kind = embed(contracts.settle, FIRST) % len(view.price), embed(contracts.kind, FIRST)
-    multiplier = embed(contracts.multiplier, FIRST)
-    return PoolAccounts(
-        number=NUMBER,
-        first=FIRST,
-        balance=embed(book.balance.T[:, None], NUMBER, axis=1),
-        position=embed(book.position.T, FIRST),
-        entry=embed(book.entry.T, FIRST),
-        leverage=embed(book.leverage.T, FIRST),
-        resting=embed(np.stack([book.bids.T, book.asks.T, book.reserved.T]), FIRST, axis=1),
-        wallet=case.wallet,
-        max_lots=embed(case.max_lots, FIRST),
-        price=view.price,
-        terms=list_terms(FIRST, view.mark, multiplier, view.price, settle, kind),
-        table=terms.table,
-        factor=terms.factor,
-        is_separable=terms.is_separable,
-    )
-
-
-@pytest.mark.parametrize("choices", TIERS, ids=str)
-@settings(max_examples=150, deadline=None)
-@given(seed=seeds)
-def test_kernels_admit_the_orders_that_the_plain_rule_admits(
-    choices: dict[str, Any], seed: int
-) -> None:
-    case = draw_case(seed)
-    engine = engine_of(case, choices)
-    batch, leverage = batch_of(case)
-    passes, reduces = plain_admission.admit(batch, case.bound, shortage_of(case, engine), FIRST)
-    place = np.full(case.bound.size, MISSING)
-    written = WaitingOrders.from_orders(case.orders, case.replaced, case.chosen)
-    row, part = np.empty(len(case.orders), dtype=np.int64), (FIRST, len(case.max_lots))
-    owners, n_needy = number_accounts(case.orders, case.bound, *part, place, row, written.passes)
-    assert (place == MISSING).all()
-    if n_needy:
-        admit_pool_orders(pool_of(case, engine), written, row, owners)
-    np.testing.assert_array_equal(written.passes, passes)
-    np.testing.assert_array_equal(written.reduces, reduces)
-    sets = np.full(case.chosen.size, np.nan)
-    if leverage is not None:
-        kept = (passes & ~reduces)[leverage.order]
-        sets[leverage.order[kept]] = leverage.leverage[kept]
-    np.testing.assert_array_equal(written.leverage, sets)
-
-
 @pytest.mark.parametrize("choices", [*TIERS, *OTHERS], ids=str)
 @few
 @given(seed=seeds)
@@ -225,21 +156,3 @@ def test_drawn_cases_have_orders_of_every_fate() -> None:
         fates["reduce-only"] += int(reduces.sum())
         fates["one by one"] += int((opens & is_short & passes & ~reduces).sum())
     assert min(fates.values()) > 50, fates
-
-
-@settings(max_examples=25, deadline=None)
-@given(world=worlds())
-def test_markets_are_the_same_without_the_kernels(world: Any) -> None:
-    """Deposits in isolated accounts and chosen leverage included."""
-    rules, people, seed = world
-    frames = []
-    for found in (find_tiered_terms, lambda engine: None):
-        with patch.object(admission, "find_tiered_terms", found):
-            market = build(rules, people, seed)
-            while market.running:
-                market.step()
-        market.recorder.record_accounts("end")
-        frames.append(market.recorder.frames())
-        np.testing.assert_array_equal(market.state.row_of_owner, MISSING)
-    for name, frame in frames[0].items():
-        assert_frame_equal(frame, frames[1][name], check_exact=True)
