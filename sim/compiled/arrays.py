@@ -117,9 +117,7 @@ class StepArrays:
         self.counters = np.zeros(4, dtype=np.int64)
         self.round_state = np.zeros(6, dtype=np.int64)  # see NUMBER
         self.n_postings = 0  # entries of the journal that `moves` and fills hold
-        self.orders, self.packed = np.zeros((2, max_orders, 8), dtype=np.int64)
-        self.keys, self.chosen, self.stood = np.zeros((3, max_orders), dtype=np.int64)
-        self.replaced = np.zeros((max_orders, 2), dtype=np.int64)
+        self._allocate_orders(max_orders)
         self.moves = np.zeros((0, 7), dtype=np.int64)
         self.reserve_moves(0)
         self.payments = np.zeros((self._count_payments(), 5), dtype=np.int64)
@@ -138,6 +136,19 @@ class StepArrays:
             for venue in market.venues
             for number in venue.pool_states
         }
+
+    def _allocate_orders(self, count: int) -> None:
+        """Allocate the tables of a step's orders."""
+        self.orders, self.packed = np.zeros((2, count, 8), dtype=np.int64)
+        self.keys, self.chosen, self.stood = np.zeros((3, count), dtype=np.int64)
+        self.replaced = np.zeros((count, 2), dtype=np.int64)
+
+    def reserve_orders(self, count: int) -> None:
+        """Replace the tables of orders by larger ones, unless they hold so many already."""
+        sent = self.orders
+        if count > len(sent):
+            self._allocate_orders(2 * count)
+            self.orders[: len(sent)] = sent
 
     def reserve_moves(self, more: int) -> None:
         """Make room for more cash moves beside those that a step may make; the array may move."""

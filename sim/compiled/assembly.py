@@ -57,8 +57,9 @@ END, RECORD = "end of the step", "record"
 
 def compile_run(market: MarketState, recorder: Recorder) -> CompiledRun:
     """Return the compiled steps of a market."""
-    bound = max(1024, 2 * sum(_count_orders(market, each) for each in market.populations))
-    step = StepArrays(market, bound)
+    quotes = 2 * len(market.contracts.names)  # of spot, by the external owner
+    sent = quotes + sum(_count_orders(market, each) for each in market.populations)
+    step = StepArrays(market, max(1024, 2 * sent))
     distress = DistressArrays(step)
 
     def list_movable() -> tuple[np.ndarray[Any, Any], ...]:
@@ -67,7 +68,7 @@ def compile_run(market: MarketState, recorder: Recorder) -> CompiledRun:
             *market.order_books.reserve_capacity(0),
             *(array for log in logs for array in log.arrays),
             *(events.close_outs, events.close_out_values, events.causes, events.amounts),
-            step.moves,
+            *(step.moves, step.orders),
         )
 
     return CompiledRun(step, lambda: Assembly(step, recorder, distress).assemble(), list_movable)
@@ -384,6 +385,8 @@ class Assembly:
         sent = population.decide(observation, view, draws).fill_leverage()
         first = int(step.counters[N_ORDERS])
         rows = slice(first, first + sent.owner.size)
+        # in Python they may send any number; half of the tables holds what kernels can send
+        step.reserve_orders(rows.stop + step.max_orders // 2)
         table = step.orders[rows]
         table[:, OWNER], table[:, INSTRUMENT] = sent.owner + members.start, sent.instrument
         table[:, QUANTITY], table[:, LIMIT] = sent.quantity, sent.limit

@@ -45,7 +45,9 @@ class DistressArrays:
 def _allocate_pool(step: StepArrays, pool: PoolArrays) -> PoolDistress:
     """Return a pool's arrays; its scratch accounts share those of admission but not its prices."""
     count = pool.live.lot_value.size
-    scratch = pool.hypothetical._replace(lot_value=np.zeros(count), price=np.zeros_like(step.price))
+    scratch = pool.hypothetical._replace(
+        mark=np.zeros(count), lot_value=np.zeros(count), price=np.zeros_like(step.price)
+    )
     return PoolDistress(
         scratch=scratch,
         stage_marks=np.zeros((3, count)),

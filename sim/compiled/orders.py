@@ -11,6 +11,7 @@ from sim.compiled.arrays import (
     LIMIT,
     N_FILLS,
     N_ORDERS,
+    N_PAYMENTS,
     OWNER,
     QUANTITY,
     SLOT,
@@ -48,7 +49,7 @@ def send_order(
 @kernel
 def begin_step(tick: int, counters: I8, paid: I8) -> int:
     """Begin a step: no order, fill or payment yet; cash moves since the assessment are kept."""
-    counters[N_ORDERS] = counters[N_FILLS] = 0
+    counters[N_ORDERS] = counters[N_FILLS] = counters[N_PAYMENTS] = 0
     paid[:] = 0
     return 0
 

@@ -6,13 +6,15 @@ from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
 import pytest
-from pandas.testing import assert_frame_equal
+from markets import build as build_market
+from markets import config as market_config
+from markets import script
+from twins import assert_same, build, run_twins
 
-from agents.population import populate
 from experiments.config import load_run
 from sim.market import Market
+from sim.types import LIMIT
 
 TRADERS = {"kind": "traders", "count": 60, "venue": "exchange", "wealth": 50_000, "leverage": 8}
 TRADERS |= {"initial_entry_share": 0.6, "warm_up": 600, "entries_per_day": 40}
@@ -61,22 +63,12 @@ def run_pair(
     """Make a run by plain and by compiled steps, compare the two, and return the compiled one."""
     given = [f"populations={json.dumps(list(populations))}", "duration=3600", *settings]
     config = load_run(name, given)
-    plain, compiled = (Market(config, populate(config.populations), seed=5) for _ in range(2))
-    while plain.tick < plain.steps_planned:
-        plain.step()
     with ExitStack() as stack:
         for kind in {type(each) for each in config.populations}:
             stack.enter_context(patch.object(kind, "decide", side_effect=AssertionError))
-        compiled.advance(7)
-    compiled.step()  # state passes from one kind of step to the other
-    compiled.advance(compiled.steps_planned - 8)
-    frames = compiled.recorder.frames()
-    for table, frame in plain.recorder.frames().items():
-        assert_frame_equal(frame, frames[table], check_exact=True)
-    for column in ("balance", "position", "entry"):
-        np.testing.assert_array_equal(
-            getattr(plain.ledger, column), getattr(compiled.ledger, column)
-        )
+        build(config, 5).advance(2)
+    plain, compiled = run_twins(config, 5, batches=(7, 20))
+    assert_same(plain, compiled)
     return compiled
 
 
@@ -119,3 +111,19 @@ def test_hedges_in_the_same_account_are_the_same() -> None:
     held = market.ledger.position[:, market.member_slices[-1]]
     assert held[2].any()
     assert (held[2] == -held[3]).all()
+
+
+def test_members_in_python_may_send_any_number_of_orders() -> None:
+    """The tables of orders grow, and kernels of the populations after them find the new ones."""
+    orders = {
+        tick: [(0, 0, 1, 900 + n % 90, LIMIT, n) for n in range(count)]
+        for tick, count in ((2, 40), (3, 5_000), (4, 100), (6, 20_000))
+    }
+    crowd = {"kind": "zero_intelligence", "count": 9, "venue": "x"}
+    people = [script([1e9], orders), crowd]
+    plain, compiled = (build_market(market_config(), people) for _ in range(2))
+    for _ in range(10):
+        plain.step()
+    compiled.advance(10)
+    assert_same(plain, compiled)
+    assert compiled.order_books.resting_totals.sum() > 10_000
