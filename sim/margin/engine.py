@@ -19,11 +19,11 @@ from sim.margin.additive import (
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.compiled import (
     CompiledLegShares,
-    CompiledValuation,
     LearningArrays,
     LearningStep,
     MarginArrays,
     is_compiled,
+    is_compiled_valuation,
 )
 from sim.margin.fills import pay_for_fills, update_entry_values
 from sim.margin.learning import explain_short_run
@@ -218,7 +218,7 @@ class MarginEngine:
         if (
             self.is_separable
             or not is_compiled(requirement)
-            or not isinstance(valuation, CompiledValuation)
+            or not is_compiled_valuation(valuation)
         ):
             return None
         margins, haircuts = requirement.bind_margins(arrays), valuation.bind_haircuts(arrays)
