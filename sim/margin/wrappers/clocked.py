@@ -18,7 +18,6 @@ from sim.numerics.jit import kernel
 from sim.protocols import Requirement
 from sim.types import F8, I8, Contracts, Exposure, Margins, MarketView
 
-
 NEVER = np.iinfo(np.int64).max
 """Row at which a copy applies that does not exist."""
 
