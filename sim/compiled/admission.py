@@ -11,7 +11,8 @@ from sim.compiled.cash import move_cash
 from sim.compiled.prices import CALL_PYTHON
 from sim.exchange.admission import MAX_TOTAL_LOTS
 from sim.exchange.matching import INSTRUMENT, KIND, OWNER, QUANTITY, RESERVE
-from sim.margin.engine import compute_entry_value, round_up_amount
+from sim.margin.engine import round_up_amount
+from sim.margin.fills import compute_entry_value
 from sim.numerics.bound_kernels import call_bound
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, LEVERAGE_STEP, MISSING, REDUCE_ONLY, VENUE_MAX_LEVERAGE

@@ -116,7 +116,14 @@ class CompiledRequirement(Protocol):
 def is_compiled(requirement: object) -> TypeGuard[CompiledRequirement]:
     """Return True if a requirement binds kernels that stand for its class."""
     return isinstance(requirement, CompiledRequirement) and not has_own_rules(
-        requirement, "bind_margins"
+        requirement, "bind_margins", "bind_learning"
+    )
+
+
+def is_compiled_valuation(valuation: object) -> TypeGuard[CompiledValuation]:
+    """Return True if a valuation binds kernels that stand for its class."""
+    return isinstance(valuation, CompiledValuation) and not has_own_rules(
+        valuation, "bind_haircuts"
     )
 
 

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from typing import ClassVar
 
+from sim.component import has_own_rules
 from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent
@@ -66,6 +67,8 @@ class AddOnMargin(ItemisedRequirement, AdditiveRequirement):
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
+        if has_own_rules(self.rule, "bind_charges"):
+            return None
         charges = self.rule.bind_charges(arrays, self.quote_history)
         return charges and (charges,)
 

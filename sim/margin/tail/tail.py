@@ -10,7 +10,7 @@ from sim.margin import leg_values
 from sim.margin.base import RequirementComponent
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
 from sim.margin.scenarios.revaluation import OptionApproach, compute_tail_loss, revalue_lot_pnl
-from sim.margin.tail.models.base import AnyModel, ReturnForecast, SampleForecaster, TailSpec
+from sim.margin.tail.models.base import AnyModel, ReturnForecast, TailSpec, read_sample_state
 from sim.margin.tail.models.filtered import FilteredModel
 from sim.margin.tail.models.history import count_rows
 from sim.margin.tail.risk_measures import Convention, Measure
@@ -121,11 +121,11 @@ class TailMargin:
         """
         rule, stride = self.rule, count_rows(self.rule.every, arrays.market.dt)
         sums = (arrays.returns, self.columns, self._seen, self._sum, stride)
-        if not isinstance(self.forecaster, SampleForecaster):
+        state = read_sample_state(self.forecaster)
+        if state is None:
             return (LearningStep(bind_kernel(add_return, *sums), self.observe),)
         scale = (self.horizon_factor, float(rule.floor), self.side_rates, self._is_stale)
-        tail = (self._list_tail_terms(), scale)
-        learn = bind_kernel(learn_sample, *sums, *self.forecaster.sample_state, *tail[0], *scale)
+        learn = bind_kernel(learn_sample, *sums, *state, *self._list_tail_terms(), *scale)
         return (LearningStep(learn, self.observe),)
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
@@ -141,9 +141,9 @@ class TailMargin:
             return None
         if self.columns.size == 1:
             return (bind_kernel(charge_net_positions, *columns, self.side_rates, *results),)
-        if not isinstance(self.forecaster, SampleForecaster):
+        state, tail = read_sample_state(self.forecaster), self._list_tail_terms()
+        if state is None:
             return None
-        state, tail = self.forecaster.sample_state, self._list_tail_terms()
         scale = (self.horizon_factor, float(rule.opening_rate))
         return (bind_kernel(charge_tails, *columns, self.place, *state, *tail, *scale, *results),)
 
