@@ -166,11 +166,34 @@ class PaymentAssembly:
             program.add(bind_kernel(payments.find_withdrawable_from_wallets, *sent, *wallet))
             return
         pool = step.pools[venue.wallet_pool]
-        before, here = pool.before, pool.pool.instruments
+        here = pool.pool.instruments
+        self._add_gathering(venue, pool)
+        program.add(margin)
         program.add(
             bind_kernel(
+                payments.find_withdrawable,
+                pool.senders,
+                pool.n_senders,
+                pool.required,
+                pool.resting[2],
+                pool.before.position,
+                balance,
+                pool.pool.number,
+                step.price,
+                step.lot_value[here],
+                step.quote_price[here],
+                step.withdrawable,
+            )
+        )
+
+    def _add_gathering(self, venue: Venue, pool: PoolArrays) -> None:
+        """Copy the accounts of owners who withdraw, for their margin."""
+        step, before, here = self.step, pool.before, pool.pool.instruments
+        self.program.add(
+            bind_kernel(
                 payments.gather_withdrawals,
-                *sent,
+                step.payments,
+                step.counters,
                 self.market.is_retired,
                 venue.number,
                 here.start,
@@ -184,26 +207,9 @@ class PaymentAssembly:
                 step.ledger.entry[here],
                 step.ledger.leverage[here],
                 before.balance,
-                balance,
+                step.ledger.balance,
                 pool.pool.number,
                 pool.resting,
                 step.books.resting,
-            )
-        )
-        program.add(margin)
-        program.add(
-            bind_kernel(
-                payments.find_withdrawable,
-                pool.senders,
-                pool.n_senders,
-                pool.required,
-                pool.resting[2],
-                before.position,
-                balance,
-                pool.pool.number,
-                step.price,
-                step.lot_value[here],
-                step.quote_price[here],
-                step.withdrawable,
             )
         )
