@@ -56,7 +56,7 @@ class VenueArrays:
         self.premium_sums = np.zeros(count)
         self.premium_samples = np.zeros(1, dtype=np.int64)
         self.fund_equity, self.wallet_value = np.zeros((2, 1))
-        self.paid = step.paid[venue.number]  # in and out of this step, minor units
+        self.paid = step.paid[venue.number]  # flows of this step, see ``payments``
 
 
 @dataclass
@@ -128,7 +128,7 @@ class StepArrays:
         self.paid_before = np.zeros((2, owners), dtype=np.int64)  # earlier ones of each owner
         self.withdrawable = np.zeros(owners)  # minor units of the numeraire
         self.trade_sums = np.zeros((4, count), dtype=np.int64)
-        self.paid = np.zeros((len(market.venues), 2), dtype=np.int64)
+        self.paid = np.zeros((len(market.venues), 5), dtype=np.int64)
         self.row_of_owner = np.full(owners, -1)
         self.venues = [VenueArrays(self, venue) for venue in market.venues]
         pools = len(market.ledger.pools)

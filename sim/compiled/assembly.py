@@ -44,7 +44,6 @@ from sim.step import (
     funding,
     liquidation,
     loss_waterfall,
-    margin_calls,
     marking,
 )
 from sim.types import F8, MISSING, MarginPool, MarketView
@@ -139,8 +138,7 @@ class Assembly:
             if venue.config.funding is not None:
                 due = bind_kernel(prices.is_payment_due, path.seconds, arrays.next_payment)
                 program.add(due, lambda: funding.settle_funding(market))
-        if any(venue.config.calls is not None for venue in market.venues):
-            program.add(None, lambda: margin_calls.answer_calls(market))
+        PaymentAssembly(self).add_calls()
         for venue, arrays in self._venues():
             self._add_oracle(venue, arrays)
 
