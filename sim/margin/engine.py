@@ -18,7 +18,6 @@ from sim.margin.additive import (
 )
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.compiled import (
-    CompiledLegShares,
     CompiledValuation,
     LearningArrays,
     LearningStep,
@@ -26,6 +25,7 @@ from sim.margin.compiled import (
     is_compiled,
 )
 from sim.margin.learning import explain_short_run
+from sim.margin.leg_shares import find_leg_shares
 from sim.margin.netting import CrossNetting
 from sim.margin.options.options_separately import OptionsSeparately
 from sim.margin.probe_portfolio import build_one_lot_accounts
@@ -233,9 +233,7 @@ class MarginEngine:
 
         They write ``shares``, (K, A), of the accounts in use.
         """
-        if not isinstance(self.requirement, CompiledLegShares):
-            return None
-        return self.requirement.bind_leg_shares(arrays, shares)
+        return find_leg_shares(self.requirement, arrays, shares)
 
     @property
     def leverage_factor(self) -> float:

@@ -8,6 +8,7 @@ from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent
 from sim.margin.breakdown import ItemisedRequirement
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.margin.leg_shares import bind_shares_of_single_legs
 from sim.margin.quoted import QuoteHistory
 from sim.numerics.bound_kernels import BoundKernel
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
@@ -85,6 +86,10 @@ class AddOnMargin(ItemisedRequirement, AdditiveRequirement):
     def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """Return all of the charge as one part, named after the kind of the add-on."""
         return {str(type(self.rule).model_fields["kind"].default): self.compute_margins(accounts)}
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        return bind_shares_of_single_legs(self, arrays, shares)
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return each leg's part of the sum, (A, K)."""

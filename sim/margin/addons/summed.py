@@ -11,6 +11,7 @@ from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_
 from sim.margin.base import AnyRequirement, RequirementComponent
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins, join_breakdowns
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays, is_compiled
+from sim.margin.leg_shares import bind_weighted_shares
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement
@@ -95,6 +96,10 @@ class RequirementSumMargin(ItemisedRequirement, AdditiveRequirement):
     def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """Return the breakdowns of all parts, joined."""
         return join_breakdowns(*(break_down_margins(part, accounts) for part in self.parts))
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        return bind_weighted_shares(self.parts, arrays, shares)
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return the shares of the parts, weighted by their maintenance."""

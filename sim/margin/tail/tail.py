@@ -9,6 +9,7 @@ from pydantic import Field
 from sim.margin import leg_values
 from sim.margin.base import RequirementComponent
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.margin.leg_shares import bind_normalisation
 from sim.margin.scenarios.revaluation import OptionApproach, compute_tail_loss, revalue_lot_pnl
 from sim.margin.tail.models.base import AnyModel, ReturnForecast, SampleForecaster, TailSpec
 from sim.margin.tail.models.filtered import FilteredModel
@@ -17,6 +18,7 @@ from sim.margin.tail.risk_measures import Convention, Measure
 from sim.margin.tail.tail_kernels import (
     add_return,
     charge_net_positions,
+    charge_single_legs,
     charge_tails,
     compute_margined_value,
     learn_sample,
@@ -189,6 +191,17 @@ class TailMargin:
         required = np.maximum(loss, self.rule.floor * leg_values.sum_legs(gross))
         initial = np.maximum(required, leg_values.sum_legs(gross / accounts.leverage))
         return Margins(initial, self.rule.maintenance_ratio * required)
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledLegShares`; there are none for options."""
+        if self.has_options:
+            return None
+        accounts = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        rates = (self.side_rates, self.place)
+        return (
+            bind_kernel(charge_single_legs, *accounts, *rates, shares),
+            bind_normalisation(arrays, shares),
+        )
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return each leg's standalone margin over their sum, (A, K)."""

@@ -218,3 +218,24 @@ def charge_tails(
         required = np.maximum(loss[a], floor * gross)
         initial[a], maintenance[a] = np.maximum(required, chosen), ratio * required
     return 0
+
+
+@kernel
+def charge_single_legs(
+    tick: int,
+    count: I8,
+    position: I8,
+    lot_value: F8,
+    is_spot: B1,
+    side_rates: F8,
+    place: I8,
+    legs: F8,
+) -> int:
+    """Write the margin of each leg alone, (K, A), by the rates of both sides of underlyings."""
+    accounts = count[0]
+    value = compute_margined_value(position[:, :accounts].T, lot_value, is_spot)
+    for k in range(len(position)):
+        for a in range(accounts):
+            side = 0 if value[a, k] >= 0 else 1
+            legs[k, a] = abs(value[a, k]) * side_rates[side, place[k]]
+    return 0

@@ -10,6 +10,7 @@ from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementWrapper
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins, subtract_parts
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.margin.leg_shares import bind_shares_of_single_legs
 from sim.margin.tiers.tiered import TieredMargin, TieredRequirement, write_charges
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
@@ -78,6 +79,10 @@ class ClosingFeeMargin(ItemisedRequirement, AdditiveRequirement):
     def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`AdditiveRequirement`."""
         return self._compute_charges(accounts)[0]
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        return bind_shares_of_single_legs(self, arrays, shares)
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return each leg's maintenance over the sum, (A, K)."""

@@ -9,6 +9,7 @@ from sim.component import Component
 from sim.margin import leg_values
 from sim.margin.base import RequirementComponent, require_initial_covers_maintenance
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.margin.leg_shares import bind_shares_of_single_legs
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, SPOT, Contracts, Exposure, Margins, MarketView
@@ -122,6 +123,10 @@ class PerContractMargin:
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
         """Return no step: the amounts are fixed."""
         return ()
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        return bind_shares_of_single_legs(self, arrays, shares)
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return each leg's maintenance over the sum, (A, K).

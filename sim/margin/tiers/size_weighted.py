@@ -9,6 +9,7 @@ from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent, require_initial_covers_maintenance
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.margin.leg_shares import bind_shares_of_single_legs
 from sim.margin.valuations.asset_weights import compute_liability_weight
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
@@ -82,6 +83,10 @@ class SizeWeightedMargin(AdditiveRequirement):
             leg_values.compute_margined_notional(accounts) / accounts.leverage,
         )
         return required
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        return bind_shares_of_single_legs(self, arrays, shares)
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return each leg's maintenance over the sum, (A, K)."""

@@ -12,13 +12,15 @@ from sim.margin.breakdown import (
     subtract_parts,
 )
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays, is_compiled
+from sim.margin.leg_shares import find_leg_shares
+from sim.margin.leg_values import normalise_leg_shares
 from sim.margin.probe_portfolio import compute_margin_rates
 from sim.margin.tail.models.history import count_rows
 from sim.margin.wrappers.rescaled import scale_leverage
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement
-from sim.types import F8, I8, Exposure, Margins, MarketView
+from sim.types import B1, F8, I8, Exposure, Margins, MarketView
 
 
 class FactorMargin(ItemisedRequirement):
@@ -79,6 +81,13 @@ class FactorMargin(ItemisedRequirement):
         return join_breakdowns(
             inner, {self.part_name: subtract_parts(self.compute_margins(accounts), inner)}
         )
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        inner = find_leg_shares(self.inner, arrays, shares)
+        accounts = (arrays.count, arrays.position, arrays.lot_value)
+        weighed = bind_kernel(weigh_shares, *accounts, self.is_set, self.factor, shares)
+        return inner and (*inner, weighed)
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return the inner shares, weighted by their factors."""
@@ -212,3 +221,17 @@ class AntiProcyclicalityMargin(FactorMargin):
 def is_entry_due(rows: int, stride: int, dt: float, since: float, turn: I8) -> int:
     """Return one if an entry of a margin path is due after some rows of returns, else zero."""
     return int(rows // stride > turn[0] and rows * dt >= since)
+
+
+@kernel
+def weigh_shares(
+    tick: int, count: I8, position: I8, lot_value: F8, is_set: B1, factor: F8, shares: F8
+) -> int:
+    """Weight shares by the factor of each position's side, (2, K), once there is one."""
+    if not is_set[0]:
+        return 0
+    for k in range(len(position)):
+        for a in range(count[0]):
+            shares[k, a] *= factor[0, k] if position[k, a] >= 0 else factor[1, k]
+    normalise_leg_shares(count[0], position, lot_value, shares)
+    return 0
