@@ -13,7 +13,6 @@ from numpy.testing import assert_array_equal
 from sim.checks.margin_worlds import UNIT, make_accounts, make_contracts, make_market
 from sim.margin import REQUIREMENTS, VALUATIONS
 from sim.margin.compiled import (
-    CompiledLegShares,
     CompiledRequirement,
     CompiledValuation,
     LearningArrays,
@@ -22,7 +21,6 @@ from sim.margin.compiled import (
     bind_leg_shares,
 )
 from sim.margin.engine import EngineConfig
-from sim.margin.leg_shares import find_leg_shares
 from sim.pricing.instrument_values import find_seconds_per_year
 from sim.protocols import Requirement
 from sim.types import F8, SPOT, Exposure, MarketView
@@ -259,59 +257,3 @@ def test_valuations_cut_the_same(example: dict[str, Any], seed: int) -> None:
 def test_every_component_has_an_example() -> None:
     assert {example["kind"] for example in REQUIREMENT_EXAMPLES} | UNBOUND == set(REQUIREMENTS)
     assert {example["kind"] for example in VALUATION_EXAMPLES} == set(VALUATIONS)
-
-
-SHARING_EXAMPLES = [
-    example
-    for example in REQUIREMENT_EXAMPLES
-    if example["kind"]
-    in {
-        "tiered",
-        "at_entry",
-        "closing_fee",
-        "open_interest",
-        "lognormal",
-        "size_weighted",
-        "per_contract",
-        "tail",
-        "compressed",
-        "sum",
-        "liquidity",
-        "concentration",
-        "gap",
-        "scaled",
-        "avsl_inspired",
-    }
-    and example.get("inner", {}).get("kind") != "grid"
-]
-
-
-@pytest.mark.parametrize("example", SHARING_EXAMPLES, ids=name_example)
-@settings(max_examples=12, deadline=None)
-@given(seed=st.integers(0, 2**32))
-def test_requirements_share_the_same(example: dict[str, Any], seed: int) -> None:
-    rng, accounts = make_world(seed)
-    rule = EngineConfig.model_validate({"requirement": example}).requirement
-    plain = rule.bind(accounts.market.contracts, UNIT)
-    bound = copy.deepcopy(plain)
-    assert isinstance(bound, CompiledRequirement)
-    assert isinstance(bound, CompiledLegShares)
-    live = bind_accounts(accounts)
-    shares = np.full(live.position.shape, np.nan)
-    returns = np.zeros((12, accounts.market.oracle.size))
-    learning = bound.bind_learning(LearningArrays(returns, allocate_probe(live)))
-    kernels = find_leg_shares(bound, live, shares)
-    assert learning is not None
-    assert kernels is not None
-    for view in make_steps(rng, accounts.market, len(returns)):
-        returns[: view.tick] = view.returns
-        show_market(live, view)
-        plain.observe(view)
-        for step in learning:
-            if step.bound.call(view.tick):
-                assert step.plain is not None
-                step.plain(view)
-        for kernel in kernels:
-            assert kernel.call(view.tick) == 0
-        expected = plain.compute_leg_shares(accounts._replace(market=view))
-        compare_bits(shares, expected.T)
