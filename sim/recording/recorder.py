@@ -24,12 +24,16 @@ from sim.attribution import CAUSE_KINDS, Causes
 from sim.recording.account_columns import list_account_columns
 from sim.recording.profile_recorder import ProfileRecorder
 from sim.recording.units import label_units
-from sim.records import ExecutedLiquidations, LiquidationRound, LossEvent, StepRecord
+from sim.records import (
+    ExecutedLiquidations,
+    LiquidationRound,
+    LossEvents,
+    NameArray,
+    StepRecord,
+)
 from sim.state import MarketState
 from sim.types import F8, I8, MISSING, SPOT
 from sim.venue import Venue
-
-NameArray = np.ndarray[tuple[int], np.dtype[np.object_]]
 
 PRICE_COLUMNS = (
     "index",
@@ -90,7 +94,7 @@ class Recorder:
         self._rounds = np.zeros(steps, dtype=np.int64)
         self._closeouts: list[tuple[int, LiquidationRound]] = []
         self._causes: list[tuple[I8, Causes]] = []
-        self._losses: list[tuple[int, LossEvent]] = []
+        self._losses: list[tuple[int, LossEvents]] = []
         self._accounts: dict[str, list[dict[str, object]]] = {}
         self._peak_gross = 0
 
@@ -114,13 +118,13 @@ class Recorder:
         self._closeouts.append((self.market.tick, done))
         self._causes.extend(done.causes)
 
-    def _record_loss(self, row: int, event: LossEvent) -> None:
-        """Keep the part of one account's shortfall that one layer absorbed."""
-        part = event.pool.instruments
-        if event.layer.startswith("adl"):
-            self._counts["adl"][row, part] += event.lots
-            self._counts["adl_notional"][row, part] += event.notional
-        self._losses.append((self.market.tick, event))
+    def _record_losses(self, row: int, events: LossEvents) -> None:
+        """Keep the parts of accounts' shortfalls that layers absorbed."""
+        part = events.pool.instruments
+        is_adl = np.array([kind.startswith("adl") for kind in events.kinds])[events.layer]
+        self._counts["adl"][row, part] += events.lots[is_adl].sum(axis=0)
+        self._counts["adl_notional"][row, part] += events.notional[is_adl].sum(axis=0)
+        self._losses.append((self.market.tick, events))
 
     def record_opening(self) -> None:
         """Record the state before the first step: first row of ``venues``, and all accounts."""
@@ -151,8 +155,8 @@ class Recorder:
         self._rounds[row] = step.n_rounds
         for done in step.rounds:
             self._record_round(row, done)
-        for event in step.losses.events:
-            self._record_loss(row, event)
+        for events in step.losses.events:
+            self._record_losses(row, events)
         self._money["shortfall"][self.market.tick] += step.losses.shortfalls
         self._record_markout(row, step.trades)
 
@@ -330,22 +334,21 @@ class Recorder:
         )
 
     def _losses_frame(self) -> pd.DataFrame:
-        losses = [event for _, event in self._losses]
-        venue = [self.market.venues[event.pool.venue].config.name for event in losses]
+        batches = [events for _, events in self._losses]
+        sizes = [events.account.size for events in batches]
+        steps = np.array([step for step, _ in self._losses], dtype=np.int64)
+        venues = [self.market.venues[events.pool.venue].config.name for events in batches]
+        pools = np.array([events.pool.number for events in batches], dtype=np.int64)
         columns: dict[str, Any] = {
-            "step": np.array([step for step, _ in self._losses], dtype=np.int64)
-        }
-        columns["venue"] = np.array(venue, dtype=object)
-        columns["pool"] = np.array([event.pool.number for event in losses], dtype=np.int64)
-        columns["owner"] = np.array([event.account for event in losses], dtype=np.int64)
-        columns["layer"] = np.array([event.layer for event in losses], dtype=object)
-        columns |= {
-            name: np.array([getattr(event, name) for event in losses], dtype=np.int64)
-            for name in ("shortfall", "absorbed")
-        }
-        columns |= {
-            name: np.array([getattr(event, name).sum() for event in losses], dtype=np.int64)
-            for name in ("notional", "lots")
+            "step": np.repeat(steps, sizes),
+            "venue": np.repeat(np.array(venues, dtype=object), sizes),
+            "pool": np.repeat(pools, sizes),
+            "owner": _join_columns([events.account for events in batches]),
+            "layer": _join_columns([events.layer_names for events in batches], object),
+            "shortfall": _join_columns([events.shortfall for events in batches]),
+            "absorbed": _join_columns([events.absorbed for events in batches]),
+            "notional": _join_columns([events.notional.sum(axis=1) for events in batches]),
+            "lots": _join_columns([events.lots.sum(axis=1) for events in batches]),
         }
         return pd.DataFrame(columns)
 
@@ -358,9 +361,11 @@ class Recorder:
         """Return totals of the run, money in minor units."""
         counts, money, done = self._counts, self._money, self.market.tick
         layers: dict[str, int] = {}
-        for _, event in self._losses:
-            name = f"absorbed_{event.layer}"
-            layers[name] = layers.get(name, 0) + event.absorbed
+        for _, events in self._losses:
+            for number in np.unique(events.layer):
+                name = f"absorbed_{events.kinds[number]}"
+                absorbed = int(events.absorbed[events.layer == number].sum())
+                layers[name] = layers.get(name, 0) + absorbed
         totals = {
             name: int(counts[name][:done].sum()) for name in COUNT_COLUMNS[len(STATE_COLUMNS) :]
         }
@@ -371,6 +376,11 @@ class Recorder:
             **totals,
             **dict(sorted(layers.items())),
         }
+
+
+def _join_columns(parts: list[Any], kind: type = np.int64) -> Any:
+    """Return columns one after another; an empty one of this type without any."""
+    return np.concatenate([np.empty(0, dtype=kind), *parts])
 
 
 _TICK_COLUMNS = ("limit", "mark_before", "mark_after", "mid_before", "mid_after")
