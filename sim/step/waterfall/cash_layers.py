@@ -40,10 +40,15 @@ def share_loss(pool: Pool, accounts: Accounts, deficit: int) -> int:
     rows, by_profit = accounts.whole[PASSED], pool.layers[CHOICE, pool.state[LAYER]] == 1
     base, caps = np.empty(rows.size, dtype=np.int64), np.empty(rows.size, dtype=np.int64)
     size = count = 0
+    is_eligible, seen, profit = (
+        accounts.flags[IS_ELIGIBLE],
+        accounts.money[SEEN],
+        accounts.money[PROFIT],
+    )
     for row in range(rows.size):
-        if accounts.flags[IS_ELIGIBLE, row]:
-            means = int(max(accounts.money[SEEN, row], 0.0))
-            weight = int(max(accounts.money[PROFIT, row], 0.0)) if by_profit else means
+        if is_eligible[row]:
+            means = int(max(seen[row], 0.0))
+            weight = int(max(profit[row], 0.0)) if by_profit else means
             if weight > 0:
                 rows[size], base[size], caps[size] = row, weight, min(weight, means)
                 size += 1

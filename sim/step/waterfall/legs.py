@@ -12,12 +12,12 @@ from sim.step.waterfall.division import (
     scale_with_remainder,
 )
 from sim.step.waterfall.postings import post_trades, write_fill
-from sim.step.waterfall.scores import is_on_side
 from sim.step.waterfall.tables import (
     CHOICE,
     COUNT,
     DUES,
     FIRST,
+    IS_ELIGIBLE,
     LAYER,
     LAYER_KIND,
     LOTS,
@@ -118,21 +118,21 @@ def close_pro_rata(
 ) -> I8:
     """Close a leg against the same share of every opposite position; return the fills."""
     instrument, price = pool.state[FIRST] + k, int(pool.legs[MARK, k])
-    held = accounts.position[instrument, account]
-    wanted, sign, side = abs(held), -1 if held > 0 else 1, 1 if held > 0 else 0
+    position, entry = accounts.position[instrument], accounts.entry[instrument]
+    is_eligible, seen = accounts.flags[IS_ELIGIBLE], accounts.money[SEEN]
+    held, unit_value = position[account], pool.legs[UNIT_VALUE, k]
+    wanted, sign = abs(held), -1 if held > 0 else 1
     rows, dues = accounts.whole[PASSED], accounts.whole[DUES]
     size, weights = 0, np.empty(rows.size, dtype=np.int64)
     limits = np.empty(rows.size, dtype=np.int64)
-    for row in range(len(rows)):
-        if is_on_side(pool, accounts, k, side, row):
-            means = int(np.floor(accounts.money[SEEN, row])) - dues[row]
+    for row in range(rows.size):
+        lots = sign * position[row]
+        if lots > 0 and is_eligible[row]:
+            means = int(np.floor(seen[row])) - dues[row]
             if means > 0:
-                lots = abs(accounts.position[instrument, row])
                 limits[size] = limit_lots(lots, means, deficit, wanted)
-                paid = float(max(abs(accounts.entry[instrument, row]), 1))
-                gain = lots * pool.legs[UNIT_VALUE, k] - paid
-                is_spared = profit_only and (gain <= 0 if held < 0 else gain >= 0)
-                rows[size], weights[size] = row, 0 if is_spared else lots
+                gain = sign * (lots * unit_value - float(max(abs(entry[row]), 1)))
+                rows[size], weights[size] = row, 0 if profit_only and gain <= 0 else lots
                 size += 1
     shares = divide_capped(wanted, weights[:size], limits[:size])
     for place in range(size):

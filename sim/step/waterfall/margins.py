@@ -24,17 +24,6 @@ from sim.types import SPOT
 
 
 @kernel
-def compute_equity(pool: Pool, accounts: Accounts, row: int) -> float:
-    """Return an account's equity: balances at asset prices, then positions at their marks."""
-    equity, number, first = 0.0, pool.state[POOL], pool.state[FIRST]
-    for asset in range(pool.price.size):
-        equity += accounts.balance[asset, number, row] * pool.price[asset]
-    for k in range(pool.state[COUNT]):
-        equity += accounts.position[first + k, row] * pool.legs[LOT_VALUE, k]
-    return equity
-
-
-@kernel
 def value_wallet(pool: Pool, accounts: Accounts) -> float:
     """Return the value of the fund's wallet, minor units of the numeraire."""
     value, wallet, fund = 0.0, pool.state[WALLET], pool.state[FUND_OWNER]

@@ -4,7 +4,7 @@ import numpy as np
 
 from sim.ledger import post_fills
 from sim.numerics.jit import kernel
-from sim.step.waterfall.margins import assess_accounts, compute_equity, value_wallet
+from sim.step.waterfall.margins import assess_accounts, value_wallet
 from sim.step.waterfall.scores import compute_profit, is_on_side, score_account
 from sim.step.waterfall.tables import (
     ABSORBED,
@@ -28,6 +28,7 @@ from sim.step.waterfall.tables import (
     KEEPS_MAINTENANCE,
     KEEPS_PROFIT,
     LAYER,
+    LOT_VALUE,
     LOTS,
     MAINTENANCE,
     MAKER,
@@ -99,39 +100,54 @@ def requeue_accounts(pool: Pool, accounts: Accounts, queues: Queues, rows: I8) -
 
 
 @kernel
-def update_account(pool: Pool, accounts: Accounts, queues: Queues, row: int) -> None:
-    """Assess a changed account as far as layers need it, and move it in the queues."""
-    state, money, flags = pool.state, accounts.money, accounts.flags
-    if not flags[IS_CHANGED, row]:
-        flags[IS_CHANGED, row] = True
-        accounts.whole[CHANGED, state[N_CHANGED]] = row
-        state[N_CHANGED] += 1
-    is_margined = flags[IS_MARGINED, row]
-    money[EQUITY, row] = compute_equity(pool, accounts, row) if is_margined else 0.0
-    money[SEEN, row] = money[EQUITY, row]
-    if state[HAS_SEPARATE_WALLET] and row == state[FUND_OWNER]:
-        money[SEEN, row] += value_wallet(pool, accounts)
-    flags[IS_ELIGIBLE, row] = is_margined and money[SEEN, row] > 0
-    if state[KEEPS_MAINTENANCE] and is_margined:
-        money[MAINTENANCE, row] = assess_accounts(pool, accounts, row, MISSING, 0)[2]
-    if state[KEEPS_PROFIT]:
-        money[PROFIT, row] = compute_profit(pool, accounts, row)
-    requeue_account(pool, accounts, queues, row)
+def update_accounts(pool: Pool, accounts: Accounts, queues: Queues, rows: I8) -> None:
+    """Assess changed accounts as far as layers need it, and move them in the queues."""
+    state, money, flags, changed = (
+        pool.state,
+        accounts.money,
+        accounts.flags,
+        accounts.whole[CHANGED],
+    )
+    balance, position = accounts.balance[:, state[POOL]], accounts.position
+    legs, price, first = pool.legs, pool.price, state[FIRST]
+    for row in rows:
+        if not flags[IS_CHANGED, row]:
+            flags[IS_CHANGED, row] = True
+            changed[state[N_CHANGED]] = row
+            state[N_CHANGED] += 1
+        equity = 0.0
+        for asset in range(price.size if flags[IS_MARGINED, row] else 0):
+            equity += balance[asset, row] * price[asset]
+        for k in range(legs.shape[1] if flags[IS_MARGINED, row] else 0):
+            equity += position[first + k, row] * legs[LOT_VALUE, k]
+        money[EQUITY, row] = money[SEEN, row] = equity
+        if row == state[FUND_OWNER] and state[HAS_SEPARATE_WALLET]:
+            money[SEEN, row] += value_wallet(pool, accounts)
+        flags[IS_ELIGIBLE, row] = flags[IS_MARGINED, row] and money[SEEN, row] > 0
+        if state[KEEPS_MAINTENANCE] and flags[IS_MARGINED, row]:
+            money[MAINTENANCE, row] = assess_accounts(pool, accounts, row, MISSING, 0)[2]
+        if state[KEEPS_PROFIT]:
+            money[PROFIT, row] = compute_profit(pool, accounts, row)
+        if state[N_BUILT]:
+            requeue_account(pool, accounts, queues, row)
 
 
 @kernel
 def settle_dues(pool: Pool, accounts: Accounts, account: int, payers: I8) -> int:
     """Post what payers owe for the present account, and return the sum; a payer may occur twice."""
     state, dues, paid = pool.state, accounts.whole[DUES], 0
+    balance, net = accounts.balance[0, state[POOL]], accounts.net[0, 0]
     for payer in payers:
         amount = dues[payer]
         dues[payer] = 0
-        if amount > 0:
-            paid += amount
-            if state[HAS_SEPARATE_WALLET] and payer == state[FUND_OWNER]:
-                lacking = int(np.ceil(amount - accounts.money[EQUITY, payer]))
-                pay(pool, accounts, payer, payer, 0, max(0, lacking), True)
-            pay(pool, accounts, payer, account, 0, amount, False)
+        if amount > 0 and state[HAS_SEPARATE_WALLET] and payer == state[FUND_OWNER]:
+            lacking = int(np.ceil(amount - accounts.money[EQUITY, payer]))
+            pay(pool, accounts, payer, payer, 0, max(0, lacking), True)
+        balance[payer] -= amount
+        net[payer] += amount
+        paid += amount
+    balance[account] += paid
+    net[account] -= paid
     return paid
 
 

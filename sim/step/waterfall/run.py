@@ -8,7 +8,7 @@ from sim.step.waterfall.legs import close_legs
 from sim.step.waterfall.postings import (
     pay,
     settle_dues,
-    update_account,
+    update_accounts,
     write_event,
 )
 from sim.step.waterfall.tables import (
@@ -86,11 +86,10 @@ def collect_dues(pool: Pool, accounts: Accounts, queues: Queues, account: int, p
         and flags[IS_MARGINED, fund]
         and accounts.money[SEEN, fund] > 0
     )
-    for payer in payers:
-        update_account(pool, accounts, queues, payer)
-    update_account(pool, accounts, queues, account)
-    if is_fund_back:
-        update_account(pool, accounts, queues, fund)
+    own = np.empty(2, dtype=np.int64)
+    own[0], own[1] = account, fund
+    update_accounts(pool, accounts, queues, payers)
+    update_accounts(pool, accounts, queues, own if is_fund_back else own[:1])
     return paid
 
 
