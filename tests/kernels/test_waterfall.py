@@ -21,7 +21,7 @@ from sim.step.assessment import assess_accounts
 from sim.step.plain_waterfall import PlainWaterfall
 from sim.step.waterfall import division, driver
 from sim.step.waterfall.driver import CompiledWaterfall
-from sim.step.waterfall.tables import MEANS, Queues
+from sim.step.waterfall.tables import Queues
 from sim.step.waterfall.tree import (
     build_queue,
     find_first_able,
@@ -212,31 +212,29 @@ def test_tables_of_fills_and_events_grow() -> None:
 def test_a_queue_is_a_sorted_list(seed: int, size: int) -> None:
     """Insertion, removal and search against a plain list, ties and accounts without means."""
     rng = np.random.default_rng(seed)
-    whole = np.zeros((4, size), dtype=np.int64)
-    whole[MEANS] = rng.integers(0, 6, size)
     queues = Queues(
-        np.zeros((3, 1, size), dtype=np.int64),
+        np.zeros((1, size, 4), dtype=np.int64),
         np.zeros((1, size)),
         np.zeros((3, driver.MAX_DEPTH), dtype=np.int64),
     )
-    score = rng.integers(0, 5, size).astype(float)
+    means, score = rng.integers(0, 6, size), rng.integers(0, 5, size).astype(float)
     inside = rng.random(size) < 0.5
     rows = np.flatnonzero(inside)
     order = rows[np.argsort(-score[rows], kind="stable")]
-    build_queue(queues, whole, 0, order, score[order])
+    build_queue(queues, 0, order, score[order], means[order])
     for _ in range(60):
         row = int(rng.integers(size))
         if inside[row]:
-            remove_account(queues, whole, 0, row)
+            remove_account(queues, 0, row)
         else:
-            whole[MEANS, row], score[row] = rng.integers(0, 6), float(rng.integers(0, 5))
-            insert_account(queues, whole, 0, row, score[row])
+            means[row], score[row] = rng.integers(0, 6), float(rng.integers(0, 5))
+            insert_account(queues, 0, row, score[row], int(means[row]))
         inside[row] = not inside[row]
         assert np.array_equal(~np.isnan(queues.score[0]), inside)
         for least in (0.0, 2.5, 5.0, 6.0):
-            able = np.flatnonzero(inside & (whole[MEANS] >= least))
+            able = np.flatnonzero(inside & (means >= least))
             first = able[np.argsort(-score[able], kind="stable")][:1].tolist() or [MISSING]
-            assert find_first_able(queues, whole, 0, least) == first[0]
+            assert find_first_able(queues, 0, least) == first[0]
 
 
 weights = st.lists(st.integers(0, 2**40), min_size=1, max_size=40)

@@ -90,9 +90,9 @@ class CompiledWaterfall(PlainWaterfall):
         state = self._terms.state
         layer, column = divmod(number >> 1, len(self.lot_value))
         choice = int(self._terms.layers[tables.CHOICE, layer])
-        rows, points = list_side(self._terms, self._accounts, choice, column, number & 1)
+        rows, points, means = list_side(self._terms, self._accounts, choice, column, number & 1)
         order = np.argsort(-points, kind="stable")
-        build_queue(self._queues, self._accounts.whole, number, rows[order], points[order])
+        build_queue(self._queues, number, rows[order], points[order], means[order])
         self._queues.heads[tables.BUILT, state[tables.N_BUILT]] = number
         state[tables.N_BUILT] += 1
 
@@ -207,7 +207,7 @@ class CompiledWaterfall(PlainWaterfall):
             entry=entry,
             money=money,
             flags=flags,
-            whole=np.zeros((4, owners), dtype=np.int64),
+            whole=np.zeros((3, owners), dtype=np.int64),
             net=np.zeros((len(self._terms.price), 2, owners), dtype=np.int64),
         )
 
@@ -215,7 +215,7 @@ class CompiledWaterfall(PlainWaterfall):
         """Return room for all queues; memory that is not used is not taken."""
         owners, count = self.market.n_owners, 2 * len(self.layers) * len(self.lot_value)
         return tables.Queues(
-            links=np.empty((3, count, owners), dtype=np.int64),
+            nodes=np.empty((count, owners, 4), dtype=np.int64),
             score=np.empty((count, owners)),
             heads=np.empty((3, max(count, MAX_DEPTH)), dtype=np.int64),
         )

@@ -85,14 +85,14 @@ def close_from_queue(
     wanted, sign, n_passed = abs(held), -1 if held > 0 else 1, 0
     left, least = wanted, deficit / wanted * ROUNDING
     while left > 0:
-        row = find_first_able(queues, whole, number, least)
+        row = find_first_able(queues, number, least)
         if row == MISSING:
             break
-        means, taken = whole[MEANS, row] - whole[DUES, row], 0
+        means, taken = queues.nodes[number, row, MEANS] - whole[DUES, row], 0
         if means > 0:
             taken = min(left, limit_lots(abs(position[row]), means, deficit, wanted))
         points = queues.score[number, row]
-        remove_account(queues, whole, number, row)
+        remove_account(queues, number, row)
         if taken > 0:
             fills = write_fill(pool.state, fills, account, row, k, sign * taken, price)
             left -= taken
@@ -101,7 +101,7 @@ def close_from_queue(
             n_passed += 1
     for place in range(n_passed):
         row, points = whole[PASSED, place], accounts.money[POINTS, place]
-        insert_account(queues, whole, number, row, points)
+        insert_account(queues, number, row, points, queues.nodes[number, row, MEANS])
     sort_by_maker(fills, first, pool.state[N_FILLS])
     return fills
 

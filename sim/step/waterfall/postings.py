@@ -32,7 +32,6 @@ from sim.step.waterfall.tables import (
     LOTS,
     MAINTENANCE,
     MAKER,
-    MEANS,
     N_BUILT,
     N_CHANGED,
     N_EVENTS,
@@ -76,16 +75,15 @@ def pay(
 def requeue_account(pool: Pool, accounts: Accounts, queues: Queues, row: int) -> None:
     """Move a changed account to its new place in every queue, or out of it."""
     count, means = pool.state[COUNT], int(np.floor(max(accounts.money[SEEN, row], 0.0)))
-    accounts.whole[MEANS, row] = means
     for place in range(pool.state[N_BUILT]):
         number = queues.heads[BUILT, place]
         k, side = (number >> 1) % count, number & 1
         if not np.isnan(queues.score[number, row]):
-            remove_account(queues, accounts.whole, number, row)
+            remove_account(queues, number, row)
         if means > 0 and is_on_side(pool, accounts, k, side, row):
             choice = pool.layers[CHOICE, (number >> 1) // count]
             points = score_account(pool, accounts, choice, k, row)
-            insert_account(queues, accounts.whole, number, row, points)
+            insert_account(queues, number, row, points, means)
 
 
 @kernel

@@ -15,7 +15,6 @@ from sim.step.waterfall.tables import (
     IS_ELIGIBLE,
     LOT_VALUE,
     MAINTENANCE,
-    MEANS,
     PROFIT,
     SEEN,
     UNIT_VALUE,
@@ -71,23 +70,20 @@ def is_on_side(pool: Pool, accounts: Accounts, k: int, side: int, row: int) -> b
 
 
 @kernel
-def list_side(pool: Pool, accounts: Accounts, choice: int, k: int, side: int) -> tuple[I8, F8]:
-    """Return the counterparties of a side with means, ascending, and their scores.
-
-    Their means are written into the table of accounts.
-    """
-    means = accounts.whole[MEANS]
-    rows, count = np.empty(means.size, dtype=np.int64), 0
-    for row in range(means.size):
+def list_side(pool: Pool, accounts: Accounts, choice: int, k: int, side: int) -> tuple[I8, F8, I8]:
+    """Return the counterparties of a side with means, ascending, their scores and means."""
+    owners = accounts.money.shape[1]
+    rows, count = np.empty(owners, dtype=np.int64), 0
+    for row in range(owners):
         equity = accounts.money[SEEN, row]
         if equity >= 1.0 and is_on_side(pool, accounts, k, side, row):
-            means[row] = int(np.floor(equity))
             rows[count] = row
             count += 1
-    points = np.empty(count)
+    points, means = np.empty(count), np.empty(count, dtype=np.int64)
     for place in range(count):
+        means[place] = int(np.floor(accounts.money[SEEN, rows[place]]))
         points[place] = score_account(pool, accounts, choice, k, rows[place])
-    return rows[:count], points
+    return rows[:count], points, means
 
 
 @kernel

@@ -51,12 +51,13 @@ IS_MARGINED, IS_ELIGIBLE, IS_CHANGED = range(3)
 """Rows of ``Accounts.flags``: owners whom margin rules bind, accounts that can pay, accounts listed
 in CHANGED."""
 
-MEANS, DUES, CHANGED, PASSED = range(4)
-"""Rows of ``Accounts.whole``: equity that accounts in queues can pay, payments of the present
-layer (zero between layers), list of accounts changed since the last flush, scratch list."""
+DUES, CHANGED, PASSED = range(3)
+"""Rows of ``Accounts.whole``: payments of the present layer (zero between layers), list of accounts
+changed since the last flush, scratch list."""
 
-LEFT, RIGHT, MOST = range(3)
-"""Rows of ``Queues.links``: children or MISSING, and the largest means in a subtree."""
+LEFT, RIGHT, MOST, MEANS = range(4)
+"""Columns of ``Queues.nodes``: children or MISSING, the largest means in the subtree, and the
+account's own: equity that it can pay, whole minor units."""
 
 ROOT, BUILT, PATH = range(3)
 """Rows of ``Queues.heads``: roots or MISSING, list of queues that exist, scratch for a path."""
@@ -92,13 +93,13 @@ class Accounts(NamedTuple):
     entry: I8  # (all instruments, N) of the ledger
     money: F8  # (5, N)
     flags: B1  # (3, N)
-    whole: I8  # (4, N)
+    whole: I8  # (3, N)
     net: I8  # (C, 2, N) net cash paid since the last flush, from the pool and from the wallet
 
 
 class Queues(NamedTuple):
     """Treaps of the counterparties of each side, in the order of the queue."""
 
-    links: I8  # (3, T, N)
+    nodes: I8  # (T, N, 4)
     score: F8  # (T, N) score, NaN for accounts that are not in the queue
     heads: I8  # (3, at least T)

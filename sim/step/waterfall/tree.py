@@ -28,143 +28,132 @@ def _is_ahead(score: F8, one: int, other: int) -> bool:
 
 
 @kernel
-def _update_most(left: I8, right: I8, most: I8, means: I8, node: int) -> None:
-    """Set the largest means of a node's subtree from those of its children."""
-    largest = means[node]
-    if left[node] != MISSING:
-        largest = max(largest, most[left[node]])
-    if right[node] != MISSING:
-        largest = max(largest, most[right[node]])
-    most[node] = largest
+def _update_most(nodes: I8, node: int) -> bool:
+    """Set the largest means of a subtree from those of its children; return True if it changed."""
+    largest = nodes[node, MEANS]
+    for child in (nodes[node, LEFT], nodes[node, RIGHT]):
+        if child != MISSING:
+            largest = max(largest, nodes[child, MOST])
+    has_changed: bool = nodes[node, MOST] != largest
+    nodes[node, MOST] = largest
+    return has_changed
 
 
 @kernel
-def find_first_able(queues: Queues, whole: I8, number: int, least: float) -> int:
+def _climb(queues: Queues, number: int, current: int, depth: int) -> None:
+    """Link a subtree below the path to it, and update its ancestors until nothing changes."""
+    nodes, path = queues.nodes[number], queues.heads[PATH]
+    if depth == 0:
+        queues.heads[ROOT, number] = current
+        return
+    nodes[path[depth - 1] >> 1, RIGHT if path[depth - 1] & 1 else LEFT] = current
+    while depth > 0 and _update_most(nodes, path[depth - 1] >> 1):
+        depth -= 1
+
+
+@kernel
+def find_first_able(queues: Queues, number: int, least: float) -> int:
     """Return the first account in the queue with means of at least ``least``, or MISSING."""
-    left, right = queues.links[LEFT, number], queues.links[RIGHT, number]
-    most, means = queues.links[MOST, number], whole[MEANS]
-    node = queues.heads[ROOT, number]
-    if node == MISSING or most[node] < least:
+    nodes, node = queues.nodes[number], queues.heads[ROOT, number]
+    if node == MISSING or nodes[node, MOST] < least:
         return MISSING
     while True:
-        below = left[node]
-        if below != MISSING and most[below] >= least:
+        below = nodes[node, LEFT]
+        if below != MISSING and nodes[below, MOST] >= least:
             node = below
-        elif means[node] >= least:
+        elif nodes[node, MEANS] >= least:
             return node
         else:
-            node = right[node]
+            node = nodes[node, RIGHT]
 
 
 @kernel
-def insert_account(queues: Queues, whole: I8, number: int, node: int, points: float) -> None:
+def insert_account(queues: Queues, number: int, node: int, points: float, means: int) -> None:
     """Insert an account that is not in the queue."""
-    left, right = queues.links[LEFT, number], queues.links[RIGHT, number]
-    most, means = queues.links[MOST, number], whole[MEANS]
-    score, path = queues.score[number], queues.heads[PATH]
+    nodes, score, path = queues.nodes[number], queues.score[number], queues.heads[PATH]
     score[node] = points
-    left[node] = right[node] = MISSING
-    current, depth = queues.heads[ROOT, number], 0
+    nodes[node, LEFT] = nodes[node, RIGHT] = MISSING
+    nodes[node, MEANS] = nodes[node, MOST] = means
+    current, depth, rank = queues.heads[ROOT, number], 0, _priority(node)
     while current != MISSING:
         behind = _is_ahead(score, current, node)
         path[depth] = 2 * current + behind
         depth += 1
-        current = right[current] if behind else left[current]
-    most[node] = means[node]
-    current, rank = node, _priority(node)
+        current = nodes[current, RIGHT if behind else LEFT]
     while depth > 0 and _priority(path[depth - 1] >> 1) < rank:  # rotate upwards
         depth -= 1
         parent, behind = path[depth] >> 1, path[depth] & 1
-        if behind:
-            right[parent] = left[node]
-            left[node] = parent
-        else:
-            left[parent] = right[node]
-            right[node] = parent
-        _update_most(left, right, most, means, parent)
-        _update_most(left, right, most, means, node)
-    while depth > 0:
-        depth -= 1
-        parent, behind = path[depth] >> 1, path[depth] & 1
-        if behind:
-            right[parent] = current
-        else:
-            left[parent] = current
-        _update_most(left, right, most, means, parent)
-        current = parent
-    queues.heads[ROOT, number] = current
+        inner, outer = (LEFT, RIGHT) if behind else (RIGHT, LEFT)
+        nodes[parent, outer] = nodes[node, inner]
+        nodes[node, inner] = parent
+        _update_most(nodes, parent)
+        _update_most(nodes, node)
+    _climb(queues, number, node, depth)
 
 
 @kernel
-def remove_account(queues: Queues, whole: I8, number: int, node: int) -> None:
+def remove_account(queues: Queues, number: int, node: int) -> None:
     """Remove an account that is in the queue."""
-    left, right = queues.links[LEFT, number], queues.links[RIGHT, number]
-    most, means = queues.links[MOST, number], whole[MEANS]
-    score, path = queues.score[number], queues.heads[PATH]
+    nodes, score, path = queues.nodes[number], queues.score[number], queues.heads[PATH]
     current, depth = queues.heads[ROOT, number], 0
     while current != node:
         behind = _is_ahead(score, current, node)
         path[depth] = 2 * current + behind
         depth += 1
-        current = right[current] if behind else left[current]
-    one, other, top = left[node], right[node], depth
-    current = MISSING  # root of the joined children
-    while one != MISSING or other != MISSING:
-        takes_one = other == MISSING or (one != MISSING and _priority(one) > _priority(other))
-        child = one if takes_one else other
-        if depth == top:
-            current = child
-        elif path[depth - 1] & 1:
-            right[path[depth - 1] >> 1] = child
-        else:
-            left[path[depth - 1] >> 1] = child
-        if one == MISSING or other == MISSING:
-            break
-        path[depth] = 2 * child + takes_one
+        current = nodes[current, RIGHT if behind else LEFT]
+    one, other, top = nodes[node, LEFT], nodes[node, RIGHT], depth
+    joined = one if other == MISSING else other  # root of the children, joined
+    if one != MISSING and other != MISSING and _priority(one) > _priority(other):
+        joined = one
+    while one != MISSING and other != MISSING:
+        takes_one = _priority(one) > _priority(other)
+        path[depth] = 2 * (one if takes_one else other) + takes_one
         depth += 1
         if takes_one:
-            one = right[one]
+            one = nodes[one, RIGHT]
         else:
-            other = left[other]
+            other = nodes[other, LEFT]
+        # what hangs below the last node of the path is the rest, whose root comes next
+        rest = one if other == MISSING else other
+        if one != MISSING and other != MISSING and _priority(one) > _priority(other):
+            rest = one
+        nodes[path[depth - 1] >> 1, RIGHT if takes_one else LEFT] = rest
     while depth > top:
         depth -= 1
-        _update_most(left, right, most, means, path[depth] >> 1)
-    while depth > 0:
-        depth -= 1
-        parent, behind = path[depth] >> 1, path[depth] & 1
-        if behind:
-            right[parent] = current
-        else:
-            left[parent] = current
-        _update_most(left, right, most, means, parent)
-        current = parent
-    queues.heads[ROOT, number] = current
+        _update_most(nodes, path[depth] >> 1)
+    _climb(queues, number, joined, depth)
     score[node] = np.nan
 
 
 @kernel
-def build_queue(queues: Queues, whole: I8, number: int, rows: I8, points: F8) -> None:
-    """Build a queue from accounts in its order, and forget what it was."""
-    left, right = queues.links[LEFT, number], queues.links[RIGHT, number]
-    most, means = queues.links[MOST, number], whole[MEANS]
-    score, spine = queues.score[number], queues.heads[PATH]
+def build_queue(queues: Queues, number: int, rows: I8, points: F8, means: I8) -> None:
+    """Build a queue from accounts in its order, and forget what it was.
+
+    Args:
+        queues: in place.
+        number: of the queue.
+        rows: (n,) accounts.
+        points: (n,) their scores, falling.
+        means: (n,) what they can pay, whole minor units.
+    """
+    nodes, score, spine = queues.nodes[number], queues.score[number], queues.heads[PATH]
     for node in range(score.size):
         score[node] = np.nan
     depth = 0
     for place in range(rows.size):
         node, below = rows[place], MISSING
-        score[node] = points[place]
+        score[node], nodes[node, MEANS] = points[place], means[place]
         rank = _priority(node)
         while depth > 0 and _priority(spine[depth - 1]) < rank:
             depth -= 1
             below = spine[depth]
-            _update_most(left, right, most, means, below)
-        left[node], right[node] = below, MISSING
+            _update_most(nodes, below)
+        nodes[node, LEFT], nodes[node, RIGHT] = below, MISSING
         if depth > 0:
-            right[spine[depth - 1]] = node
+            nodes[spine[depth - 1], RIGHT] = node
         spine[depth] = node
         depth += 1
     queues.heads[ROOT, number] = spine[0] if depth > 0 else MISSING
     while depth > 0:
         depth -= 1
-        _update_most(left, right, most, means, spine[depth])
+        _update_most(nodes, spine[depth])
