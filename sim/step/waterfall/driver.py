@@ -16,12 +16,17 @@ from sim.step.waterfall.tables import FIRST_LOTS, IS_MOVED, LAYER, N_EVENTS, N_F
 from sim.step.waterfall.tree import build_queue
 from sim.types import F8, I8, MISSING, Fills, MarginPool, Transfers
 from sim.venue import Venue
+from sim.waterfall.fund import can_margin_accounts
 
 MAX_DEPTH = 512
 """Room for the way from the root of a queue to any account; about 60 are needed for 10^7."""
 
 FIRST_ROOM = 256
 """Rows of the tables of fills and events at first; they grow."""
+
+
+FIRST_AT_ONCE = 4
+"""Accounts that are assessed at once at first for a take-over by the fund."""
 
 
 class CompiledWaterfall(PlainWaterfall):
@@ -39,6 +44,7 @@ class CompiledWaterfall(PlainWaterfall):
         self._fills = np.empty((6, FIRST_ROOM), dtype=np.int64)
         width = FIRST_LOTS + 2 * len(self.lot_value)
         self._events = np.empty((FIRST_ROOM, width), dtype=np.int64)
+        self._n_at_once = FIRST_AT_ONCE
         if self._terms.state[tables.KEEPS_PROFIT]:
             write_profits(self._terms, self._accounts)
 
@@ -75,6 +81,10 @@ class CompiledWaterfall(PlainWaterfall):
             state[IS_MOVED] = 0
             return
         self._flush()
+        if need == tables.NEEDS_PLAIN_LAYER and self._is_fund_layer(int(state[LAYER])):
+            self._find_refused(turns)
+            if state[PLACE] < state[tables.REFUSED]:
+                return
         n_batches = len(self.changed_accounts)
         if need == tables.NEEDS_PLAIN_ACCOUNT:
             self.allocate_shortfall(int(turn[0]), turn[1:])
@@ -83,7 +93,27 @@ class CompiledWaterfall(PlainWaterfall):
             state[IS_MOVED] = self.apply_layer(int(state[LAYER]), int(turn[0]), turn[1:])
             state[LAYER] += 1
         rows = np.unique(np.concatenate((turn[:1], *self.changed_accounts[n_batches:])))
+        if self.fund_owner in rows:
+            state[tables.REFUSED] = 0
         requeue_accounts(self._terms, self._accounts, self._queues, rows)
+
+    def _is_fund_layer(self, number: int) -> bool:
+        return bool(self._terms.layers[tables.LAYER_KIND, number] == tables.PLAIN_FUND)
+
+    def _find_refused(self, turns: I8) -> None:
+        """Find how many of the next accounts the fund as it is cannot take over.
+
+        More accounts are assessed at once each time that none of them is taken.
+        """
+        state = self._terms.state
+        if state[IS_MOVED]:
+            state[tables.REFUSED] = 0
+            return
+        rows = turns[state[PLACE] : state[PLACE] + self._n_at_once, 0]
+        taken = np.flatnonzero(can_margin_accounts(self.context, rows))
+        n_refused = int(taken[0]) if taken.size else rows.size
+        self._n_at_once = FIRST_AT_ONCE if taken.size else 2 * self._n_at_once
+        state[tables.REFUSED] = state[PLACE] + n_refused
 
     def _build_queue(self, number: int) -> None:
         """Sort the counterparties of one side of an instrument."""
@@ -135,17 +165,18 @@ class CompiledWaterfall(PlainWaterfall):
         state, net, wallet = self._terms.state, self._accounts.net, self.venue.wallet_pool
         fills = Fills(*self._fills[:, : state[N_FILLS]].copy())
         state[N_FILLS] = 0
-        own = [self.venue.system_accounts.venue_equity]
-        own += [self.fund_owner] if self.fund_owner != MISSING else []
-        payers = np.unique(np.append(rows, own))
+        own = {self.venue.system_accounts.venue_equity, self.fund_owner} - {MISSING}
+        is_listed = self._accounts.flags[tables.IS_CHANGED]
+        payers = np.append(rows, [owner for owner in sorted(own) if not is_listed[owner]])
+        payers = payers.astype(np.int64)
         asset, place, at = np.nonzero(net[:, :, payers])
         source, pools = payers[at], np.array([self.pool.number, wallet])[place]
         amounts = net[asset, place, source]
         net[:, :, payers] = 0
         moves = Transfers.from_columns(source, MISSING, pools, MISSING, asset, amounts)
         self.market.ledger.log_posted(fills, moves, LOSS)
-        for instrument in np.unique(fills.instrument).tolist():
-            makers = np.unique(fills.maker[fills.instrument == instrument])
+        for instrument in np.flatnonzero(np.bincount(fills.instrument)).tolist():
+            makers = fills.maker[fills.instrument == instrument]
             self.market.order_books.cancel_owner_orders(instrument, makers)
 
     def _tabulate_terms(self) -> tables.Pool:

@@ -46,8 +46,8 @@ def needs_profit(layers: F8) -> bool:
 
 def _tabulate_layer(layer: LossLayer, has_brackets: bool) -> tuple[int, int, float]:
     """Return kind, alternative and share of a layer; subclasses are plain."""
-    if type(layer) is FundLayer and has_brackets:
-        return tables.FUND, 0, layer.max_share
+    if type(layer) is FundLayer:
+        return tables.FUND if has_brackets else tables.PLAIN_FUND, 0, layer.max_share
     if type(layer) is AdlQueue and (layer.score != "binance" or has_brackets):
         return tables.QUEUE, SCORES[layer.score], 0.0
     if type(layer) is AdlProRata:

@@ -146,15 +146,45 @@ def close_pro_rata(
 def split_deficit(pool: Pool, accounts: Accounts, turns: I8, deficit: int) -> I8:
     """Return the deficit of each leg of the present account, (K,), by the weights of its turn."""
     place, first, count = pool.state[PLACE], pool.state[FIRST], pool.state[COUNT]
-    weights, total, n_held = np.zeros(count, dtype=np.int64), 0, 0
+    weights, total, n_held, last = np.zeros(count, dtype=np.int64), 0, 0, 0
     for k in range(count):
         if accounts.position[first + k, turns[place, 0]] != 0:
-            weights[k] = turns[place, 1 + k]
+            weights[k], last = turns[place, 1 + k], k
             total += weights[k]
             n_held += 1
+    if n_held <= 1:
+        weights[last] = deficit
+        return weights
     for k in range(count if total == 0 else 0):
         weights[k] = 1 if accounts.position[first + k, turns[place, 0]] != 0 else 0
-    return divide_largest_remainder(deficit if n_held > 0 else 0, weights)
+    return divide_largest_remainder(deficit, weights)
+
+
+@kernel
+def owe_for_leg(
+    accounts: Accounts, fills: I8, first: int, count: int, deficit: int, held: int
+) -> None:
+    """Add a leg's deficit to the dues of the makers of its fills, in proportion to lots (LOSS-2).
+
+    Args:
+        accounts: in place.
+        fills: table of fills.
+        first: row of the leg's first fill.
+        count: row after its last.
+        deficit: of the leg, minor units.
+        held: lots of the leg.
+    """
+    dues, lots, closed = accounts.whole[DUES], np.empty(count - first, dtype=np.int64), 0
+    for place in range(lots.size):
+        lots[place] = abs(fills[LOTS, first + place])
+        closed += lots[place]
+    amount, _ = scale_with_remainder(closed, deficit, abs(held))
+    if lots.size == 1:
+        dues[fills[MAKER, first]] += amount
+    else:
+        parts = divide_largest_remainder(amount, lots)
+        for place in range(lots.size):
+            dues[fills[MAKER, first + place]] += parts[place]
 
 
 @kernel
@@ -163,7 +193,7 @@ def close_legs(
 ) -> I8:
     """Close the present account's legs, and write what the makers owe as dues (LOSS-2)."""
     state, account, begin = pool.state, turns[pool.state[PLACE], 0], pool.state[N_FILLS]
-    layer, count, dues = state[LAYER], state[COUNT], accounts.whole[DUES]
+    layer, count = state[LAYER], state[COUNT]
     deficits = split_deficit(pool, accounts, turns, deficit)
     for k in range(count):
         held, first = accounts.position[state[FIRST] + k, account], state[N_FILLS]
@@ -175,13 +205,6 @@ def close_legs(
         else:
             profit_only = pool.layers[CHOICE, layer] == 1
             fills = close_pro_rata(pool, accounts, profit_only, account, k, deficits[k], fills)
-        lots, closed = np.empty(state[N_FILLS] - first, dtype=np.int64), 0
-        for place in range(lots.size):
-            lots[place] = abs(fills[LOTS, first + place])
-            closed += lots[place]
-        amount, _ = scale_with_remainder(closed, deficits[k], abs(held))
-        parts = divide_largest_remainder(amount, lots)
-        for place in range(lots.size):
-            dues[fills[MAKER, first + place]] += parts[place]
+        owe_for_leg(accounts, fills, first, state[N_FILLS], deficits[k], held)
     post_trades(pool, accounts, fills, begin)
     return fills

@@ -38,6 +38,7 @@ from sim.step.waterfall.tables import (
     N_FILLS,
     POOL,
     PROFIT,
+    REFUSED,
     SEEN,
     SHORTFALL,
     TAKER,
@@ -119,8 +120,10 @@ def update_accounts(pool: Pool, accounts: Accounts, queues: Queues, rows: I8) ->
         for k in range(legs.shape[1] if flags[IS_MARGINED, row] else 0):
             equity += position[first + k, row] * legs[LOT_VALUE, k]
         money[EQUITY, row] = money[SEEN, row] = equity
-        if row == state[FUND_OWNER] and state[HAS_SEPARATE_WALLET]:
-            money[SEEN, row] += value_wallet(pool, accounts)
+        if row == state[FUND_OWNER]:
+            state[REFUSED] = 0
+            if state[HAS_SEPARATE_WALLET]:
+                money[SEEN, row] += value_wallet(pool, accounts)
         flags[IS_ELIGIBLE, row] = flags[IS_MARGINED, row] and money[SEEN, row] > 0
         if state[KEEPS_MAINTENANCE] and flags[IS_MARGINED, row]:
             money[MAINTENANCE, row] = assess_accounts(pool, accounts, row, MISSING, 0)[2]

@@ -37,16 +37,19 @@ from sim.step.waterfall.tables import (
     PASSED,
     PLACE,
     PLAIN,
+    PLAIN_FUND,
     PRO_RATA,
     QUEUE,
+    REFUSED,
     SEEN,
+    SHARE,
     SOCIALISED,
     WANTED,
     Accounts,
     Pool,
     Queues,
 )
-from sim.types import I8
+from sim.types import I8, MISSING
 
 
 @kernel
@@ -54,6 +57,11 @@ def find_obstacle(pool: Pool, accounts: Accounts, queues: Queues, account: int) 
     """Return what the present layer needs from Python before it can be applied, or DONE."""
     state, count = pool.state, pool.state[COUNT]
     kind = pool.layers[LAYER_KIND, state[LAYER]]
+    if kind == PLAIN_FUND:
+        fund, is_refused = state[FUND_OWNER], not state[IS_MOVED] and state[PLACE] < state[REFUSED]
+        deficit = np.ceil(-accounts.money[EQUITY, account])
+        most = pool.layers[SHARE, state[LAYER]] * accounts.money[SEEN, fund]
+        return DONE if fund == MISSING or deficit > most or is_refused else NEEDS_PLAIN_LAYER
     if kind == PLAIN:
         return NEEDS_PLAIN_LAYER
     if state[IS_MOVED] and kind in (QUEUE, PRO_RATA):
@@ -131,7 +139,7 @@ def run_waterfall(
             elif kind == BAD_DEBT:
                 absorbed = deficit
                 pay(pool, accounts, state[HOUSE], account, 0, deficit, True)
-            else:
+            elif kind in (QUEUE, PRO_RATA):
                 fills = close_legs(pool, accounts, queues, turns, deficit, fills)
                 payers = fills[MAKER, first : state[N_FILLS]]
             if payers.size or absorbed:

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from sim.types import B1, F8, I8
 
-FUND, QUEUE, PRO_RATA, SOCIALISED, BAD_DEBT, PLAIN = range(6)
-"""Kinds of layer. BAD_DEBT is after the last. PLAIN has no kernel and is applied in Python."""
+FUND, QUEUE, PRO_RATA, SOCIALISED, BAD_DEBT, PLAIN, PLAIN_FUND = range(7)
+"""Kinds of layer. BAD_DEBT is after the last. PLAIN has no kernel and is applied in Python.
+PLAIN_FUND is the fund's layer under margins that have no kernel."""
 
 BITMEX, BINANCE, HYPERLIQUID = range(3)
 """Scores of queues."""
@@ -24,12 +25,13 @@ fund's wallet is not in this pool."""
 KEEPS_MAINTENANCE, KEEPS_PROFIT = 7, 8
 """Constants in ``Pool.state``: 1 if layers need maintenance and profit of changed accounts."""
 
-PLACE, LAYER, IS_MOVED, N_CHANGED, N_BUILT, WANTED, N_FILLS, N_EVENTS = range(9, 17)
+PLACE, LAYER, IS_MOVED, N_CHANGED, N_BUILT, WANTED, N_FILLS, N_EVENTS, REFUSED = range(9, 18)
 """Variables in ``Pool.state``: place in the order of bankrupt accounts and number of the layer, 1
 if the account's legs have changed since its weights were computed, numbers of accounts in CHANGED,
-of queues in BUILT, a queue to build, and numbers of fills and events."""
+of queues in BUILT, a queue to build, numbers of fills and events, and the place before which the
+fund as it is cannot take accounts over."""
 
-STATE_SIZE = 17
+STATE_SIZE = 18
 
 MARK, UNIT_VALUE, LOT_VALUE, EVENT_VALUE, ASSET_PRICE = range(5)
 """Rows of ``Pool.legs``: mark (ticks), value of a lot at the mark in the settle asset, in the
