@@ -81,39 +81,40 @@ class CompiledWaterfall(PlainWaterfall):
             state[IS_MOVED] = 0
             return
         self._flush()
-        if need == tables.NEEDS_PLAIN_LAYER and self._is_fund_layer(int(state[LAYER])):
-            self._find_refused(turns)
-            if state[PLACE] < state[tables.REFUSED]:
-                return
-        n_batches = len(self.changed_accounts)
-        if need == tables.NEEDS_PLAIN_ACCOUNT:
-            self.allocate_shortfall(int(turn[0]), turn[1:])
+        is_whole_turn = need == tables.NEEDS_PLAIN_ACCOUNT
+        if is_whole_turn or not self._is_refused(turns):
+            self._apply_plainly(is_whole_turn, turn)
+
+    def _apply_plainly(self, is_whole_turn: bool, turn: I8) -> None:
+        """Apply the present layer in Python, or all layers, and requeue accounts that changed."""
+        state, account, n_batches = self._terms.state, int(turn[0]), len(self.changed_accounts)
+        if is_whole_turn:
+            self.allocate_shortfall(account, turn[1:])
             state[PLACE] += 1
         else:
-            state[IS_MOVED] = self.apply_layer(int(state[LAYER]), int(turn[0]), turn[1:])
+            state[IS_MOVED] = self.apply_layer(int(state[LAYER]), account, turn[1:])
             state[LAYER] += 1
         rows = np.unique(np.concatenate((turn[:1], *self.changed_accounts[n_batches:])))
         if self.fund_owner in rows:
             state[tables.REFUSED] = 0
         requeue_accounts(self._terms, self._accounts, self._queues, rows)
 
-    def _is_fund_layer(self, number: int) -> bool:
-        return bool(self._terms.layers[tables.LAYER_KIND, number] == tables.PLAIN_FUND)
+    def _is_refused(self, turns: I8) -> bool:
+        """Return whether the present layer is the fund's, which cannot take the account over.
 
-    def _find_refused(self, turns: I8) -> None:
-        """Find how many of the next accounts the fund as it is cannot take over.
-
-        More accounts are assessed at once each time that none of them is taken.
+        Find how many of the next accounts it cannot take over as it is. More accounts are assessed
+        at once each time that none of them is taken.
         """
         state = self._terms.state
-        if state[IS_MOVED]:
-            state[tables.REFUSED] = 0
-            return
+        kind = self._terms.layers[tables.LAYER_KIND, state[LAYER]]
+        if kind != tables.PLAIN_FUND or state[IS_MOVED]:
+            return False
         rows = turns[state[PLACE] : state[PLACE] + self._n_at_once, 0]
         taken = np.flatnonzero(can_margin_accounts(self.context, rows))
         n_refused = int(taken[0]) if taken.size else rows.size
         self._n_at_once = FIRST_AT_ONCE if taken.size else 2 * self._n_at_once
         state[tables.REFUSED] = state[PLACE] + n_refused
+        return n_refused > 0
 
     def _build_queue(self, number: int) -> None:
         """Sort the counterparties of one side of an instrument."""
@@ -157,7 +158,7 @@ class CompiledWaterfall(PlainWaterfall):
         state[N_EVENTS] = 0
 
     def _record_postings(self, rows: I8) -> None:
-        """Log trades and net cash flows, and cancel the makers' orders in the same instruments.
+        """Log trades and net cash flows, and cancel the makers' orders.
 
         Args:
             rows: accounts with postings, besides the fund's and the venue's own.
@@ -175,6 +176,10 @@ class CompiledWaterfall(PlainWaterfall):
         net[:, :, payers] = 0
         moves = Transfers.from_columns(source, MISSING, pools, MISSING, asset, amounts)
         self.market.ledger.log_posted(fills, moves, LOSS)
+        self._cancel_maker_orders(fills)
+
+    def _cancel_maker_orders(self, fills: Fills) -> None:
+        """Cancel the makers' resting orders in the instruments of the fills."""
         for instrument in np.flatnonzero(np.bincount(fills.instrument)).tolist():
             makers = fills.maker[fills.instrument == instrument]
             self.market.order_books.cancel_owner_orders(instrument, makers)
