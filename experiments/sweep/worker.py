@@ -6,9 +6,12 @@ No import at the top may load numpy or a registry, because thread settings and p
 import gc
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from experiments.plugins import import_plugins
 from experiments.results import provenance
@@ -52,10 +55,24 @@ def execute_batch(order: JobBatch) -> list[JobResult]:
     from experiments.sweep import execute_jobs
     from sim.errors import LearningWarning
 
-    if place.apart and not gc.get_freeze_count():
-        # Imported objects stay; scanning them in each garbage collection takes time.
-        gc.freeze()
+    results = []
     with warnings.catch_warnings():
         # The sweep reports each warning once, before its runs.
         warnings.simplefilter("ignore", LearningWarning)
-        return [execute_jobs.execute_job(job, place) for job in order.jobs]
+        for job in order.jobs:
+            with _freeze_imports():
+                results.append(execute_jobs.execute_job(job, place))
+    return results
+
+
+@contextmanager
+def _freeze_imports() -> Iterator[None]:
+    """Exempt all objects from garbage collection if a block imported modules.
+
+    Imported objects stay; scanning them in each collection would take longer than a short run.
+    """
+    n_modules = 0 if not gc.get_freeze_count() else len(sys.modules)
+    yield
+    if len(sys.modules) > n_modules:
+        gc.collect()
+        gc.freeze()

@@ -135,6 +135,29 @@ def test_a_run_is_a_row_and_a_folder(whole: Path) -> None:
     }
 
 
+def test_a_run_just_made_is_scored_from_the_frames_that_a_resumed_sweep_reads(
+    whole: Path, tmp_path: Path
+) -> None:
+    unit = plan_study(tiny())[0]
+    for spec in unit.pack_job().runs.values():
+        made = execute_jobs.write_run(spec, tmp_path / spec.hash)
+        read = execute_jobs.read_run(tmp_path / spec.hash)
+        assert list(made) == list(read)
+        for name, frame in made.items():
+            pd.testing.assert_frame_equal(frame, read[name], check_exact=True)
+            assert frame.attrs == read[name].attrs
+
+
+def test_a_sweep_reads_no_run_that_it_made(
+    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(execute_jobs, "read_run", read.append)
+    out = run_sweep(tiny(), out=tmp_path / "tiny", options=SERIAL).folder
+    assert read == []
+    assert files(out) == files(whole)
+
+
 def test_a_twin_that_nothing_tells_apart_is_its_base(whole: Path) -> None:
     names = pd.read_parquet(whole / "runs.parquet")["hash"].to_numpy().reshape(-1, 2)
     closed = pd.read_parquet(whole / "scores.parquet")["closed"] > 0
