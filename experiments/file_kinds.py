@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,7 +54,19 @@ def load_kind(kind: str, name: str | Path, overrides: Sequence[str], model: type
     try:
         return load_config(name, overrides, model)
     except ConfigError as error:
-        raise ConfigError(explain_wrong_kind(kind, name) or error.problems) from error
+        problems = [_add_plugin_remedy(line) for line in error.problems]
+        raise ConfigError(explain_wrong_kind(kind, name) or problems) from error
+
+
+UNKNOWN_KIND = re.compile(r"(?:.*\.)?(?!design\b)\w+(?:\.\d+)?\.kind: '\w+' is not one of ")
+"""Beginning of a line about an unknown kind; a plug-in may register kinds of all but a design."""
+
+
+def _add_plugin_remedy(line: str) -> str:
+    """Return a line with the remedy of a kind that a plug-in registers, if it is about a kind."""
+    if not UNKNOWN_KIND.match(line):
+        return line
+    return f"{line}, or name the module of your own kind with --plugin"
 
 
 def explain_wrong_kind(kind: str, name: str | Path) -> list[str]:

@@ -15,9 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from agents import populate
 from experiments import plugins
 from experiments.config import RunConfig
-from experiments.figures.overview import FIGURES
 from experiments.price_files.bars import read_replays
-from experiments.results import identity, provenance, store, summary_table
+from experiments.results import identity, provenance, store
 from sim.errors import ConfigError, DataError, DeleverageError
 from sim.margin.learned.learned import list_fallback_events
 from sim.market import Market
@@ -227,7 +226,12 @@ def _write_manifest(record: Mapping[str, Any], folder: Path) -> None:
 
 
 def _draw_figures(market: Market, frames: Frames, folder: Path) -> None:
-    """Draw the figures of a run, after its data have been written."""
+    """Draw the figures of a run, after its data have been written.
+
+    Plotting libraries are imported here, so that a refused run does not wait for them.
+    """
+    from experiments.figures.overview import FIGURES
+
     numeraire = market.config.assets[0]
     if len(frames["steps"]):
         (folder / "figures").mkdir()
@@ -249,6 +253,8 @@ def _format_summary(market: Market, frames: Frames, seconds: float) -> str:
     numeraire = market.config.assets[0]
     if not len(frames["steps"]):
         return ""
+    from experiments.results import summary_table  # its labels come with the plotting libraries
+
     return summary_table.format_summary_table(
         frames, unit=10**numeraire.decimals, currency=numeraire.name, seconds=seconds
     )

@@ -127,7 +127,11 @@ def load_engine(name: str, portfolio: PortfolioConfig) -> EngineConfig:
     presets = _list_presets()
     if own == f"engines/{name}" and name.removesuffix(".yaml") not in presets:
         raise ConfigError([f"--engines: {describe_unknown(name, [*portfolio.own, *presets])}"])
-    return load_kind("engine", own, (), EngineConfig)
+    try:
+        return load_kind("engine", own, (), EngineConfig)
+    except ConfigError as error:
+        lines = [line if line.startswith(name) else f"{name}: {line}" for line in error.problems]
+        raise ConfigError(lines) from error
 
 
 def margin_portfolio(

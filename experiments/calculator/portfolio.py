@@ -237,15 +237,15 @@ class PortfolioConfig(Component):
         if multiplier.denominator > 1:
             listed = {f"instruments.{k}": one for k, one in enumerate(self.instruments)}
             remedy = describe_remedy(where, [listed], self.assets)
-            value = f"{float(multiplier):g} minor units"
+            value = f"{_format_units(multiplier)} minor units"
             problems.append(f"{where}.lot: tick x lot is {value}, no whole number: {remedy}")
         highest = each.n_price_levels * multiplier
         largest = each.max_lots * highest
         if largest >= CASH_LIMIT:
             most = int((CASH_LIMIT - 1) // highest)
             remedy = f"lower max_lots to {most}, or max_price" if most else "lower max_price"
-            position = f"{each.max_lots:.3g} lots at {each.max_price:g}"
-            value = f"is worth {float(largest):.3g} minor units"
+            position = f"{_format_units(each.max_lots)} lots at {each.max_price:g}"
+            value = f"is worth {_format_units(largest)} minor units"
             problems.append(
                 f"{where}.max_lots: the largest position, {position}, {value}; "
                 f"it must stay below 2^53: {remedy}"
@@ -364,3 +364,8 @@ def is_whole(count: Fraction) -> bool:
 def count_increments(amount: float, grain: float) -> Fraction:
     """Return an amount in increments, both taken as exact decimal numbers."""
     return divide_into_steps(amount, grain)
+
+
+def _format_units(amount: Fraction | int) -> str:
+    """Return an amount for a message; those that no float holds are told by their bound."""
+    return f"{float(amount):.3g}" if amount < 1e300 else "more than 1e+300"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from experiments.paper import figures, metric_tables, page, run_tables, tables
 from experiments.paper.load_results import RunResult, StudyResult
 from experiments.paper.metric_tables import MetricOptions
+from experiments.paper.report_file import format_report_file
 from experiments.paper.run_tables import PaperTables
 from experiments.results import store
 from experiments.sweep.folder import ResultFolder
@@ -68,9 +69,10 @@ def make_report(result: RunResult | StudyResult, out: Path) -> WrittenFiles:
     if isinstance(result, StudyResult):
         report = made_by(result.module, "report", result.scores)
         text = result.table_labels.add_mixed_notice(report)
-        ResultFolder(out).replace_entry(
-            "report.md", lambda path: store.write_text(text + "\n", path)
+        written = format_report_file(
+            result.study, report, result.table_labels, result.about.get("plugins", {})
         )
+        ResultFolder(out).replace_entry("report.md", lambda path: store.write_text(written, path))
         paths += [*_write_tables(result, content, out).paths, out / "report.md"]
         html = page.make_study_page(result, out / "figures", content.tables, text)
     else:

@@ -8,15 +8,18 @@ True
 FrozenList(['account', 'engine'])
 
 The same names work after a normal and an editable installation. Everything here is a thin layer
-over ``sim``, ``agents`` and ``experiments``, which are installed beside it.
+over ``sim``, ``agents`` and ``experiments``, which are installed beside it. An error that a user
+can mend, such as ``ConfigError``, is raised alone, without the errors inside that led to it.
 """
 
+import functools
 import importlib
+import inspect
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypedDict, TypeVar, Unpack
 
 from experiments.registries import REGISTRIES
 
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
     from experiments.paper.load_results import StudyResult
     from sim.component import Component
     from sim.market import Market
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 NAMES = {
     "Market": "sim.market",
@@ -79,7 +85,23 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("experiments.results.provenance").read_version()
     if name not in NAMES:
         raise AttributeError(f"module 'deleverage' has no attribute {name!r}")
-    return getattr(importlib.import_module(NAMES[name]), name)
+    found = getattr(importlib.import_module(NAMES[name]), name)
+    return _raise_one_error(found) if inspect.isfunction(found) else found
+
+
+def _raise_one_error(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function raise errors of users without the errors inside that led to them."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        from sim.errors import DeleverageError
+
+        try:
+            return function(*args, **kwargs)
+        except DeleverageError as error:
+            raise error.with_traceback(None) from None
+
+    return call
 
 
 def __dir__() -> list[str]:
@@ -167,6 +189,7 @@ class StudyChanges(TypedDict, total=False):
     quick: bool  # apply what the study changes for ``--quick``
 
 
+@_raise_one_error
 def market(
     name: str | Path, overrides: Iterable[str] = (), **changes: Unpack[RunChanges]
 ) -> "Market":
@@ -186,6 +209,7 @@ def market(
     return Market(config, populate(config.populations), seed=config.seed, bars=bars)
 
 
+@_raise_one_error
 def run(
     name: str | Path,
     overrides: Iterable[str] = (),
@@ -223,6 +247,7 @@ def run(
     return Run(config, found.frames, outcome.summary)
 
 
+@_raise_one_error
 def sweep(
     study: str | Path,
     overrides: Sequence[str] = (),
@@ -258,10 +283,11 @@ def sweep(
     found = open_result(outcome.folder, beside if beside.is_file() else None)
     assert isinstance(found, StudyResult)
     for notice in found.notices:
-        warnings.warn(notice, stacklevel=2)
+        warnings.warn(notice, stacklevel=3)  # the line that calls `sweep`
     return found
 
 
+@_raise_one_error
 def margins(
     portfolio: str | Path | Mapping[str, Any],
     accounts: "pd.DataFrame | None" = None,

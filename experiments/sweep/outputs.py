@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.paper import metric_tables
+from experiments.paper.report_file import format_report_file
 from experiments.paper.tables import TableLabels
 from experiments.paper.tables import write_tables as write_tables
 from experiments.results import provenance, store
@@ -21,7 +22,11 @@ MANIFEST = "manifest.json"
 
 
 def write_outputs(
-    results: ResultFolder, study: StudyConfig, scores: pd.DataFrame, mixed: str = ""
+    results: ResultFolder,
+    study: StudyConfig,
+    scores: pd.DataFrame,
+    mixed: str = "",
+    plugins: Iterable[str] = (),
 ) -> str:
     """Write tables as CSV and LaTeX, figures, and ``report.md``; return the report.
 
@@ -30,6 +35,7 @@ def write_outputs(
         study: study, which promises tables and figures.
         scores: scores of all its runs.
         mixed: notice about several codes, for every table; empty if one code made all runs.
+        plugins: modules that register the kinds of the study.
 
     Raises:
         ConfigError: the module does not make a table or figure that the study promises.
@@ -44,8 +50,9 @@ def write_outputs(
         "tables", lambda folder: _write_tables(tables, folder, labels, study.name)
     )
     results.replace_entry("figures", lambda folder: _draw_figures(module, scores, folder))
-    report = labels.add_mixed_notice(made_by(module, "report", scores))
-    results.replace_entry("report.md", lambda path: store.write_text(report + "\n", path))
+    report = made_by(module, "report", scores)
+    content = format_report_file(study, report, labels, plugins)
+    results.replace_entry("report.md", lambda path: store.write_text(content, path))
     made = {
         "tables": _list_names(results.path / "tables"),
         "figures": _list_names(results.path / "figures"),
@@ -59,7 +66,7 @@ def write_outputs(
     ]
     if problems:
         raise ConfigError(problems)
-    return report
+    return labels.add_mixed_notice(report)
 
 
 def _write_tables(

@@ -1,10 +1,12 @@
 """Check of the paths that a study varies: reserved and overwritten paths are refused."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.designs import LabelledValue, StudyAxis
 from sim.errors import ConfigError
+from sim.reading.overrides import APPEND
 
 RESERVED_KEYS = {
     "seed": "a sweep sets it by itself in every replication, remove it; the study's seeds: is the "
@@ -91,7 +93,59 @@ def _ever_set(axis: StudyAxis) -> Sequence[str]:
 
 
 def _is_overwriting(over: str, path: str) -> bool:
-    """Return True if setting one path replaces the other: it is the same place, or above it."""
-    one, other = over.split("."), path.split(".")
+    """Return True if setting one path replaces the other: it is the same place, or above it.
+
+    An appended item replaces nothing.
+    """
+    if over.endswith(APPEND):
+        return False
+    one, other = over.split("."), path.removesuffix(APPEND).split(".")
     alike = (a in ("*", b) for a, b in zip(one, other, strict=False))
     return len(one) <= len(other) and all(alike)
+
+
+LEVERAGE_ORDER = re.compile(
+    r"(.*\.(?:tiers|instruments\.[^ ]+)): max_leverage (\S+) at floor \S+ is more than the (\S+) "
+    r"before it: (lower it)"
+)
+"""Message about two tiers in the wrong order: ladder, their highest leverage, and the remedy."""
+
+
+def name_other_tier(line: str, changes: Sequence[tuple[str, object]]) -> str:
+    """Return a message with a remedy on the tier that a setting leaves unchanged.
+
+    A setting that changes one tier of a ladder may break the order of the tiers. The message is
+    returned as it is if it is about something else.
+
+    Args:
+        line: problem of a configuration.
+        changes: what the setting changes, (dotted path, value).
+    """
+    found = LEVERAGE_ORDER.fullmatch(line)
+    if not found:
+        return line
+    ladder, above, below, remedy = found.groups()
+    tiers = {int(number): value for number, value in _tier_changes(ladder, changes)}
+    for number, value in tiers.items():
+        if f"{value:g}" == below and number + 1 not in tiers:
+            other = f"let the axis lower {ladder}.{number + 1}.max_leverage to {below} or less too"
+            return line.removesuffix(remedy) + other
+        if f"{value:g}" == above and number and number - 1 not in tiers:
+            other = f"let the axis raise {ladder}.{number - 1}.max_leverage to {above} or more too"
+            return line.removesuffix(remedy) + other
+    return line
+
+
+def _tier_changes(
+    ladder: str, changes: Sequence[tuple[str, object]]
+) -> Iterator[tuple[str, int | float]]:
+    """Yield the number and the highest leverage of each tier of a ladder that is changed."""
+    parts = ladder.split(".")
+    for path, value in changes:
+        *above, number, key = path.split(".") if path.count(".") > 1 else ["", "", ""]
+        is_same = len(above) == len(parts) and all(
+            a in ("*", b) for a, b in zip(above, parts, strict=True)
+        )
+        is_tier = is_same and key == "max_leverage" and number.isdecimal()
+        if is_tier and isinstance(value, int | float):
+            yield number, value

@@ -13,7 +13,7 @@ from experiments.results import identity, store
 from experiments.sweep.axes import SweepSetting, count_replications, iterate_settings, list_changes
 from experiments.sweep.config import BASE, StudyConfig
 from experiments.sweep.messages import RunSpec, SweepJob
-from experiments.sweep.paths import check_paths
+from experiments.sweep.paths import check_paths, name_other_tier
 from sim.checks.opening import find_market_faults
 from sim.errors import ConfigError, DataError, DataWarning, LearningWarning, SettingWarning
 from sim.market_path import count_steps
@@ -167,8 +167,9 @@ class JobPlanner:
                     raise ConfigError(faults)
         except ConfigError as error:
             where = ", ".join(f"{name}={value}" for name, value in setting.items())
+            lines = [name_other_tier(line, moved) for line in error.problems]
             raise ConfigError(
-                [f"{self.study.name} at {where}: {line}" for line in error.problems]
+                [f"{self.study.name} at {where}: {line}" for line in lines]
             ) from error
         data = {name: bars.digest for name, bars in read_replays(configs[BASE].underlyings).items()}
         dumped = {

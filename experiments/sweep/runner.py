@@ -4,7 +4,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,7 +116,7 @@ def run_sweep(
         older = OtherCodeRuns(results.path / "runs", code.facts, mixed=options.mixed)
         with ProgressReporter(study.name, quiet=options.quiet, slots=pool.n_slots) as reporter:
             _SweepLoop(planner, older, progress, reporter).run(units, pool, place)
-        report = _write_results(results, study, progress)
+        report = _write_results(results, study, progress, options.plugins)
         about = _describe_sweep(options, code, began)
         _write_manifest(results, study, progress, about)
     if progress.score_problems:
@@ -173,13 +173,15 @@ def _name_missing_plugin(place: Path) -> Iterator[None]:
         raise
 
 
-def _write_results(results: ResultFolder, study: StudyConfig, progress: SweepProgress) -> str:
+def _write_results(
+    results: ResultFolder, study: StudyConfig, progress: SweepProgress, modules: Sequence[str]
+) -> str:
     """Write runs, scores and outputs; return the report, empty if no run was scored."""
     progress.write_state(results)
     if not progress.has_scores:
         return ""
     mixed = describe_mixed_codes(progress.list_codes(results))
-    return outputs.write_outputs(results, study, progress.tabulate_scores(), mixed)
+    return outputs.write_outputs(results, study, progress.tabulate_scores(), mixed, modules)
 
 
 def _resolve_known(options: SweepOptions) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -58,7 +59,8 @@ def load_study_module(module: str) -> StudyModule:
         module: a name to import, or the path of a file.
 
     Raises:
-        ConfigError: there is no such module, or it lacks a required function.
+        ConfigError: there is no such module, it lacks a required function, or one of its functions
+            cannot take its arguments.
     """
     found: Any = _load_file(Path(module)) if module.endswith(".py") else _import_module(module)
     own = [name for name, value in vars(found).items() if callable(value) and name[0] != "_"]
@@ -68,8 +70,27 @@ def load_study_module(module: str) -> StudyModule:
         if name == SCORE:
             rule = "every study has one, write it"
             raise ConfigError([f"{module}: no function {name!r}, {rule}"])
+    if problems := [line for name in ARGUMENTS if (line := _describe_signature(found, name))]:
+        raise ConfigError([f"{module}: {line}" for line in problems])
     add_default_outputs(found)
     return found
+
+
+def _describe_signature(module: Any, name: str) -> str:
+    """Return how a function of a module has to be written, empty if it takes its arguments."""
+    function = vars(module).get(name)
+    if not callable(function):
+        return ""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some compiled functions have none
+        return ""
+    try:
+        signature.bind(*ARGUMENTS[name])
+    except TypeError:
+        wanted = f"def {name}({', '.join(ARGUMENTS[name])})"
+        return f"{name}{signature} cannot take {len(ARGUMENTS[name])} arguments, write {wanted}"
+    return ""
 
 
 def made_by(module: StudyModule, function: str, *arguments: object) -> Any:
@@ -109,6 +130,15 @@ RETURNS: dict[str, tuple[type | tuple[type, ...], str]] = {
 }
 """Return types of the functions of a study's module, and their names in messages."""
 
+
+ARGUMENTS = {
+    "score": ("config", "frames", "twin"),
+    "tables": ("runs",),
+    "figures": ("runs", "folder"),
+    "report": ("runs",),
+    "refine": ("study", "scores"),
+}
+"""Arguments of the functions of a study's module, which are given by position."""
 
 SCORE = "score"
 STUDY_FUNCTIONS = (SCORE, "tables", "figures", "report")

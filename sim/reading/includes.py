@@ -42,6 +42,18 @@ class IncludeReader:
             return self._expand_node(value, (COMMAND_LINE,), f"{key}.")
         return value
 
+    def read_new_items(self, key: str, value: Any, wanted: Wanted | None) -> list[Any]:
+        """Return the items that an appended value stands for, all items of a list it includes.
+
+        Args: see :meth:`read_override`; ``key`` is the path of the first new item.
+
+        Raises:
+            ConfigError: the file does not exist or cannot be read.
+        """
+        if isinstance(value, dict):
+            return self._expand_item(value, (COMMAND_LINE,), f"{key}.")
+        return [self.read_override(key, value, wanted)]
+
     def read_root(self, path: Path) -> Node:
         """Return the content of the first file of a configuration, a mapping."""
         data = self._read_file(path, ())

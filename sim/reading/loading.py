@@ -20,8 +20,10 @@ from sim.reading.documents import UnreadableError, check_depth, read_text
 from sim.reading.includes import IncludeReader, merge_nodes, parse_file
 from sim.reading.incomplete import describe_incomplete_classes
 from sim.reading.overrides import (
+    APPEND,
     apply_override,
     expand_wildcards,
+    find_new_item,
     normalise_values,
     order_changes,
     parse_overrides,
@@ -167,9 +169,10 @@ def _apply_changes(
     """Change data in place, and return the problems; changes of whole components come first."""
     problems: list[str] = []
     for key, value in order_changes([_expand_include_key(*pair) for pair in pairs], data, schema):
-        reader = IncludeReader()
+        reader, place = IncludeReader(), find_new_item(data, key, schema)
+        read = reader.read_new_items if key.endswith(APPEND) else reader.read_override
         try:
-            content = reader.read_override(key, value, _find_wanted(data, key, value, schema))
+            content = read(place, value, _find_wanted(data, place, value, schema))
         except ConfigError as error:
             problems += error.problems
             continue

@@ -1,5 +1,8 @@
-"""Overrides of configured values: ``a.b=3``, and ``a.*.b=3`` for all list items with that part."""
+"""Overrides of configured values: ``a.b=3``, ``a.*.b=3`` for all list items with that part, and
+``a+=3``, which appends an item to a list.
+"""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +31,9 @@ from sim.reading.schema_types import (
 
 Node = dict[str, Any]
 
+APPEND = "+"
+"""Ending of a path whose value is appended to the list there."""
+
 MAX_EXACT_INT = 2**53
 """Whole numbers below this are equal as float and as int."""
 
@@ -53,7 +59,11 @@ def normalise_values(value: Any) -> Any:
 def apply_override(
     data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None
 ) -> list[str]:
-    """Set a value in place at each path that a path with ``*`` stands for; return the problems."""
+    """Set a value in place at each path that a path with ``*`` stands for; return the problems.
+
+    If the path ends in ``+``, the value is the list of items that are appended there.
+    """
+    appended, key = key.endswith(APPEND), key.removesuffix(APPEND)
     if key.split(".")[-1] == "*":
         return [_describe_trailing_wildcard(data, key)]
     paths = expand_wildcards(data, key, schema)
@@ -66,7 +76,22 @@ def apply_override(
             f"{key}: no item there has a part {last!r}, "
             "name one that at least one of them has, change the path"
         ]
-    return [problem for path in paths if (problem := _set_value(data, path, value, schema))]
+    change = _append_items if appended else _set_value
+    return [problem for path in paths if (problem := change(data, path, value, schema))]
+
+
+def find_new_item(data: Node, key: str, schema: type[pydantic.BaseModel] | None) -> str:
+    """Return the path of the item that a path with the ending ``+`` appends, see ``APPEND``.
+
+    Any other path is returned as it is. If the path stands for several lists, the item is that of
+    the first one.
+    """
+    if not key.endswith(APPEND):
+        return key
+    whole = key.removesuffix(APPEND)
+    path = next(iter(expand_wildcards(data, whole, schema)), whole)
+    items = _get_node(data, path.split("."))
+    return f"{path}.{len(items) if isinstance(items, list) else 0}"
 
 
 def _describe_trailing_wildcard(data: Node, key: str) -> str:
@@ -134,12 +159,13 @@ def parse_overrides(overrides: Sequence[str], problems: list[str]) -> list[tuple
     pairs = []
     for override in overrides:
         key, equals, text = override.partition("=")
+        parts = key.removesuffix(APPEND).split(".")
         if key.split(".").count("*") > 2:
             problems.append(
                 f"{shorten_name(key)}: more than two *, write the number of an item in place of one"
             )
             continue
-        if not equals or not all(key.split(".")):
+        if not equals or not all(parts):
             problems.append(
                 f"{shorten_name(override)}: not an override, must read path=value, "
                 "write for example seed=3"
@@ -169,10 +195,15 @@ def order_changes(
 ) -> list[tuple[str, Any]]:
     """Return the changes with those of kinds and of whole components first, outer before inner.
 
-    These changes replace what is set inside a component.
+    These changes replace what is set inside a component. An appended item counts as one, and so do
+    earlier changes of its list, so that a later path can name the item by its number.
     """
+    lists = [key.removesuffix(APPEND).split(".") for key, _ in pairs if key.endswith(APPEND)]
 
     def is_whole(key: str, value: Any) -> bool:
+        path = key.removesuffix(APPEND).split(".")
+        if any(each[: len(path)] == path for each in lists):
+            return True
         if key.split(".")[-1] == "kind" or (isinstance(value, dict) and "include" in value):
             return True
         paths = expand_wildcards(data, key, schema) if isinstance(value, str) else []
@@ -188,23 +219,33 @@ def order_changes(
     ]
 
 
+def _append_items(
+    data: Node, key: str, items: list[Any], schema: type[pydantic.BaseModel] | None
+) -> str | None:
+    """Append items to the list at a path in place, and return the problem if there is no list."""
+    *parents, last = path = key.split(".")
+    node, problem = _enter_parents(data, key, parents, schema)
+    if isinstance(node, dict) and last not in node:
+        default = find_default(schema, data, path)
+        node[last] = default if isinstance(default, list) else []
+    problem = problem or _describe_missing_part(node, path, key)
+    if problem:
+        return problem
+    held = node[int(last) if isinstance(node, list) else last]
+    if not isinstance(held, list):
+        rule = f"only a list takes items with {APPEND}=, set the value with {key}="
+        return f"{key}{APPEND}: {format_value(held)} is no list, {rule}"
+    held.extend(copy.deepcopy(items))
+    return None
+
+
 def _set_value(
     data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None
 ) -> str | None:
     """Set one value in place, and return the problem if the place does not exist."""
     *parents, last = key.split(".")
-    node: Any = data
-    for depth, part in enumerate(parents):
-        if isinstance(node, dict) and part not in node:
-            if is_plain(schema, data, parents[: depth + 1]):
-                parent = ".".join(parents[: depth + 1])
-                return f"{key}: {parent} is one value without parts, shorten the path"
-            node[part] = find_default(schema, data, parents[: depth + 1])
-        problem = _describe_missing_part(node, parents[: depth + 1], key)
-        if problem:
-            return problem
-        node = node[int(part) if isinstance(node, list) else part]
-    problem = _describe_missing_part(node, [*parents, last], key)
+    node, problem = _enter_parents(data, key, parents, schema)
+    problem = problem or _describe_missing_part(node, [*parents, last], key)
     if problem:
         return problem
     if (
@@ -215,6 +256,27 @@ def _set_value(
         node.clear()
     node[int(last) if isinstance(node, list) else last] = value
     return None
+
+
+def _enter_parents(
+    data: Node, key: str, parents: Sequence[str], schema: type[pydantic.BaseModel] | None
+) -> tuple[Any, str | None]:
+    """Return the node that holds the last part of a path, and the problem if there is none.
+
+    Parts that the data omit are added with their default.
+    """
+    node: Any = data
+    for depth, part in enumerate(parents):
+        if isinstance(node, dict) and part not in node:
+            if is_plain(schema, data, parents[: depth + 1]):
+                parent = ".".join(parents[: depth + 1])
+                return None, f"{key}: {parent} is one value without parts, shorten the path"
+            node[part] = find_default(schema, data, parents[: depth + 1])
+        problem = _describe_missing_part(node, parents[: depth + 1], key)
+        if problem:
+            return None, problem
+        node = node[int(part) if isinstance(node, list) else part]
+    return node, None
 
 
 def _describe_missing_part(node: Any, path: Sequence[str], key: str) -> str | None:
@@ -233,4 +295,7 @@ def _describe_missing_part(node: Any, path: Sequence[str], key: str) -> str | No
         whole = ".".join(path[:-1])
         return f"{key}: no item {part!r}, the list is empty, set it as a whole: {whole}=[...]"
     items = "1 item, number 0" if len(node) == 1 else f"{len(node)} items counted from 0"
-    return f"{key}: no item {part!r}, the list has {items}, choose one of them"
+    append = ""
+    if part == str(len(node)) and key == ".".join(path):
+        append = f", or append one with {'.'.join(path[:-1])}{APPEND}=..."
+    return f"{key}: no item {part!r}, the list has {items}, choose one of them{append}"

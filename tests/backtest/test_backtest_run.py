@@ -27,6 +27,8 @@ from sim.margin.tiers.lognormal import LognormalRequirement
 from sim.margin.tiers.tiered import TieredRequirement
 from sim.margin.wrappers.stressed import StressWeight
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 RUNNER = CliRunner()
 MODEL = "{kind: filtered, window: 3600, least: 1800, seed: 10, decay: 0.97}"
 TAIL = f"{{kind: tail, level: 0.98, every: 60, horizon: 300, opening_rate: 0.03, model: {MODEL}}}"

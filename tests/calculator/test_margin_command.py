@@ -182,6 +182,19 @@ def test_engines_may_be_the_portfolios_own_presets_or_files(tmp_path: Path) -> N
     assert found["span"]["worst"]["label"] == "+3/3 of the range, volatility up"
 
 
+def test_a_kind_of_a_plugin_that_is_not_named(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("requirement: {kind: power}\nnetting: {kind: crosss}\n")
+    done = call("portfolios/single_perp", "--engines", str(file))
+    assert done.exit_code == 2
+    netting, requirement = done.stderr.splitlines()
+    remedy = "or name the module of your own kind with --plugin"
+    assert netting.startswith(f"{file}: netting.kind: 'crosss' is not one of cross, ")
+    assert netting.endswith(f"(did you mean 'cross'?), {remedy}")
+    assert requirement.startswith(f"{file}: requirement.kind: 'power' is not one of tiered, ")
+    assert requirement.endswith(f", use one of them, {remedy}")
+
+
 def test_all_presets_side_by_side_and_which_would_need_a_past() -> None:
     done = call("portfolios/single_perp", "--engines", "span,all")
     assert (done.exit_code, done.stderr) == (0, "")

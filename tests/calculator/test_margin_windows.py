@@ -152,10 +152,10 @@ COUNT = int(os.environ.get("DELEVERAGE_PORTFOLIOS", "10000"))
 """Portfolios: 10,000 take ten minutes of CPU; ``DELEVERAGE_PORTFOLIOS`` sets another number."""
 
 BLOCKS = [
-    pytest.param(range(n, n + 100), marks=[pytest.mark.slow] * (n > 100), id=str(n))
+    pytest.param(range(n, n + 100), marks=[pytest.mark.slow] * (n > 0), id=str(n))
     for n in range(0, COUNT, 100)
 ]
-"""Hundreds of numbers; those beyond the second are slow."""
+"""Hundreds of numbers; those beyond the first are slow."""
 
 
 @pytest.mark.parametrize("seeds", BLOCKS)

@@ -18,6 +18,8 @@ from sim.instruments import Instrument
 from sim.numerics.rounding import MAX_EXACT, to_exact_int
 from sim.numerics.whole_units import compute_tick_value
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 ROOT = Path(__file__).parents[2]
 LONG = "x" * 5000
 UNUSABLE = {

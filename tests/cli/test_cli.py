@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from experiments import run
 from experiments.cli import app
 from experiments.config import load_run
+from experiments.figures import overview
 from experiments.figures.overview import FIGURES
 from sim.reading.loading import resolve_config
 from sim.reading.packaged import list_packaged
@@ -27,7 +28,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test has a working folder of its own and a market that costs nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run, "Market", FakeMarket)
-    monkeypatch.setattr(run, "FIGURES", {"overview": FIGURES["overview"]})
+    monkeypatch.setattr(overview, "FIGURES", {"overview": FIGURES["overview"]})
     monkeypatch.setattr(FakeMarket, "at", {})
     monkeypatch.setattr(FakeMarket, "seeds", [])
 
@@ -37,7 +38,7 @@ def call(*arguments: str) -> Result:
 
 
 def test_a_run_prints_its_folder_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "FIGURES", FIGURES)
+    monkeypatch.setattr(overview, "FIGURES", FIGURES)
     done = call("run", CONFIG)
     assert done.exit_code == 0, done.output
     folder = Path(done.stdout.splitlines()[-1])

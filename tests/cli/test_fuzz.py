@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from experiments import run
 from experiments.cli import app
+from experiments.figures import overview
 from sim.market import Market
 
 REMEDY = re.compile(
@@ -47,7 +48,7 @@ def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run, "_advance", few)
-    monkeypatch.setattr(run, "FIGURES", {})
+    monkeypatch.setattr(overview, "FIGURES", {})
 
 
 def call(mutant: Mutant) -> Result:

@@ -5,6 +5,7 @@ import statistics
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import networkx as nx
@@ -14,7 +15,6 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("sim", "agents", "experiments")
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES + TESTS}
 
 ENTRIES = {
     *(
@@ -48,13 +48,19 @@ READERS = {
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Syntax tree of a file; parsed on first use, because collection imports this module too."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
 def imported(path: Path) -> Iterator[str]:
     """Full names of what a file imports, wherever in it."""
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -68,7 +74,7 @@ def within(name: str, package: str) -> bool:
 
 
 def functions(path: Path) -> Iterator[Function]:
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, Function):
             yield node
 
@@ -153,7 +159,7 @@ def test_sim_does_not_print_plot_time_or_read_files() -> None:
             for name in imported(path)
             if name.split(".")[0] in CLOCKS
         ]
-        for node in ast.walk(TREES[path]):
+        for node in ast.walk(tree_of(path)):
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Name)
@@ -224,7 +230,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         path: name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for path in FILES
     }
-    assert circles({name: TREES[path] for path, name in names.items()}) == []
+    assert circles({name: tree_of(path) for path, name in names.items()}) == []
 
 
 @pytest.mark.parametrize(

@@ -30,14 +30,18 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_
 
 
 def digests(folder: Path, *, hash_seed: int, threads: int) -> dict[str, str]:
-    """Hash the files that ``deleverage run`` leaves in a fresh folder, in its own process."""
+    """Hash the data that ``deleverage run`` leaves in a fresh folder, in its own process.
+
+    No figures are drawn, because they are not compared.
+    """
     folder.mkdir()
     changes = {"name": "crash", "seed": 3, "populations": crash.people()}
     (folder / "crash.yaml").write_text(yaml.safe_dump(crash.plain(**changes)), encoding="utf-8")
     program = [
         sys.executable,
         "-c",
-        "from experiments.cli.app import main; main()",
+        "from experiments.cli import app; app.provenance.pin_threads(); "
+        "from experiments.figures import overview; overview.FIGURES = {}; app.main()",
         "run",
         "crash.yaml",
         "--quiet",

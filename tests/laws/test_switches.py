@@ -12,6 +12,8 @@ from experiments.config import RunConfig
 from sim.market import Market
 from sim.types import LIMIT
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 LOW, HIGH, LATE, EARLY = range(4)
 """Who sells at 940, who sells at 1000, who buys at 1000, who buys at 940."""
 

@@ -19,6 +19,8 @@ from sim.errors import LearningWarning, SettingWarning
 from sim.margin.learning import describe_kinds, format_duration
 from sim.market import Market
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
 SLOW = {"kind": "tail", "every": 60, "model": {"kind": "covariance", "window": 600}}
 

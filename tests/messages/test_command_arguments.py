@@ -24,6 +24,8 @@ from experiments.sweep.runner import SweepOptions, run_sweep
 from sim.errors import ConfigError
 from sim.reading.packaged import list_packaged
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 TINY = Path(__file__).parent.parent / "studies" / "tiny.yaml"
 
 

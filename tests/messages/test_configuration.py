@@ -47,6 +47,18 @@ OVERRIDES: list[Row] = [
         "no item '0', the list is empty, set it as a whole: venues.0.waterfall=[...]",
         "venues.0.waterfall=[{kind: fund}]",
     ),
+    (
+        "populations.4={kind: metaorder, venue: exchange}",
+        "no item '4', the list has 4 items counted from 0, choose one of them, or append one with "
+        "populations+=...",
+        "populations+={kind: makers, name: more, count: 2, venue: exchange}",
+    ),
+    (
+        "venues.0.name+=x",
+        "venues.0.name+: 'exchange' is no list, only a list takes items with +=, set the value",
+        "venues.1.name=x ; populations.2.spot_venue=x",
+    ),
+    ("+=x", "+=x: not an override, must read path=value", "seed=3"),
     ("seed.x=3", "seed.x: seed is one value without parts, shorten the path", "seed=3"),
     (
         "venues.0.name.x=a",

@@ -17,6 +17,8 @@ from experiments.run import execute_run
 from experiments.sweep.config import load_study
 from experiments.sweep.runner import SweepOptions, run_sweep
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 TINY = Path(__file__).parent.parent / "studies" / "tiny.yaml"
 CRASH = "stresses=[{kind: move, at: 600, duration: 300, size: -0.3}]"
 OWN = ["--study", TINY]

@@ -9,6 +9,7 @@ import yaml
 
 from experiments.sweep.config import load_study
 from experiments.sweep.plan import JobPlanner, SettingRequest
+from experiments.sweep.runner import SweepOptions, run_sweep
 from experiments.sweep.study import StudyError, load_study_module, made_by, request_refinement
 from sim.errors import ConfigError
 
@@ -371,6 +372,16 @@ FAULTS: list[tuple[str, str, str]] = [
         "raise SystemExit\nimport pandas",
         "fails when imported (SystemExit: no message, ",
     ),
+    (
+        "score(config, frames, twin)",
+        "score(config, frames)",
+        "score(config, frames) cannot take 3 arguments, write def score(config, frames, twin)",
+    ),
+    (
+        "refine(study, runs)",
+        "refine(study, *, runs)",
+        "refine(study, *, runs) cannot take 2 arguments, write def refine(study, scores)",
+    ),
     ("def tables", "def tabels", "no function 'tables', but 'tabels': rename it"),
     (
         "def score(config, frames, twin): return",
@@ -435,6 +446,15 @@ def test_faults_of_modules_are_lines_that_name_them(old: str, new: str, expected
     assert "mine.py" in str(caught.value)
     Path("mine.py").write_text(MODULE, encoding="utf-8")
     used()
+
+
+def test_a_wrong_signature_is_found_before_the_first_run() -> None:
+    wrong = MODULE.replace("score(config, frames, twin)", "score(config)")
+    Path("mine.py").write_text(wrong, encoding="utf-8")
+    planned({})
+    with pytest.raises(ConfigError, match=r"write def score\(config, frames, twin\)"):
+        run_sweep(load_study("mine.yaml"), out="results", options=SweepOptions("serial"))
+    assert not Path("results").exists()
 
 
 WANTED: list[tuple[dict[str, Any], str, dict[str, Any]]] = [

@@ -4,6 +4,8 @@ import json
 import re
 import subprocess
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -42,6 +44,26 @@ def test_all_names_are_found_and_nothing_is_imported_before() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         deleverage.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: deleverage.run("small_crash", ["sed=3"]),
+        lambda: deleverage.market("small_crush"),
+        lambda: deleverage.load_run("small_crash", ["seed=x"]),
+        lambda: deleverage.sweep("leverage_cap", ["seed="]),
+        lambda: deleverage.margins("portfolios/single_prep"),
+        lambda: deleverage.open_result("no_such_folder"),
+    ],
+)
+def test_an_error_is_raised_alone(call: Callable[[], object]) -> None:
+    with pytest.raises(deleverage.DeleverageError) as caught:
+        call()
+    text = "".join(traceback.format_exception(caught.value))
+    assert text.count("Traceback") == 1
+    assert text.splitlines()[-1].endswith(str(caught.value).splitlines()[-1])
+    assert len(text.splitlines()) < 20 + len(str(caught.value).splitlines())
 
 
 def test_margins_are_those_of_the_command() -> None:

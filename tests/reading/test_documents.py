@@ -110,7 +110,11 @@ def test_the_interpreter_survives_an_override_of_brackets(tmp_path: Path) -> Non
     code = "from experiments.cli.app import main; main()"
     command = [sys.executable, "-c", code, "run", "baseline", f"seed={'[' * 40_000}"]
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("seed: ")

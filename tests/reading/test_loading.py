@@ -11,7 +11,7 @@ from sim.config import MarketConfig
 from sim.errors import ConfigError
 from sim.margin.engine import EngineConfig
 from sim.reading.includes import merge_nodes
-from sim.reading.loading import load_config, resolve_config
+from sim.reading.loading import ConfigTemplate, load_config, resolve_config
 from sim.reading.packaged import list_packaged
 
 
@@ -206,6 +206,36 @@ def test_overrides_and_references_reach_included_content(tmp_path: Path) -> None
         load_config(top, ["venues.0.requirement.kind=tiered"], Market).venues[0].requirement
         == Tiered()
     )
+
+
+def test_items_are_appended_to_lists(tmp_path: Path, base: Path) -> None:
+    def counts(*overrides: str) -> list[int]:
+        return [each.count for each in load_config(base, overrides, Market).populations]
+
+    crowd = "populations+={kind: crowd, count: 4}"
+    assert counts(crowd) == [3, 4]
+    assert counts(crowd, crowd, "populations.2.count=6", "populations.*.kind=crowd") == [3, 4, 6]
+    assert counts("populations=[]", crowd) == [4]
+    assert counts(crowd, "populations=[{kind: crowd, count: 1}]") == [1]
+    write(tmp_path / "more.yaml", "[{kind: crowd, count: 7}, {kind: crowd, count: 8}]")
+    assert counts(f"populations+={{include: {tmp_path / 'more.yaml'}}}") == [3, 7, 8]
+    assert counts(f"populations+={{include: {tmp_path / 'more.yaml'}, count: 9}}") == [3, 9, 9]
+    bare = write(
+        tmp_path / "bare.yaml", "steps: 1\nvenues: [{name: a, requirement: {kind: tiered}}]"
+    )
+    market = load_config(bare, [crowd, "venues.0.requirement.rates+=0.4"], Market)
+    assert market.populations == [Crowd(count=4)]
+    assert market.venues[0].requirement == Tiered(rates=(0.05, 0.4))
+    assert problems(base, "populations+={kind: crowd}") == [
+        "populations.1.count: missing, must be given (members (1)), add it"
+    ]
+
+
+def test_a_study_appends_items_too(base: Path) -> None:
+    template = ConfigTemplate(base, ["populations+={kind: crowd, count: 4}"], Market)
+    for count in (5, 6):
+        config = template.build_config([("populations+", {"kind": "crowd", "count": count})])
+        assert [each.count for each in config.populations] == [3, 4, count]
 
 
 def test_problems_of_included_content_are_told_where_it_stands(tmp_path: Path) -> None:

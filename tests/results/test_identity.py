@@ -27,6 +27,8 @@ from experiments.sweep.runner import SweepOptions, run_sweep
 from experiments.sweep.study import hash_study_module
 from sim.errors import ConfigError, OutputError
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 ROOT = Path(__file__).parents[2]
 STUDIES = ROOT / "tests" / "studies"
 TINY = STUDIES / "tiny.yaml"
@@ -279,7 +281,7 @@ def test_mixed_runs_are_taken_and_every_table_says_so(kept: Path, edited: dict[s
             assert set(pd.read_csv(path)["mixed"]) == {mixed}
         for path in (kept / "tables").glob("*.tex"):
             assert mixed in path.read_text()
-        assert (kept / "report.md").read_text().startswith(f"**{mixed}**")
+        assert f"\n\n**{mixed}**\n\n" in (kept / "report.md").read_text()
         assert call("report", kept, "--study", TINY).exit_code == 0
     assert mixed in (kept / "report.html").read_text()
     done = again(kept)
@@ -505,15 +507,21 @@ def test_a_manifest_that_lists_no_files_verifies_nothing(kept: Path) -> None:
 
 
 def test_verify_compares_every_stored_file(kept: Path) -> None:
-    for run in sorted((kept / "runs").iterdir()):
-        path = run / "closeouts.parquet"
-        whole, frame = path.read_bytes(), pd.read_parquet(path)
-        store.write_frame(frame.assign(more=1), path, {"config_hash": run.name})
-        done = call("verify", kept)
-        assert done.exit_code == 1
-        assert done.stderr.startswith(f"runs/{run.name}/closeouts.parquet: ")
-        assert done.stderr.count("\n") == 1
-        path.write_bytes(whole)
+    runs = sorted((kept / "runs").iterdir())
+    whole = {run: (run / "closeouts.parquet").read_bytes() for run in runs}
+    for run in runs:
+        frame = pd.read_parquet(run / "closeouts.parquet")
+        store.write_frame(
+            frame.assign(more=1), run / "closeouts.parquet", {"config_hash": run.name}
+        )
+    done = call("verify", kept)
+    assert done.exit_code == 1
+    told = done.stderr.splitlines()
+    for run in runs:
+        assert sum(line.startswith(f"runs/{run.name}/closeouts.parquet: ") for line in told) == 1
+    assert len(told) == len(runs)
+    for run, content in whole.items():
+        (run / "closeouts.parquet").write_bytes(content)
     assert call("verify", kept, "--sample", 0).exit_code == 0
     gone = sorted((kept / "runs").iterdir())[0]
     shutil.rmtree(gone)

@@ -1,12 +1,14 @@
 """A study whose module has only ``score``: default table, figure and report."""
 
+import shlex
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from experiments.paper.report_file import describe_command
 from experiments.studies.shared.default_outputs import make_tables, split_columns
-from experiments.sweep.config import load_study
+from experiments.sweep.config import list_study_names, load_study
 from experiments.sweep.runner import SweepOptions, run_sweep
 from experiments.sweep.study import load_study_module
 from sim.errors import ConfigError
@@ -50,6 +52,22 @@ def test_a_study_with_a_score_has_all_outputs(study: Path, tmp_path: Path) -> No
     for cap, rows in scores.groupby("cap"):
         assert lows[cap] == pytest.approx(rows["low"].mean())
     assert set(table["measure"]) == {"low", "moved"}
+    head = """# Lone
+
+Command: `deleverage sweep lone.yaml --seeds 3`
+
+Each table has the measures of the study at its settings. A measure is in the unit that its \
+label or column name gives, or else as `score` returns it. A setting has up to 3 replications \
+(seeds 1 to 3).
+
+- `cap` sets `venues.0.engine.requirement.tiers.0.max_leverage`: highest leverage; its inverse is \
+the initial rate (ratio)
+
+`mean (95% interval)` is the mean over the replications of a setting, with its 95% confidence \
+interval in parentheses.
+
+"""
+    assert (tmp_path / "r" / "report.md").read_text() == f"{head}{outcome.report}\n"
     assert outcome.report.startswith(
         "| cap | measure | mean (95% interval) |\n|---|---|---|\n| 2 | low | "
     )
@@ -83,3 +101,17 @@ def test_own_functions_stay_and_misspelt_ones_are_named(tmp_path: Path) -> None:
     path.write_text("def tables(runs): return {}\n")
     with pytest.raises(ConfigError, match="no function 'score', every study has one, write it"):
         load_study_module(str(path))
+
+
+def test_the_command_in_a_report_makes_the_same_study() -> None:
+    for name in list_study_names():
+        for is_quick in (False, True):
+            study = load_study(name, ["dt=30", "name=a b"], quick=is_quick)
+            _, _, given, *words = shlex.split(describe_command(study, ["mine"]))
+            assert words[:2] == ["dt=30", "name=a b"]
+            assert words[-2:] == ["--plugin", "mine"]
+            seeds = int(words[words.index("--seeds") + 1]) if "--seeds" in words else None
+            made = load_study(given, words[:2], quick="--quick" in words, seeds=seeds)
+            assert made.model_dump() == study.model_dump()
+    study = load_study("leverage_cap", quick=True, seeds=9)
+    assert describe_command(study) == "deleverage sweep leverage_cap --seeds 9"

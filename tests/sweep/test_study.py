@@ -88,6 +88,64 @@ def test_a_star_stands_for_all_who_have_the_key() -> None:
         plan_study(small(axes=[wrong]))
 
 
+LADDER = "venues.0.engine.requirement.tiers"
+TIERS = [{"floor": 0, "max_leverage": 40}, {"floor": 1e6, "max_leverage": 20}]
+
+
+@pytest.mark.parametrize(
+    ("venue", "number", "cap", "expected", "remedy"),
+    [
+        (
+            "0",
+            0,
+            10,
+            "max_leverage 20 at floor 1e+06 is more than the 10 before it",
+            (1, "lower", 10),
+        ),
+        (
+            "*",
+            0,
+            10,
+            "max_leverage 20 at floor 1e+06 is more than the 10 before it",
+            (1, "lower", 10),
+        ),
+        (
+            "0",
+            1,
+            50,
+            "max_leverage 50 at floor 1e+06 is more than the 40 before it",
+            (0, "raise", 50),
+        ),
+    ],
+)
+def test_an_axis_that_breaks_the_order_of_tiers_names_the_other_tier(
+    venue: str, number: int, cap: int, expected: str, remedy: tuple[int, str, int]
+) -> None:
+    ladder = LADDER.replace("0", venue, 1)
+    paths = {f"{ladder}.{number}.max_leverage": 1}
+    axis = {"name": "cap", "values": [30, cap], "paths": paths}
+    other, verb, bound = remedy
+    with pytest.raises(ConfigError) as caught:
+        plan_study(small(axes=[axis], overrides=SMALL | {LADDER: TIERS}))
+    side = "or less" if verb == "lower" else "or more"
+    assert str(caught.value).splitlines()[0] == (
+        f"leverage_caps at cap={float(cap)}: {LADDER}: {expected}: let the axis {verb} "
+        f"{LADDER}.{other}.max_leverage to {bound} {side} too"
+    )
+    mended = axis | {"paths": paths | {f"{LADDER}.{other}.max_leverage": 1}}
+    plan_study(small(axes=[mended], overrides=SMALL | {LADDER: TIERS}))
+
+
+def test_an_appended_item_overwrites_nothing() -> None:
+    added = {"kind": "makers", "name": "more", "count": 2, "venue": "exchange"}
+    axis = {"name": "crowd", "values": [{"label": "more", "set": {"populations+": added}}]}
+    (unit,) = plan_study(small(axes=[axis], also=(f"populations+={added | {'name': 'yet'}}",)))
+    assert [each.name for each in config(unit).populations][-2:] == ["yet", "more"]
+    whole = {"name": "crowd", "values": [{"label": "few", "set": {"populations": TRADING}}]}
+    with pytest.raises(ConfigError, match=r"changes: 'populations\+', has no effect"):
+        plan_study(small(axes=[whole], also=(f"populations+={added}",)))
+
+
 def test_words_and_labels_vary_too() -> None:
     engine = {"label": "tight", "set": {"venues.0.engine.netting.kind": "isolated", TIER: 5}}
     axes = [
