@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.compiled import attribution, liquidation, marks, prices
-from sim.compiled.arrays import PoolArrays, StepArrays, VenueArrays
+from sim.compiled.arrays import N_COLLECTED, PoolArrays, StepArrays, VenueArrays
 from sim.compiled.distress_arrays import DistressArrays
 from sim.compiled.program import Program
 from sim.errors import ConservationError
@@ -536,7 +536,7 @@ class DistressPhases:
         )
 
     def _enlarge_causes(self) -> None:
-        self.recorder.events.reserve(0, int(self.step.round_state[liquidation.N_COLLECTED]))
+        self.recorder.events.reserve(0, int(self.step.round_state[N_COLLECTED]))
 
     def _add_losses(self) -> None:
         """Allocate losses by the plain phase where an account is bankrupt, and publish offers."""

@@ -141,3 +141,12 @@ class CompiledLegShares(Protocol):
         ``compute_leg_shares``.
         """
         ...
+
+
+def bind_leg_shares(
+    requirement: object, arrays: MarginArrays, shares: F8
+) -> tuple[BoundKernel, ...] | None:
+    """Return the kernels of a requirement's shares, or None where there are none."""
+    if not is_compiled(requirement) or not isinstance(requirement, CompiledLegShares):
+        return None
+    return requirement.bind_leg_shares(arrays, shares)

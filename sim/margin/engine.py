@@ -18,10 +18,10 @@ from sim.margin.additive import (
 )
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.compiled import (
-    CompiledLegShares,
     LearningArrays,
     LearningStep,
     MarginArrays,
+    bind_leg_shares,
     is_compiled,
     is_compiled_valuation,
 )
@@ -35,7 +35,7 @@ from sim.margin.valuations.cash import CashValuation
 from sim.margin.wrappers.compressed import Compression
 from sim.margin.wrappers.rescaled import RescaledMargin, scale_leverage
 from sim.numerics import account_sums
-from sim.numerics.bound_kernels import BoundKernel
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement, Valuation
 from sim.types import F8, I8, OPTION, Contracts, Exposure, MarginAssessment, MarketView
@@ -235,9 +235,10 @@ class MarginEngine:
 
         They write ``shares``, (K, A), of the accounts in use.
         """
-        if not isinstance(self.requirement, CompiledLegShares):
-            return None
-        return self.requirement.bind_leg_shares(arrays, shares)
+        if arrays.lot_value.size == 1 and is_compiled(self.requirement):
+            columns = (arrays.count, arrays.position, shares)
+            return (bind_kernel(leg_values.share_single_leg, *columns),)
+        return bind_leg_shares(self.requirement, arrays, shares)
 
     @property
     def leverage_factor(self) -> float:

@@ -16,6 +16,7 @@ from agents.leveraged import LeveragedPopulation
 from agents.traders import NoiseTraders
 from experiments.config import RunConfig, load_run
 from sim.market import Market
+from sim.step import cash_flows
 from sim.types import F8, I8, Observation
 
 PEOPLE = {"count": 60, "venue": "exchange", "wealth": 50_000, "entries_per_day": 40}
@@ -65,11 +66,9 @@ CRASH = "stresses=[{kind: move, at: 900, duration: 900, size: -0.12}]"
 def no_python(config: RunConfig) -> Iterator[None]:
     """Fail where a population decides or pays in Python."""
     with ExitStack() as stack:
+        stack.enter_context(patch.object(cash_flows, "post_cash_flows", side_effect=AssertionError))
         for kind in {type(each) for each in config.populations}:
             stack.enter_context(patch.object(kind, "decide", side_effect=AssertionError))
-            stack.enter_context(
-                patch.object(kind, "request_cash_flows", side_effect=AssertionError)
-            )
         yield
 
 
@@ -123,8 +122,9 @@ def sum_flows(market: Market) -> tuple[float, float]:
 def test_capital_is_managed_the_same(policy: str, netting: str) -> None:
     managed = {"capital": CAPITAL | POLICIES[policy], "leverage": 25}
     settings = [f"venues.0.engine.netting.kind={netting}"] if netting == "isolated" else []
-    name = "two_coins" if netting == "isolated" else "hedged"
-    market = run_pair([KINDS["traders"] | managed, KINDS["carry"]], *settings, name=name)
+    name, spot = ("two_coins", "outside") if netting == "isolated" else ("hedged", "exchange")
+    people = [KINDS["traders"] | managed, KINDS["carry"] | {"spot_venue": spot}]
+    market = run_pair(people, *settings, name=name)
     paid_in, paid_out = sum_flows(market)
     assert paid_in > 0
     assert paid_out > 0
@@ -202,10 +202,7 @@ def test_a_subclass_with_rules_of_its_own_keeps_them(cls: type[NoiseTraders]) ->
     plain, compiled = build(config, 1), build(config, 1)
     while plain.tick < 20:
         plain.step()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(cls, "bind_decision", None, raising=False)
-        patched.undo()
-        compiled.advance(20)
+    compiled.advance(20)
     assert_same(plain, compiled)
     held = compiled.ledger.position[:, compiled.member_slices[0]]
     assert np.count_nonzero(held) > 5

@@ -18,9 +18,11 @@ from sim.margin.compiled import (
     LearningArrays,
     MarginArrays,
     MarketArrays,
+    bind_leg_shares,
 )
 from sim.margin.engine import EngineConfig
 from sim.pricing.instrument_values import find_seconds_per_year
+from sim.protocols import Requirement
 from sim.types import F8, SPOT, Exposure, MarketView
 
 TIERS = {
@@ -66,7 +68,14 @@ REQUIREMENT_EXAMPLES: list[dict[str, Any]] = [
     {"kind": "scaled", "half_life": 300, "inner": TIERS},
     {"kind": "clocked", "every": 180, "delay": 60, "inner": {"kind": "scaled", "inner": TIERS}},
     {"kind": "clocked", "every": 120, "inner": TAIL | {"model": FILTERED}},
-    {"kind": "clocked", "every": 60, "inner": {"kind": "sum", "parts": [TAIL, {"kind": "scaled", "half_life": 300, "inner": TIERS}]}},
+    {
+        "kind": "clocked",
+        "every": 60,
+        "inner": {
+            "kind": "sum",
+            "parts": [TAIL, {"kind": "scaled", "half_life": 300, "inner": TIERS}],
+        },
+    },
     {"kind": "scaled", "half_life": 300, "exponent": 0.7, "inner": {"kind": "grid"}},
     {"kind": "avsl_inspired", "half_life": 300, "inner": TIERS},
     {"kind": "liquidation_buffer", "inner": TIERS, "half_life": 300, "cap": 0.5},
@@ -175,6 +184,18 @@ def make_world(seed: int) -> tuple[np.random.Generator, Exposure]:
     return rng, make_accounts(rng, market, int(rng.integers(1, 30)))
 
 
+def compare_shares(
+    bound: Requirement, plain: Requirement, accounts: Exposure, live: MarginArrays
+) -> None:
+    """Fail unless both divide margin over the legs alike."""
+    shares = np.full(live.position.shape, np.nan)
+    kernels = bind_leg_shares(bound, live, shares)
+    assert kernels is not None
+    for kernel in kernels:
+        assert kernel.call(accounts.market.tick) == 0
+    assert_array_equal(shares.T, plain.compute_leg_shares(accounts))
+
+
 @pytest.mark.parametrize("example", REQUIREMENT_EXAMPLES, ids=name_example)
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**32))
@@ -202,6 +223,7 @@ def test_requirements_ask_and_learn_the_same(example: dict[str, Any], seed: int)
                 if step.bound.call(view.tick):
                     assert step.plain is not None
                     step.plain(view)
+        compare_shares(bound, plain, accounts._replace(market=view), live)
         for kernel in margins:
             assert kernel.call(view.tick) == 0
         asked = plain.compute_margins(accounts._replace(market=view))

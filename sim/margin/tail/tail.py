@@ -22,6 +22,7 @@ from sim.margin.tail.tail_kernels import (
     learn_sample,
     margin_net_position,
     net_by_underlying,
+    share_by_rates,
 )
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.types import F8, I8, SPOT, Contracts, Exposure, Margins, MarketView
@@ -146,6 +147,13 @@ class TailMargin:
             return None
         scale = (self.horizon_factor, float(rule.opening_rate))
         return (bind_kernel(charge_tails, *columns, self.place, *state, *tail, *scale, *results),)
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        if self.has_options:
+            return None
+        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        return (bind_kernel(share_by_rates, *columns, self.place, self.side_rates, shares),)
 
     def _list_tail_terms(self) -> tuple[float, int, int]:
         """Return level, and whether the measure is es, and whether a var is an order statistic."""

@@ -124,6 +124,11 @@ class PerContractMargin(AdditiveRequirement):
             bind_kernel(charge_contracts, *columns, self.table, arrays.initial, arrays.maintenance),
         )
 
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        return (bind_kernel(share_contracts, *columns, self.table, shares),)
+
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
         """Return no step: the amounts are fixed."""
         return ()
@@ -169,4 +174,17 @@ def charge_contracts(
             chosen = np.divide(notional, leverage[k, a])
             initial[a] += np.maximum(margined * table[0, k], chosen)
             maintenance[a] += margined * table[1, k]
+    return 0
+
+
+@kernel
+def share_contracts(
+    tick: int, count: I8, position: I8, lot_value: F8, is_spot: B1, table: F8, shares: F8
+) -> int:
+    """Write each leg's share of maintenance: see :class:`sim.margin.compiled.CompiledLegShares`."""
+    for k in range(len(position)):
+        for a in range(count[0]):
+            lots = position[k, a]
+            shares[k, a] = (0.0 if is_spot[k] and lots > 0 else float(abs(lots))) * table[1, k]
+    leg_values.normalise_leg_shares(count[0], position, lot_value, shares)
     return 0

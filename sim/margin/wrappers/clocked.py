@@ -11,13 +11,18 @@ from sim.component import Component
 from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.base import AnyRequirement, RequirementWrapper
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins
-from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays, is_compiled
+from sim.margin.compiled import (
+    LearningArrays,
+    LearningStep,
+    MarginArrays,
+    bind_leg_shares,
+    is_compiled,
+)
 from sim.margin.tail.models.history import count_rows
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement
 from sim.types import F8, I8, Contracts, Exposure, Margins, MarketView
-
 
 NEVER = np.iinfo(np.int64).max
 """Row at which a copy applies that does not exist."""
@@ -80,6 +85,10 @@ class ParameterClockMargin(ItemisedRequirement, AdditiveRequirement):
         applied = self.learning_copy
         return applied.bind_margins(arrays) if is_compiled(applied) else None
 
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """Return the kernels of the shares of the copy that applies."""
+        return bind_leg_shares(self.learning_copy, arrays, shares)
+
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
         """Return the inner steps, and one that asks for the plain copy when one is due."""
         inner, stride = self.inner, count_rows(self.every, arrays.market.dt)
@@ -126,8 +135,10 @@ def _take_over(value: Any, old: Any) -> Any:
     if isinstance(value, list | tuple) and type(value) is type(old) and len(value) == len(old):
         taken = [_take_over(*pair) for pair in zip(value, old, strict=True)]
         return type(value)(taken) if type(value) in (list, tuple) else value
-    if type(value) is type(old) and type(value).__module__.startswith("sim.margin.") and (
-        not isinstance(value, Component | tuple)
+    if (
+        type(value) is type(old)
+        and type(value).__module__.startswith("sim.margin.")
+        and (not isinstance(value, Component | tuple))
     ):
         copy_state(value, old)
         return old

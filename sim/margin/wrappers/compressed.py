@@ -9,10 +9,10 @@ from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_
 from sim.margin.base import AnyRequirement, RequirementWrapper
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins
 from sim.margin.compiled import (
-    CompiledLegShares,
     LearningArrays,
     LearningStep,
     MarginArrays,
+    bind_leg_shares,
     is_compiled,
 )
 from sim.margin.wrappers.rescaled import rescale_margins, scale_leverage
@@ -96,10 +96,7 @@ class CompressionMargin(ItemisedRequirement, AdditiveRequirement):
 
     def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
         """Return the kernels of the inner shares, which a factor does not change."""
-        inner = self.inner
-        if not isinstance(inner, CompiledLegShares):
-            return None
-        return inner.bind_leg_shares(arrays, shares)
+        return bind_leg_shares(self.inner, arrays, shares)
 
 
 @kernel

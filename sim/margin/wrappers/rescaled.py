@@ -3,10 +3,10 @@
 from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins
 from sim.margin.compiled import (
-    CompiledLegShares,
     LearningArrays,
     LearningStep,
     MarginArrays,
+    bind_leg_shares,
     is_compiled,
 )
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
@@ -80,10 +80,7 @@ class RescaledMargin(ItemisedRequirement, AdditiveRequirement):
 
     def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
         """Return the kernels of the inner shares, which a factor does not change."""
-        inner = self.inner
-        if not isinstance(inner, CompiledLegShares):
-            return None
-        return inner.bind_leg_shares(arrays, shares)
+        return bind_leg_shares(self.inner, arrays, shares)
 
     def _rescale(self, required: Margins) -> Margins:
         initial = self.factor * required.initial

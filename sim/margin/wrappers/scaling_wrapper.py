@@ -11,14 +11,20 @@ from sim.margin.breakdown import (
     join_breakdowns,
     subtract_parts,
 )
-from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays, is_compiled
+from sim.margin.compiled import (
+    LearningArrays,
+    LearningStep,
+    MarginArrays,
+    bind_leg_shares,
+    is_compiled,
+)
 from sim.margin.probe_portfolio import compute_margin_rates
 from sim.margin.tail.models.history import count_rows
 from sim.margin.wrappers.rescaled import scale_leverage
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement
-from sim.types import F8, I8, Exposure, Margins, MarketView
+from sim.types import B1, F8, I8, Exposure, Margins, MarketView
 
 
 class FactorMargin(ItemisedRequirement):
@@ -64,6 +70,12 @@ class FactorMargin(ItemisedRequirement):
         divided = bind_kernel(scale_chosen, arrays.count, arrays.leverage, scale, scaled)
         after = bind_kernel(apply_factors, arrays.count, scale, arrays.initial, arrays.maintenance)
         return inner and (before, divided, *inner, after)
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        inner = bind_leg_shares(self.inner, arrays, shares)
+        columns = (arrays.count, arrays.position, arrays.lot_value, self.factor, self.is_set)
+        return inner and (*inner, bind_kernel(weigh_shares, *columns, shares))
 
     def _bind_inner(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
         inner = self.inner
@@ -115,6 +127,20 @@ def compute_mean_factor(position: I8, lot_value: F8, rate: F8, factor: F8) -> F8
         if total > 0:
             mean[a] = weighted / total
     return mean
+
+
+@kernel
+def weigh_shares(
+    tick: int, count: I8, position: I8, lot_value: F8, factor: F8, is_set: B1, shares: F8
+) -> int:
+    """Weight the shares of legs by the factors of their sides, if factors are set."""
+    if not is_set[0]:
+        return 0
+    for k in range(len(position)):
+        for a in range(count[0]):
+            shares[k, a] *= factor[0 if position[k, a] >= 0 else 1, k]
+    leg_values.normalise_leg_shares(count[0], position, lot_value, shares)
+    return 0
 
 
 @kernel
