@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sim.component import has_own_rules
 from sim.margin.compiled import CompiledLegShares, MarginArrays, is_compiled
 from sim.margin.leg_values import normalise_leg_shares
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
@@ -16,11 +15,14 @@ Kernels = tuple[BoundKernel, ...]
 
 def find_leg_shares(requirement: object, arrays: MarginArrays, shares: F8) -> Kernels | None:
     """Return the kernels of a requirement's shares, None if none stand for its class."""
-    if not isinstance(requirement, CompiledLegShares) or has_own_rules(
-        requirement, "bind_leg_shares"
-    ):
+    if not isinstance(requirement, CompiledLegShares) or not is_compiled(requirement):
         return None
-    return requirement.bind_leg_shares(arrays, shares)
+    for cls in type(requirement).__mro__:
+        if "bind_leg_shares" in vars(cls):
+            return requirement.bind_leg_shares(arrays, shares)
+        if "compute_leg_shares" in vars(cls):
+            return None
+    return None
 
 
 def bind_shares_of_single_legs(

@@ -245,7 +245,6 @@ SHARING_EXAMPLES = [
         "at_entry",
         "closing_fee",
         "open_interest",
-        "lognormal",
         "size_weighted",
         "per_contract",
         "tail",
@@ -253,8 +252,6 @@ SHARING_EXAMPLES = [
         "sum",
         "liquidity",
         "concentration",
-        "gap",
-        "scaled",
         "avsl_inspired",
     }
     and example.get("inner", {}).get("kind") != "grid"

@@ -88,7 +88,9 @@ class AddOnMargin(ItemisedRequirement, AdditiveRequirement):
         return {str(type(self.rule).model_fields["kind"].default): self.compute_margins(accounts)}
 
     def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
-        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        """See :class:`sim.margin.compiled.CompiledLegShares`; none where legs are netted."""
+        if not self.rule.is_additive:
+            return None
         return bind_shares_of_single_legs(self, arrays, shares)
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
