@@ -51,18 +51,18 @@ def build_union(registry: dict[str, type[Component]]) -> Any:
     return Annotated[union, Field(discriminator="kind")] if len(classes) > 1 else union
 
 
-def has_own_rules(component: object, binder: str) -> bool:
+def has_own_rules(component: object, *binders: str) -> bool:
     """Return True if kernels that a component binds do not stand for its class.
 
-    A kernel stands for the rules of the class that defines its binder. A subclass, such as a
-    plug-in, which defines methods and no binder, may have changed those rules.
+    A kernel stands for the rules of the class that defines a binder. A subclass, such as a plug-in,
+    which defines methods and no binder, may have changed those rules.
 
     Args:
         component: a population, a requirement or another component.
-        binder: name of the method that binds kernels.
+        binders: names of the methods that bind kernels.
     """
     for cls in type(component).__mro__:
-        if binder in vars(cls):
+        if any(binder in vars(cls) for binder in binders):
             return False
         for name, value in vars(cls).items():
             if isinstance(value, FunctionType | property) and name not in _COMMON_NAMES:

@@ -537,7 +537,7 @@ class DistressPhases:
         )
 
     def _enlarge_causes(self) -> None:
-        self.recorder.events.reserve(0, int(self.step.round_state[liquidation.N_COLLECTED]))
+        self.recorder.events.reserve(0, int(self.step.round_state[N_COLLECTED]))
 
     def _add_losses(self) -> None:
         """Allocate losses by the plain phase where an account is bankrupt, and publish offers.

@@ -257,7 +257,7 @@ def charge_liquidation_fees(
         if details[row, POOL] != pool or due[owner] == 0:
             continue
         left = value_account(owner, owner, balance, pool, price, position, lot_value)
-        paid = np.int64(np.floor(min(due[owner], max(left, 0.0))))
+        paid = int(np.floor(min(due[owner], max(left, 0.0))))
         due[owner] = 0.0
         if owner != target:
             move_cash(

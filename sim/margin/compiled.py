@@ -116,7 +116,14 @@ class CompiledRequirement(Protocol):
 def is_compiled(requirement: object) -> TypeGuard[CompiledRequirement]:
     """Return True if a requirement binds kernels that stand for its class."""
     return isinstance(requirement, CompiledRequirement) and not has_own_rules(
-        requirement, "bind_margins"
+        requirement, "bind_margins", "bind_learning"
+    )
+
+
+def is_compiled_valuation(valuation: object) -> TypeGuard[CompiledValuation]:
+    """Return True if a valuation binds kernels that stand for its class."""
+    return isinstance(valuation, CompiledValuation) and not has_own_rules(
+        valuation, "bind_haircuts"
     )
 
 
@@ -134,3 +141,12 @@ class CompiledLegShares(Protocol):
         ``compute_leg_shares``.
         """
         ...
+
+
+def bind_leg_shares(
+    requirement: object, arrays: MarginArrays, shares: F8
+) -> tuple[BoundKernel, ...] | None:
+    """Return the kernels of a requirement's shares, or None where there are none."""
+    if not is_compiled(requirement) or not isinstance(requirement, CompiledLegShares):
+        return None
+    return requirement.bind_leg_shares(arrays, shares)

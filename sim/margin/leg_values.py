@@ -98,3 +98,18 @@ def normalise_leg_shares(count: int, position: I8, lot_value: F8, shares: F8) ->
 def value_margined_leg(lots: int, lot_value: float, is_spot: bool) -> float:
     """Return the notional of one leg that requires margin, zero for long spot (LED-3)."""
     return 0.0 if is_spot and lots > 0 else abs(lots) * lot_value
+
+
+@kernel
+def share_single_leg(tick: int, count: I8, position: I8, shares: F8) -> int:
+    """Write the shares of accounts whose pool has one instrument: all of it where it is held."""
+    for a in range(count[0]):
+        shares[0, a] = 1.0 if position[0, a] != 0 else 0.0
+    return 0
+
+
+@kernel
+def normalise_all_shares(tick: int, count: I8, position: I8, lot_value: F8, shares: F8) -> int:
+    """Divide each leg of the accounts in use by the sum over an account's legs."""
+    normalise_leg_shares(count[0], position, lot_value, shares)
+    return 0

@@ -13,16 +13,16 @@ from numpy.testing import assert_array_equal
 from sim.checks.margin_worlds import UNIT, make_accounts, make_contracts, make_market
 from sim.margin import REQUIREMENTS, VALUATIONS
 from sim.margin.compiled import (
-    CompiledLegShares,
     CompiledRequirement,
     CompiledValuation,
     LearningArrays,
     MarginArrays,
     MarketArrays,
+    bind_leg_shares,
 )
 from sim.margin.engine import EngineConfig
-from sim.margin.leg_shares import find_leg_shares
 from sim.pricing.instrument_values import find_seconds_per_year
+from sim.protocols import Requirement
 from sim.types import F8, SPOT, Exposure, MarketView
 
 TIERS = {
@@ -66,6 +66,16 @@ REQUIREMENT_EXAMPLES: list[dict[str, Any]] = [
     {"kind": "buffered", "window": 720, "least": 240, **STEADY},
     {"kind": "stressed", "every": 60, "inner": TAIL | {"model": FILTERED}},
     {"kind": "scaled", "half_life": 300, "inner": TIERS},
+    {"kind": "clocked", "every": 180, "delay": 60, "inner": {"kind": "scaled", "inner": TIERS}},
+    {"kind": "clocked", "every": 120, "inner": TAIL | {"model": FILTERED}},
+    {
+        "kind": "clocked",
+        "every": 60,
+        "inner": {
+            "kind": "sum",
+            "parts": [TAIL, {"kind": "scaled", "half_life": 300, "inner": TIERS}],
+        },
+    },
     {"kind": "scaled", "half_life": 300, "exponent": 0.7, "inner": {"kind": "grid"}},
     {"kind": "avsl_inspired", "half_life": 300, "inner": TIERS},
     {"kind": "liquidation_buffer", "inner": TIERS, "half_life": 300, "cap": 0.5},
@@ -174,6 +184,18 @@ def make_world(seed: int) -> tuple[np.random.Generator, Exposure]:
     return rng, make_accounts(rng, market, int(rng.integers(1, 30)))
 
 
+def compare_shares(
+    bound: Requirement, plain: Requirement, accounts: Exposure, live: MarginArrays
+) -> None:
+    """Fail unless both divide margin over the legs alike."""
+    shares = np.full(live.position.shape, np.nan)
+    kernels = bind_leg_shares(bound, live, shares)
+    assert kernels is not None
+    for kernel in kernels:
+        assert kernel.call(accounts.market.tick) == 0
+    assert_array_equal(shares.T, plain.compute_leg_shares(accounts))
+
+
 @pytest.mark.parametrize("example", REQUIREMENT_EXAMPLES, ids=name_example)
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**32))
@@ -201,6 +223,7 @@ def test_requirements_ask_and_learn_the_same(example: dict[str, Any], seed: int)
                 if step.bound.call(view.tick):
                     assert step.plain is not None
                     step.plain(view)
+        compare_shares(bound, plain, accounts._replace(market=view), live)
         for kernel in margins:
             assert kernel.call(view.tick) == 0
         asked = plain.compute_margins(accounts._replace(market=view))
@@ -234,56 +257,3 @@ def test_valuations_cut_the_same(example: dict[str, Any], seed: int) -> None:
 def test_every_component_has_an_example() -> None:
     assert {example["kind"] for example in REQUIREMENT_EXAMPLES} | UNBOUND == set(REQUIREMENTS)
     assert {example["kind"] for example in VALUATION_EXAMPLES} == set(VALUATIONS)
-
-
-SHARING_EXAMPLES = [
-    example
-    for example in REQUIREMENT_EXAMPLES
-    if example["kind"]
-    in {
-        "tiered",
-        "at_entry",
-        "closing_fee",
-        "open_interest",
-        "size_weighted",
-        "per_contract",
-        "tail",
-        "compressed",
-        "sum",
-        "liquidity",
-        "concentration",
-        "avsl_inspired",
-    }
-    and example.get("inner", {}).get("kind") != "grid"
-]
-
-
-@pytest.mark.parametrize("example", SHARING_EXAMPLES, ids=name_example)
-@settings(max_examples=12, deadline=None)
-@given(seed=st.integers(0, 2**32))
-def test_requirements_share_the_same(example: dict[str, Any], seed: int) -> None:
-    rng, accounts = make_world(seed)
-    rule = EngineConfig.model_validate({"requirement": example}).requirement
-    plain = rule.bind(accounts.market.contracts, UNIT)
-    bound = copy.deepcopy(plain)
-    assert isinstance(bound, CompiledRequirement)
-    assert isinstance(bound, CompiledLegShares)
-    live = bind_accounts(accounts)
-    shares = np.full(live.position.shape, np.nan)
-    returns = np.zeros((12, accounts.market.oracle.size))
-    learning = bound.bind_learning(LearningArrays(returns, allocate_probe(live)))
-    kernels = find_leg_shares(bound, live, shares)
-    assert learning is not None
-    assert kernels is not None
-    for view in make_steps(rng, accounts.market, len(returns)):
-        returns[: view.tick] = view.returns
-        show_market(live, view)
-        plain.observe(view)
-        for step in learning:
-            if step.bound.call(view.tick):
-                assert step.plain is not None
-                step.plain(view)
-        for kernel in kernels:
-            assert kernel.call(view.tick) == 0
-        expected = plain.compute_leg_shares(accounts._replace(market=view))
-        compare_bits(shares, expected.T)

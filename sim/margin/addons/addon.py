@@ -3,15 +3,18 @@
 from abc import abstractmethod
 from typing import ClassVar
 
+import numpy as np
+
+from sim.component import has_own_rules
 from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent
 from sim.margin.breakdown import ItemisedRequirement
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
-from sim.margin.leg_shares import bind_shares_of_single_legs
 from sim.margin.quoted import QuoteHistory
-from sim.numerics.bound_kernels import BoundKernel
-from sim.types import F8, Contracts, Exposure, Margins, MarketView
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.jit import kernel
+from sim.types import F8, I8, Contracts, Exposure, Margins, MarketView
 
 
 class AddOn(RequirementComponent):
@@ -31,14 +34,15 @@ class AddOn(RequirementComponent):
         Depth and open interest are NaN before there were any.
         """
 
-    def bind_charges(self, arrays: MarginArrays, history: QuoteHistory) -> BoundKernel | None:
-        """Return the kernel that computes the sums of charges, or None where there is none.
-
-        It writes both margins of the accounts in use.
+    def bind_charges(
+        self, arrays: MarginArrays, history: QuoteHistory, charges: F8
+    ) -> BoundKernel | None:
+        """Return the kernel that computes the charge of each leg, or None where there is none.
 
         Args:
             arrays: accounts and their market.
             history: what has been quoted and held.
+            charges: (K, A) out, of the accounts in use.
         """
         return None
 
@@ -67,8 +71,21 @@ class AddOnMargin(ItemisedRequirement, AdditiveRequirement):
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
-        charges = self.rule.bind_charges(arrays, self.quote_history)
-        return charges and (charges,)
+        charges = np.zeros(arrays.leverage.shape)
+        by_leg = self._bind_charges(arrays, charges)
+        results = (arrays.count, charges, arrays.initial, arrays.maintenance)
+        return by_leg and (by_leg, bind_kernel(add_charges, *results))
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        by_leg = self._bind_charges(arrays, shares)
+        columns = (arrays.count, arrays.position, arrays.lot_value)
+        return by_leg and (by_leg, bind_kernel(leg_values.normalise_all_shares, *columns, shares))
+
+    def _bind_charges(self, arrays: MarginArrays, charges: F8) -> BoundKernel | None:
+        if has_own_rules(self.rule, "bind_charges"):
+            return None
+        return self.rule.bind_charges(arrays, self.quote_history, charges)
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
         """Return the step that records what has been quoted and held."""
@@ -87,12 +104,6 @@ class AddOnMargin(ItemisedRequirement, AdditiveRequirement):
         """Return all of the charge as one part, named after the kind of the add-on."""
         return {str(type(self.rule).model_fields["kind"].default): self.compute_margins(accounts)}
 
-    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
-        """See :class:`sim.margin.compiled.CompiledLegShares`; none where legs are netted."""
-        if not self.rule.is_additive:
-            return None
-        return bind_shares_of_single_legs(self, arrays, shares)
-
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return each leg's part of the sum, (A, K)."""
         return leg_values.normalise_shares(
@@ -101,3 +112,14 @@ class AddOnMargin(ItemisedRequirement, AdditiveRequirement):
 
     def _charge_by_leg(self, accounts: Exposure) -> F8:
         return self.rule.charge_by_leg(self.quote_history.mask_accounts(accounts))
+
+
+@kernel
+def add_charges(tick: int, count: I8, charges: F8, initial: F8, maintenance: F8) -> int:
+    """Write the sums of charges (K, A) as both margins of the accounts in use."""
+    initial[: count[0]] = 0.0
+    for k in range(len(charges)):
+        for a in range(count[0]):
+            initial[a] += charges[k, a]
+    maintenance[: count[0]] = initial[: count[0]]
+    return 0

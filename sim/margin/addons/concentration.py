@@ -48,13 +48,12 @@ class ConcentrationAddOn(AddOn):
         beyond = np.maximum(np.sqrt(part) - np.sqrt(self.threshold), 0.0)
         return leg_values.compute_margined_notional(accounts) * self.rate * beyond
 
-    def bind_charges(self, arrays: MarginArrays, history: QuoteHistory) -> BoundKernel:
+    def bind_charges(self, arrays: MarginArrays, history: QuoteHistory, charges: F8) -> BoundKernel:
         """See :class:`AddOn`."""
         columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
         seen = (arrays.market.open_interest, history.interest)
         rule = (float(self.rate), float(np.sqrt(self.threshold)), float(self.least))
-        results = (arrays.initial, arrays.maintenance)
-        return bind_kernel(charge_concentration, *columns, *seen, *rule, *results)
+        return bind_kernel(charge_concentration, *columns, *seen, *rule, charges)
 
 
 @kernel
@@ -69,15 +68,13 @@ def charge_concentration(
     rate: float,
     free: float,
     least: float,
-    initial: F8,
-    maintenance: F8,
+    charges: F8,
 ) -> int:
-    """Write the charge on each account in use for its share of open interest.
+    """Write the charge on each leg of the accounts in use for its share of open interest.
 
     ``free`` is the root of the share that is free of charge.
     """
     accounts = count[0]
-    initial[:accounts] = 0.0
     for k in range(len(position)):
         is_known = was_held[k] or open_interest[k] > 0
         counted = np.maximum(float(open_interest[k]), least) if is_known else np.inf
@@ -85,6 +82,5 @@ def charge_concentration(
             lots = position[k, a]
             beyond = np.maximum(np.sqrt(np.divide(float(abs(lots)), counted)) - free, 0.0)
             notional = leg_values.value_margined_leg(lots, lot_value[k], is_spot[k])
-            initial[a] += notional * rate * beyond
-    maintenance[:accounts] = initial[:accounts]
+            charges[k, a] = notional * rate * beyond
     return 0

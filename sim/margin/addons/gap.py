@@ -50,14 +50,14 @@ class GapAddOn(AddOn):
     def _jump_size(self, names: tuple[str, ...], underlying: int) -> float:
         return self.jumps.get(names[underlying], self.jump) if names else self.jump
 
-    def bind_charges(self, arrays: MarginArrays, history: QuoteHistory) -> BoundKernel:
+    def bind_charges(self, arrays: MarginArrays, history: QuoteHistory, charges: F8) -> BoundKernel:
         """See :class:`AddOn`."""
         contracts = arrays.market.contracts
         numbers = range(int(contracts.underlying.max(initial=-1)) + 1)
         jumps = np.array([self._jump_size(contracts.underlyings, each) for each in numbers])
         columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
-        results = (contracts.underlying, jumps, arrays.initial, arrays.maintenance)
-        return bind_kernel(charge_jumps, *columns, *results)
+        rule = (contracts.underlying, jumps, charges)
+        return bind_kernel(charge_jumps, *columns, *rule)
 
 
 @kernel
@@ -69,10 +69,9 @@ def charge_jumps(
     is_spot: B1,
     underlying: I8,
     jumps: F8,
-    initial: F8,
-    maintenance: F8,
+    charges: F8,
 ) -> int:
-    """Write the charge on each account in use for jumps of its underlyings."""
+    """Write the charge on each leg of the accounts in use for jumps of its underlyings."""
     down, up, size = np.zeros(jumps.size), np.zeros(jumps.size), np.zeros(jumps.size)
     for a in range(count[0]):
         down[:], up[:], size[:] = 0.0, 0.0, 0.0
@@ -82,12 +81,10 @@ def charge_jumps(
             down[u] += 0.0 if is_spot[k] and lots > 0 else value
             up[u] += value
             size[u] += abs(value)
-        charge = 0.0
         for k in range(len(position)):
             u = underlying[k]
             loss = np.maximum(np.maximum(down[u], -up[u]), 0.0) * jumps[u]
-            charge += loss * (
+            charges[k, a] = loss * (
                 abs(position[k, a]) * lot_value[k] / (size[u] if size[u] > 0 else 1.0)
             )
-        initial[a] = maintenance[a] = charge
     return 0

@@ -45,11 +45,11 @@ class LiquidityAddOn(AddOn):
             * np.sqrt(np.abs(accounts.position) / depth)
         )
 
-    def bind_charges(self, arrays: MarginArrays, history: QuoteHistory) -> BoundKernel:
+    def bind_charges(self, arrays: MarginArrays, history: QuoteHistory, charges: F8) -> BoundKernel:
         """See :class:`AddOn`."""
         columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
         rule = (arrays.market.depth, history.depth, float(self.impact), float(self.least))
-        return bind_kernel(charge_impact, *columns, *rule, arrays.initial, arrays.maintenance)
+        return bind_kernel(charge_impact, *columns, *rule, charges)
 
 
 @kernel
@@ -63,18 +63,15 @@ def charge_impact(
     was_quoted: B1,
     impact: float,
     least: float,
-    initial: F8,
-    maintenance: F8,
+    charges: F8,
 ) -> int:
-    """Write the charge on each account in use for its impact."""
+    """Write the charge on each leg of the accounts in use for its impact."""
     accounts = count[0]
-    initial[:accounts] = 0.0
     for k in range(len(position)):
         is_known = was_quoted[k] or depth[k] > 0
         counted = np.maximum(depth[k], least) if is_known else np.inf
         for a in range(accounts):
             lots = position[k, a]
             notional = leg_values.value_margined_leg(lots, lot_value[k], is_spot[k])
-            initial[a] += notional * impact * np.sqrt(np.divide(float(abs(lots)), counted))
-    maintenance[:accounts] = initial[:accounts]
+            charges[k, a] = notional * impact * np.sqrt(np.divide(float(abs(lots)), counted))
     return 0

@@ -10,8 +10,13 @@ from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.base import AnyRequirement, RequirementComponent
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins, join_breakdowns
-from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays, is_compiled
-from sim.margin.leg_shares import bind_weighted_shares
+from sim.margin.compiled import (
+    LearningArrays,
+    LearningStep,
+    MarginArrays,
+    bind_leg_shares,
+    is_compiled,
+)
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement
@@ -71,6 +76,20 @@ class RequirementSumMargin(ItemisedRequirement, AdditiveRequirement):
             kernels += [*inner, bind_kernel(add_margins, arrays.count, *results)]
         return tuple(kernels)
 
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledLegShares`; margins are overwritten."""
+        clear = bind_kernel(clear_shares, arrays.count, shares)
+        kernels, columns = [clear], (arrays.count, arrays.position, arrays.lot_value)
+        for part in self.parts:
+            own = np.zeros(shares.shape)
+            inner = bind_leg_shares(part, arrays, own)
+            margins = part.bind_margins(arrays) if is_compiled(part) else None
+            if inner is None or margins is None:
+                return None
+            added = bind_kernel(add_shares, arrays.count, own, arrays.maintenance, shares)
+            kernels += [*inner, *margins, added]
+        return (*kernels, bind_kernel(leg_values.normalise_all_shares, *columns, shares))
+
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
         """Return the steps by which the parts learn."""
         steps: list[LearningStep] = []
@@ -96,10 +115,6 @@ class RequirementSumMargin(ItemisedRequirement, AdditiveRequirement):
     def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """Return the breakdowns of all parts, joined."""
         return join_breakdowns(*(break_down_margins(part, accounts) for part in self.parts))
-
-    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
-        """See :class:`sim.margin.compiled.CompiledLegShares`."""
-        return bind_weighted_shares(self.parts, arrays, shares)
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return the shares of the parts, weighted by their maintenance."""
@@ -128,4 +143,20 @@ def add_margins(
     for a in range(count[0]):
         initial[a] += own_initial[a]
         maintenance[a] += own_maintenance[a]
+    return 0
+
+
+@kernel
+def clear_shares(tick: int, count: I8, shares: F8) -> int:
+    """Set the shares of the accounts in use to zero."""
+    shares[:, : count[0]] = 0.0
+    return 0
+
+
+@kernel
+def add_shares(tick: int, count: I8, own: F8, maintenance: F8, shares: F8) -> int:
+    """Add the shares of one part, weighted by its maintenance."""
+    for k in range(len(shares)):
+        for a in range(count[0]):
+            shares[k, a] += own[k, a] * maintenance[a]
     return 0

@@ -67,14 +67,13 @@ class WrongWayAddOn(AddOn):
             dtype=np.int64,
         )
 
-    def bind_charges(self, arrays: MarginArrays, history: QuoteHistory) -> BoundKernel:
+    def bind_charges(self, arrays: MarginArrays, history: QuoteHistory, charges: F8) -> BoundKernel:
         """See :class:`AddOn`."""
         contracts = arrays.market.contracts
         accounts = (arrays.count, arrays.position, arrays.balance, arrays.pool, arrays.lot_value)
         terms = (arrays.is_spot, arrays.settle, arrays.price, contracts.underlying)
         rule = (self._find_followers(contracts), float(self.share))
-        results = (arrays.initial, arrays.maintenance)
-        return bind_kernel(charge_double_exposure, *accounts, *terms, *rule, *results)
+        return bind_kernel(charge_double_exposure, *accounts, *terms, *rule, charges)
 
 
 @kernel
@@ -91,10 +90,9 @@ def charge_double_exposure(
     underlying: I8,
     follows: I8,
     share: float,
-    initial: F8,
-    maintenance: F8,
+    charges: F8,
 ) -> int:
-    """Write the charge on each account in use for amounts that are exposed twice."""
+    """Write the charge on each leg of the accounts in use for amounts that are exposed twice."""
     holdings = (position, balance, pool, lot_value, is_spot, settle, price)
     n_underlyings = underlying.max() + 1
     spot, assets, exposed, size = np.zeros((4, n_underlyings))
@@ -109,11 +107,9 @@ def charge_double_exposure(
         for asset in range(follows.size):
             if 0 <= follows[asset] < n_underlyings:
                 assets[follows[asset]] += max(value_asset(asset, a, *holdings), 0.0)
-        charge = 0.0
         for k in range(len(position)):
             u, lots = underlying[k], position[k, a]
             twice = np.minimum(np.maximum(exposed[u], 0.0), spot[u] + assets[u])
             value = 0.0 if is_spot[k] and lots > 0 else abs(lots * lot_value[k])
-            charge += share * twice * (value / (size[u] if size[u] > 0 else 1.0))
-        initial[a] = maintenance[a] = charge
+            charges[k, a] = share * twice * (value / (size[u] if size[u] > 0 else 1.0))
     return 0

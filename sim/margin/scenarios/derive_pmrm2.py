@@ -16,6 +16,7 @@ from sim.margin.base import (
 )
 from sim.margin.breakdown import join_breakdowns
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.margin.scenarios.grid_kernels import bind_standalone_shares
 from sim.margin.scenarios.pmrm2 import (
     BasisContingency,
     PmrmCharges,
@@ -24,7 +25,7 @@ from sim.margin.scenarios.pmrm2 import (
     StaticDiscount,
     build_standard_grid,
 )
-from sim.margin.scenarios.pmrm2_kernels import charge_pmrm, value_moves
+from sim.margin.scenarios.pmrm2_kernels import charge_pmrm, value_moves, weigh_gains
 from sim.margin.scenarios.pmrm2_legs import (
     UnderlyingLegs,
     build_underlying_legs,
@@ -198,8 +199,6 @@ class PmrmMargin(ScenarioMargin):
             return None
         charges = self.rule.charges
         table, spot = np.zeros((self.moves.size, len(contracts.names))), np.zeros(market.mark.size)
-        money = (contracts.multiplier, contracts.tick, arrays.settle, arrays.price)
-        prices = (market.mark, market.oracle, contracts.underlying)
         shares = (
             float(self.rule.initial + max(charges.peg - 1.0, 0.0) * charges.peg_factor),
             float(self.rule.maintenance),
@@ -212,9 +211,26 @@ class PmrmMargin(ScenarioMargin):
         accounts = (arrays.count, arrays.position, arrays.balance, arrays.pool, arrays.price)
         results = (market.confidence, np.array(shares), arrays.initial, arrays.maintenance)
         return (
-            bind_kernel(value_moves, *prices, *money, self.moves, table, spot),
+            self._bind_values(arrays, table, spot),
             bind_kernel(charge_pmrm, *accounts, table, spot, *rule, *results),
         )
+
+    def _bind_values(self, arrays: MarginArrays, table: F8, spot: F8) -> BoundKernel:
+        """Return the kernel that writes gains of one lot, (S, K), and values of underlyings."""
+        contracts = arrays.market.contracts
+        money = (contracts.multiplier, contracts.tick, arrays.settle, arrays.price)
+        prices = (arrays.mark, arrays.market.oracle, contracts.underlying)
+        return bind_kernel(value_moves, *prices, *money, self.moves, table, spot)
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        if (arrays.market.contracts.kind == OPTION).any() or self.rule.revalue:
+            return None
+        count = arrays.lot_value.size
+        table, spot = np.zeros((self.moves.size, count)), np.zeros(count)
+        values = self._bind_values(arrays, table, spot)
+        weighted = bind_kernel(weigh_gains, self.weights, table)
+        return (values, weighted, bind_standalone_shares(arrays, table, shares))
 
     def _number_legs(self, contracts: Contracts) -> tuple[I8, I8, I8, I8]:
         """Return what tells which leg and asset belongs to which underlying.

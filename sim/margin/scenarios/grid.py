@@ -10,7 +10,11 @@ from sim.margin import leg_values
 from sim.margin.base import RequirementComponent, require_initial_covers_maintenance
 from sim.margin.breakdown import subtract_parts
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
-from sim.margin.scenarios.grid_kernels import bind_linear_gains, charge_grid
+from sim.margin.scenarios.grid_kernels import (
+    bind_linear_gains,
+    bind_standalone_shares,
+    charge_grid,
+)
 from sim.margin.scenarios.scenarios import (
     SCANNING_RISK,
     PeriodicRevaluation,
@@ -175,10 +179,9 @@ class GridMargin(ScenarioMargin):
         rule, contracts = self.rule, arrays.market.contracts
         if self.option_columns.size or rule.revalue:
             return None
-        weights = np.array([each.weight for each in self.grid])
-        factors = np.repeat((1.0 + self.moves)[:, None], len(contracts.names), axis=1)
-        table, per_lot = np.zeros(factors.shape), np.zeros((3, factors.shape[1]))
-        group, is_future = np.zeros((2, len(contracts.names)), dtype=np.int64)
+        count = len(contracts.names)
+        table, per_lot = np.zeros((self.moves.size, count)), np.zeros((3, count))
+        group, is_future = np.zeros((2, count), dtype=np.int64)
         for number, legs in enumerate(self.groups):
             group[legs] = number
             is_future[self.linear_columns[number]] = 1
@@ -187,9 +190,24 @@ class GridMargin(ScenarioMargin):
         accounts = (arrays.count, arrays.position, arrays.lot_value, table, per_lot)
         results = (group, is_future, shares, arrays.initial, arrays.maintenance)
         return (
-            bind_linear_gains(arrays, factors, weights, table, per_lot),
+            self._bind_values(arrays, table, per_lot),
             bind_kernel(charge_grid, *accounts, *results),
         )
+
+    def _bind_values(self, arrays: MarginArrays, table: F8, per_lot: F8) -> BoundKernel:
+        """Return the kernel that values scenarios: see :func:`bind_linear_gains`."""
+        weights = np.array([each.weight for each in self.grid])
+        factors = np.repeat((1.0 + self.moves)[:, None], arrays.lot_value.size, axis=1)
+        return bind_linear_gains(arrays, factors, weights, table, per_lot)
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        if self.option_columns.size or self.rule.revalue:
+            return None
+        count = arrays.lot_value.size
+        table, per_lot = np.zeros((self.moves.size, count)), np.zeros((3, count))
+        values = self._bind_values(arrays, table, per_lot)
+        return (values, bind_standalone_shares(arrays, table, shares))
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
         """Return no step if risk arrays are valued at every assessment, else None."""

@@ -27,7 +27,7 @@ def bind_linear_gains(
     terms, market = arrays.market.contracts, arrays.market
     money: tuple[Argument, ...] = (terms.multiplier, arrays.settle, arrays.price)
     units: tuple[Argument, ...] = (terms.tick, terms.lot, terms.underlying)
-    prices = (market.mark, market.oracle)
+    prices = (arrays.mark, market.oracle)
     return bind_kernel(value_scenarios, *prices, *money, *units, factors, weights, table, per_lot)
 
 
@@ -255,3 +255,39 @@ def find_offset(position: I8, per_lot: F8, legs: I8) -> tuple[F8, F8]:
     """Return the net value of some legs, (A,), and the value that is offset, (A,)."""
     net = sum_lots(position, per_lot, legs, False)
     return net, (sum_lots(position, per_lot, legs, True) - np.abs(net)) / 2
+
+
+def bind_standalone_shares(arrays: MarginArrays, table: F8, shares: F8) -> BoundKernel:
+    """Return the kernel of ``scenarios.compute_standalone_shares`` for gains of a lot, (S, K)."""
+    columns = (arrays.count, arrays.position, arrays.lot_value)
+    return bind_kernel(share_standalone, *columns, table, shares)
+
+
+@kernel
+def share_standalone(
+    tick: int, count: I8, position: I8, lot_value: F8, table: F8, shares: F8
+) -> int:
+    """Write each leg's share of the sum of the legs' worst standalone losses."""
+    worst = np.zeros((2, lot_value.size))
+    for k in range(lot_value.size):
+        for s in range(len(table)):
+            worst[0, k] = max(worst[0, k], -table[s, k])
+            worst[1, k] = max(worst[1, k], table[s, k])
+    for a in range(count[0]):
+        for stand_in in range(3):
+            total, is_any = 0.0, False
+            for k in range(lot_value.size):
+                lots = position[k, a]
+                size = abs(lots) * worst[0 if lots > 0 else 1, k]
+                if stand_in == 1:
+                    size = abs(lots * lot_value[k])
+                elif stand_in == 2:
+                    size = float(abs(lots))
+                shares[k, a] = size
+                total += size
+                is_any |= size > 0
+            if is_any:
+                break
+        for k in range(lot_value.size):
+            shares[k, a] = shares[k, a] / (total if total > 0 else 1.0)
+    return 0

@@ -143,3 +143,11 @@ def find_worst_gain(
         for a in range(accounts):
             worst[a] = min(worst[a], gain[a] * weights[s])
     return worst
+
+
+@kernel
+def weigh_gains(tick: int, weights: F8, table: F8) -> int:
+    """Multiply the gains of a lot, (S, K), by the weights of scenarios."""
+    for s in range(weights.size):
+        table[s] *= weights[s]
+    return 0

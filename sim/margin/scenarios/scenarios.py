@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
+from sim.margin import leg_values
 from sim.margin.breakdown import ItemisedRequirement
 from sim.numerics.jit import kernel
 from sim.pricing import instrument_values
@@ -242,7 +243,7 @@ def compute_standalone_shares(accounts: Exposure, table: F8) -> F8:
     gross = np.abs(accounts.position_value())
     for stand_in in (gross, np.abs(accounts.position).astype(np.float64)):
         legs = np.where((legs > 0).any(axis=1, keepdims=True), legs, stand_in)
-    total = legs.sum(axis=1, keepdims=True)
+    total = leg_values.sum_legs(legs)[:, None]
     return legs / np.where(total > 0, total, 1.0)
 
 

@@ -11,7 +11,12 @@ from sim.margin import leg_values
 from sim.margin.base import RequirementComponent, find_underlying
 from sim.margin.breakdown import subtract_parts
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
-from sim.margin.scenarios.grid_kernels import bind_linear_gains, charge_span, fix_gains
+from sim.margin.scenarios.grid_kernels import (
+    bind_linear_gains,
+    bind_standalone_shares,
+    charge_span,
+    fix_gains,
+)
 from sim.margin.scenarios.scenarios import (
     SCANNING_RISK,
     PeriodicRevaluation,
@@ -211,13 +216,8 @@ class SpanMargin(ScenarioMargin):
         contracts = arrays.market.contracts
         if self.is_option.any() or self.rule.revalue:
             return None
-        factors, _, weights = self._list_moves(contracts.underlying, len(arrays.market.oracle))
-        table, per_lot = np.zeros(factors.shape), np.zeros((3, factors.shape[1]))
-        published = np.zeros(factors.shape)
-        for k, array in self.published_arrays.items():
-            published[:, k] = array * self.unit
-        is_published = np.isin(np.arange(factors.shape[1]), list(self.published_arrays))
-        unit = float(self.rule.round_to * self.unit)
+        count = len(contracts.names)
+        table, per_lot = np.zeros((N_SCENARIOS, count)), np.zeros((3, count))
         known = [(pair, credit) for pair, credit in self.credits if pair is not None]
         spreads = [(*credit.deltas, credit.rate) for _, credit in known]
         rule = (
@@ -229,10 +229,32 @@ class SpanMargin(ScenarioMargin):
         )
         accounts = (arrays.count, arrays.position, table, per_lot)
         return (
-            bind_linear_gains(arrays, factors, weights, table, per_lot),
-            bind_kernel(fix_gains, published, is_published.astype(np.int64), unit, table),
+            *self._bind_values(arrays, table, per_lot),
             bind_kernel(charge_span, *accounts, *rule, arrays.initial, arrays.maintenance),
         )
+
+    def _bind_values(self, arrays: MarginArrays, table: F8, per_lot: F8) -> tuple[BoundKernel, ...]:
+        """Return the kernels that value scenarios: see :func:`bind_linear_gains`."""
+        underlying = arrays.market.contracts.underlying
+        factors, _, weights = self._list_moves(underlying, len(arrays.market.oracle))
+        published = np.zeros(factors.shape)
+        for k, array in self.published_arrays.items():
+            published[:, k] = array * self.unit
+        is_published = np.isin(np.arange(factors.shape[1]), list(self.published_arrays))
+        unit = float(self.rule.round_to * self.unit)
+        return (
+            bind_linear_gains(arrays, factors, weights, table, per_lot),
+            bind_kernel(fix_gains, published, is_published.astype(np.int64), unit, table),
+        )
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        if self.is_option.any() or self.rule.revalue:
+            return None
+        count = arrays.lot_value.size
+        table, per_lot = np.zeros((N_SCENARIOS, count)), np.zeros((3, count))
+        values = self._bind_values(arrays, table, per_lot)
+        return (*values, bind_standalone_shares(arrays, table, shares))
 
     def _number_legs(self, contracts: Contracts) -> tuple[I8, I8]:
         """Return the place of each leg's underlying, and of its expiry within it, (K,) each."""

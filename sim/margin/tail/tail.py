@@ -9,21 +9,20 @@ from pydantic import Field
 from sim.margin import leg_values
 from sim.margin.base import RequirementComponent
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
-from sim.margin.leg_shares import bind_normalisation
 from sim.margin.scenarios.revaluation import OptionApproach, compute_tail_loss, revalue_lot_pnl
-from sim.margin.tail.models.base import AnyModel, ReturnForecast, SampleForecaster, TailSpec
+from sim.margin.tail.models.base import AnyModel, ReturnForecast, TailSpec, read_sample_state
 from sim.margin.tail.models.filtered import FilteredModel
 from sim.margin.tail.models.history import count_rows
 from sim.margin.tail.risk_measures import Convention, Measure
 from sim.margin.tail.tail_kernels import (
     add_return,
     charge_net_positions,
-    charge_single_legs,
     charge_tails,
     compute_margined_value,
     learn_sample,
     margin_net_position,
     net_by_underlying,
+    share_by_rates,
 )
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.types import F8, I8, SPOT, Contracts, Exposure, Margins, MarketView
@@ -123,11 +122,11 @@ class TailMargin:
         """
         rule, stride = self.rule, count_rows(self.rule.every, arrays.market.dt)
         sums = (arrays.returns, self.columns, self._seen, self._sum, stride)
-        if not isinstance(self.forecaster, SampleForecaster):
+        state = read_sample_state(self.forecaster)
+        if state is None:
             return (LearningStep(bind_kernel(add_return, *sums), self.observe),)
         scale = (self.horizon_factor, float(rule.floor), self.side_rates, self._is_stale)
-        tail = (self._list_tail_terms(), scale)
-        learn = bind_kernel(learn_sample, *sums, *self.forecaster.sample_state, *tail[0], *scale)
+        learn = bind_kernel(learn_sample, *sums, *state, *self._list_tail_terms(), *scale)
         return (LearningStep(learn, self.observe),)
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
@@ -143,11 +142,18 @@ class TailMargin:
             return None
         if self.columns.size == 1:
             return (bind_kernel(charge_net_positions, *columns, self.side_rates, *results),)
-        if not isinstance(self.forecaster, SampleForecaster):
+        state, tail = read_sample_state(self.forecaster), self._list_tail_terms()
+        if state is None:
             return None
-        state, tail = self.forecaster.sample_state, self._list_tail_terms()
         scale = (self.horizon_factor, float(rule.opening_rate))
         return (bind_kernel(charge_tails, *columns, self.place, *state, *tail, *scale, *results),)
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        if self.has_options:
+            return None
+        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        return (bind_kernel(share_by_rates, *columns, self.place, self.side_rates, shares),)
 
     def _list_tail_terms(self) -> tuple[float, int, int]:
         """Return level, and whether the measure is es, and whether a var is an order statistic."""
@@ -191,17 +197,6 @@ class TailMargin:
         required = np.maximum(loss, self.rule.floor * leg_values.sum_legs(gross))
         initial = np.maximum(required, leg_values.sum_legs(gross / accounts.leverage))
         return Margins(initial, self.rule.maintenance_ratio * required)
-
-    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
-        """See :class:`sim.margin.compiled.CompiledLegShares`; there are none for options."""
-        if self.has_options:
-            return None
-        accounts = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
-        rates = (self.side_rates, self.place)
-        return (
-            bind_kernel(charge_single_legs, *accounts, *rates, shares),
-            bind_normalisation(arrays, shares),
-        )
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return each leg's standalone margin over their sum, (A, K)."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sim.margin.leg_values import normalise_leg_shares
 from sim.margin.tail.models.history import push_row, scale_row
 from sim.margin.tail.risk_measures import weigh_sample_tail
 from sim.margin.tail.top_losses import COLUMN_BLOCK, PORTFOLIO_BLOCK, sum_tails
@@ -221,21 +222,22 @@ def charge_tails(
 
 
 @kernel
-def charge_single_legs(
+def share_by_rates(
     tick: int,
     count: I8,
     position: I8,
     lot_value: F8,
     is_spot: B1,
-    side_rates: F8,
     place: I8,
-    legs: F8,
+    side_rates: F8,
+    shares: F8,
 ) -> int:
-    """Write the margin of each leg alone, (K, A), by the rates of both sides of underlyings."""
-    accounts = count[0]
-    value = compute_margined_value(position[:, :accounts].T, lot_value, is_spot)
+    """Write each leg's share of the standalone margins: rates of sides of underlyings, (2, U)."""
     for k in range(len(position)):
-        for a in range(accounts):
-            side = 0 if value[a, k] >= 0 else 1
-            legs[k, a] = abs(value[a, k]) * side_rates[side, place[k]]
+        long, short = side_rates[0, place[k]], side_rates[1, place[k]]
+        for a in range(count[0]):
+            lots = position[k, a]
+            value = 0.0 if is_spot[k] and lots > 0 else lots * lot_value[k]
+            shares[k, a] = abs(value) * (long if value >= 0 else short)
+    normalise_leg_shares(count[0], position, lot_value, shares)
     return 0

@@ -9,7 +9,6 @@ from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementWrapper
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
-from sim.margin.leg_shares import bind_shares_of_single_legs
 from sim.margin.tiers.tiered import TieredMargin, TieredRequirement, write_charges
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
@@ -59,6 +58,12 @@ class EntryTiersMargin(AdditiveRequirement):
         terms = (arrays.is_spot, arrays.settle, arrays.price, self.inner.table)
         return (bind_kernel(charge_entry, *accounts, *terms, arrays.initial, arrays.maintenance),)
 
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        accounts = (arrays.count, arrays.position, arrays.entry, arrays.leverage)
+        terms = (arrays.is_spot, arrays.settle, arrays.price, self.inner.table)
+        return (bind_kernel(share_entry, *accounts, *terms, arrays.lot_value, shares),)
+
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
         """Return no step: the rates are fixed."""
         return ()
@@ -66,10 +71,6 @@ class EntryTiersMargin(AdditiveRequirement):
     def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`AdditiveRequirement`."""
         return self.inner.compute_charges(compute_entry_value(accounts), accounts.leverage)[0]
-
-    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
-        """See :class:`sim.margin.compiled.CompiledLegShares`."""
-        return bind_shares_of_single_legs(self, arrays, shares)
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return each leg's maintenance over the sum, (A, K)."""
@@ -107,18 +108,52 @@ def charge_entry(
 ) -> int:
     """Write the margins of the accounts in use: see :class:`sim.margin.compiled.MarginArrays`."""
     accounts = count[0]
-    cost = np.empty(accounts)
     leg_initial, leg_maintenance = np.empty(accounts), np.empty(accounts)
     initial[:accounts] = 0.0
     maintenance[:accounts] = 0.0
     for k in range(len(position)):
-        quote_price = price[settle[k]]
-        for a in range(accounts):
-            lots = position[k, a]
-            is_margined = lots != 0 and not (is_spot[k] and lots > 0)
-            cost[a] = abs(entry[k, a]) * quote_price if is_margined else 0.0
+        cost = find_entry_cost(
+            position[k, :accounts], entry[k, :accounts], price[settle[k]], is_spot[k]
+        )
         write_charges(cost, leverage[k, :accounts], table[:, k], leg_initial, leg_maintenance)
         for a in range(accounts):
             initial[a] += leg_initial[a]
             maintenance[a] += leg_maintenance[a]
+    return 0
+
+
+@kernel
+def find_entry_cost(position: I8, entry: I8, quote_price: float, is_spot: bool) -> F8:
+    """Return the cost of positions in one instrument, (A,): see :func:`compute_entry_value`."""
+    cost = np.zeros(position.size)
+    for a in range(position.size):
+        lots = position[a]
+        if lots != 0 and not (is_spot and lots > 0):
+            cost[a] = abs(entry[a]) * quote_price
+    return cost
+
+
+@kernel
+def share_entry(
+    tick: int,
+    count: I8,
+    position: I8,
+    entry: I8,
+    leverage: F8,
+    is_spot: B1,
+    settle: I8,
+    price: F8,
+    table: F8,
+    lot_value: F8,
+    shares: F8,
+) -> int:
+    """Write each leg's share of maintenance: see :class:`sim.margin.compiled.CompiledLegShares`."""
+    accounts = count[0]
+    initial = np.empty(accounts)
+    for k in range(len(position)):
+        cost = find_entry_cost(
+            position[k, :accounts], entry[k, :accounts], price[settle[k]], is_spot[k]
+        )
+        write_charges(cost, leverage[k, :accounts], table[:, k], initial, shares[k, :accounts])
+    leg_values.normalise_leg_shares(accounts, position, lot_value, shares)
     return 0

@@ -10,7 +10,6 @@ from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementWrapper
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins, subtract_parts
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
-from sim.margin.leg_shares import bind_shares_of_single_legs
 from sim.margin.tiers.tiered import TieredMargin, TieredRequirement, write_charges
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
@@ -67,6 +66,11 @@ class ClosingFeeMargin(ItemisedRequirement, AdditiveRequirement):
         rule = (self.inner.table, float(self.fee))
         return (bind_kernel(charge_with_fee, *columns, *rule, arrays.initial, arrays.maintenance),)
 
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
+        return (bind_kernel(share_with_fee, *columns, self.inner.table, float(self.fee), shares),)
+
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
         """Return no step: the rates are fixed."""
         return ()
@@ -79,10 +83,6 @@ class ClosingFeeMargin(ItemisedRequirement, AdditiveRequirement):
     def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`AdditiveRequirement`."""
         return self._compute_charges(accounts)[0]
-
-    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
-        """See :class:`sim.margin.compiled.CompiledLegShares`."""
-        return bind_shares_of_single_legs(self, arrays, shares)
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return each leg's maintenance over the sum, (A, K)."""
@@ -127,4 +127,29 @@ def charge_with_fee(
             with_fee = leg_maintenance[a] + fee * notional[a]
             initial[a] += np.maximum(leg_initial[a] + fee * bankruptcy_value, with_fee)
             maintenance[a] += with_fee
+    return 0
+
+
+@kernel
+def share_with_fee(
+    tick: int,
+    count: I8,
+    position: I8,
+    leverage: F8,
+    lot_value: F8,
+    is_spot: B1,
+    table: F8,
+    fee: float,
+    shares: F8,
+) -> int:
+    """Write each leg's share of maintenance: see :class:`sim.margin.compiled.CompiledLegShares`."""
+    accounts = count[0]
+    notional, initial = np.empty(accounts), np.empty(accounts)
+    for k in range(len(position)):
+        for a in range(accounts):
+            notional[a] = leg_values.value_margined_leg(position[k, a], lot_value[k], is_spot[k])
+        write_charges(notional, leverage[k, :accounts], table[:, k], initial, shares[k, :accounts])
+        for a in range(accounts):
+            shares[k, a] = shares[k, a] + fee * notional[a]
+    leg_values.normalise_leg_shares(accounts, position, lot_value, shares)
     return 0

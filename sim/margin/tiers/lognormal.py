@@ -136,6 +136,13 @@ class LognormalMargin(AdditiveRequirement):
         has_own = int(self.rule.sigma is None)
         return (LearningStep(bind_kernel(is_factor_due, has_own, year, self._year), self.observe),)
 
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        rule, columns = self.rule, (arrays.count, arrays.position, arrays.lot_value)
+        funding = (arrays.market.funding, float(rule.funding_factor))
+        rates = (arrays.is_spot, self._factors, float(rule.slippage), *funding)
+        return (bind_kernel(share_shortfalls, *columns, *rates, shares),)
+
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
         rule, market = self.rule, arrays.market
@@ -184,12 +191,14 @@ class LognormalMargin(AdditiveRequirement):
     def _maintenance_by_leg(self, accounts: Exposure) -> F8:
         """Return the maintenance of each position with its orders, (A, K), unrounded."""
         lot_value, spot = leg_values.compute_lot_values(accounts.market)
+        long, short = self._factors
         required = compute_leg_maintenance(
             accounts.position,
             accounts.bids,
             accounts.asks,
             spot,
-            *self._factors,
+            long,
+            short,
             self.rule.slippage,
             self.rule.slippage_on == "riskiest",
             np.nan_to_num(accounts.market.funding),
@@ -256,6 +265,32 @@ def charge_shortfalls(
             scaled = -round_up_one(-(required * scale))
             initial[a] += np.maximum(scaled, np.divide(notional, leverage[k, a]))
             maintenance[a] += required
+    return 0
+
+
+@kernel
+def share_shortfalls(
+    tick: int,
+    count: I8,
+    position: I8,
+    lot_value: F8,
+    is_spot: B1,
+    factors: F8,
+    slippage: float,
+    funding: F8,
+    share: float,
+    shares: F8,
+) -> int:
+    """Write each leg's share of maintenance: see :class:`sim.margin.compiled.CompiledLegShares`."""
+    accounts = count[0]
+    for k in range(len(position)):
+        long, short = factors[0, k], factors[1, k]
+        rate = 0.0 if np.isnan(funding[k]) else funding[k]
+        for a in range(accounts):
+            lots = position[k, a]
+            needed = charge_leg(lots, 0, 0, is_spot[k], long, short, slippage, False, rate, share)
+            shares[k, a] = needed * lot_value[k]
+    leg_values.normalise_leg_shares(accounts, position, lot_value, shares)
     return 0
 
 

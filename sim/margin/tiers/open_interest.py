@@ -9,7 +9,6 @@ from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
-from sim.margin.leg_shares import bind_shares_of_single_legs
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.numerics.rounding import round_up, round_up_one
@@ -125,6 +124,12 @@ class OpenInterestMargin(AdditiveRequirement):
         results = (fraction, arrays.initial, arrays.maintenance)
         return (bind_kernel(charge_by_interest, *columns, *terms, *results),)
 
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        rates = (float(self.rule.base_ppm), float(round(self.rule.fraction * MILLION)))
+        return (bind_kernel(share_by_interest, *columns, *rates, shares),)
+
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
         """Return no step: open interest is read when margins are computed."""
         return ()
@@ -144,10 +149,6 @@ class OpenInterestMargin(AdditiveRequirement):
         chosen = round_up(notional / accounts.leverage)
         required: F8 = np.maximum(np.maximum(scaled, chosen), maintenance)
         return required
-
-    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
-        """See :class:`sim.margin.compiled.CompiledLegShares`."""
-        return bind_shares_of_single_legs(self, arrays, shares)
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return each leg's maintenance over the sum, (A, K)."""
@@ -225,4 +226,24 @@ def charge_by_interest(
             own = np.maximum(multiply_one_ppm(notional, rate), chosen)
             initial[a] += np.maximum(own, kept)
             maintenance[a] += kept
+    return 0
+
+
+@kernel
+def share_by_interest(
+    tick: int,
+    count: I8,
+    position: I8,
+    lot_value: F8,
+    is_spot: B1,
+    base: float,
+    fraction: float,
+    shares: F8,
+) -> int:
+    """Write each leg's share of maintenance: see :class:`sim.margin.compiled.CompiledLegShares`."""
+    for k in range(len(position)):
+        for a in range(count[0]):
+            notional = leg_values.value_margined_leg(position[k, a], lot_value[k], is_spot[k])
+            shares[k, a] = multiply_one_ppm(multiply_one_ppm(notional, base), fraction)
+    leg_values.normalise_leg_shares(count[0], position, lot_value, shares)
     return 0

@@ -7,9 +7,9 @@ from pydantic import Field, model_validator
 
 from sim.component import Component
 from sim.margin import leg_values
+from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent, require_initial_covers_maintenance
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
-from sim.margin.leg_shares import bind_shares_of_single_legs
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, SPOT, Contracts, Exposure, Margins, MarketView
@@ -91,7 +91,7 @@ class PerContractRequirement(RequirementComponent):
         return PerContractMargin(table, contracts.kind == SPOT)
 
 
-class PerContractMargin:
+class PerContractMargin(AdditiveRequirement):
     """Amounts per lot of one pool's instruments.
 
     Args:
@@ -107,11 +107,15 @@ class PerContractMargin:
 
     def compute_margins(self, accounts: Exposure) -> Margins:
         """Return the sums over positions, (A,)."""
-        lots = self._margined_lots(accounts)
-        initial = np.maximum(
-            lots * self.table[0], leg_values.compute_margined_notional(accounts) / accounts.leverage
+        maintenance = self._margined_lots(accounts) * self.table[1]
+        return Margins(
+            leg_values.sum_legs(self.initial_by_leg(accounts)), leg_values.sum_legs(maintenance)
         )
-        return Margins(leg_values.sum_legs(initial), leg_values.sum_legs(lots * self.table[1]))
+
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """See :class:`AdditiveRequirement`."""
+        chosen = leg_values.compute_margined_notional(accounts) / accounts.leverage
+        return np.maximum(self._margined_lots(accounts) * self.table[0], chosen)
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
@@ -120,13 +124,14 @@ class PerContractMargin:
             bind_kernel(charge_contracts, *columns, self.table, arrays.initial, arrays.maintenance),
         )
 
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        return (bind_kernel(share_contracts, *columns, self.table, shares),)
+
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
         """Return no step: the amounts are fixed."""
         return ()
-
-    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
-        """See :class:`sim.margin.compiled.CompiledLegShares`."""
-        return bind_shares_of_single_legs(self, arrays, shares)
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return each leg's maintenance over the sum, (A, K).
@@ -169,4 +174,17 @@ def charge_contracts(
             chosen = np.divide(notional, leverage[k, a])
             initial[a] += np.maximum(margined * table[0, k], chosen)
             maintenance[a] += margined * table[1, k]
+    return 0
+
+
+@kernel
+def share_contracts(
+    tick: int, count: I8, position: I8, lot_value: F8, is_spot: B1, table: F8, shares: F8
+) -> int:
+    """Write each leg's share of maintenance: see :class:`sim.margin.compiled.CompiledLegShares`."""
+    for k in range(len(position)):
+        for a in range(count[0]):
+            lots = position[k, a]
+            shares[k, a] = (0.0 if is_spot[k] and lots > 0 else float(abs(lots))) * table[1, k]
+    leg_values.normalise_leg_shares(count[0], position, lot_value, shares)
     return 0

@@ -9,7 +9,6 @@ from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent, require_initial_covers_maintenance
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
-from sim.margin.leg_shares import bind_shares_of_single_legs
 from sim.margin.valuations.asset_weights import compute_liability_weight
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
@@ -72,6 +71,12 @@ class SizeWeightedMargin(AdditiveRequirement):
         rule = (arrays.market.contracts.lot, *ratios)
         return (bind_kernel(charge_by_size, *columns, *rule, arrays.initial, arrays.maintenance),)
 
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...]:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        ratio = (float(self.rule.maintenance), float(self.rule.imf))
+        return (bind_kernel(share_by_size, *columns, arrays.market.contracts.lot, *ratio, shares),)
+
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
         """Return no step: the ratios are fixed."""
         return ()
@@ -83,10 +88,6 @@ class SizeWeightedMargin(AdditiveRequirement):
             leg_values.compute_margined_notional(accounts) / accounts.leverage,
         )
         return required
-
-    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
-        """See :class:`sim.margin.compiled.CompiledLegShares`."""
-        return bind_shares_of_single_legs(self, arrays, shares)
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return each leg's maintenance over the sum, (A, K)."""
@@ -130,4 +131,27 @@ def charge_by_size(
             initial[a] += np.maximum(own, np.divide(notional, leverage[k, a]))
             kept = np.maximum(maintenance_ratio, 0.8 * maintenance_ratio + premium)
             maintenance[a] += notional * kept
+    return 0
+
+
+@kernel
+def share_by_size(
+    tick: int,
+    count: I8,
+    position: I8,
+    lot_value: F8,
+    is_spot: B1,
+    lot: F8,
+    ratio: float,
+    imf: float,
+    shares: F8,
+) -> int:
+    """Write each leg's share of maintenance: see :class:`sim.margin.compiled.CompiledLegShares`."""
+    for k in range(len(position)):
+        for a in range(count[0]):
+            lots = position[k, a]
+            notional = leg_values.value_margined_leg(lots, lot_value[k], is_spot[k])
+            premium = imf * np.sqrt(abs(lots) * lot[k])
+            shares[k, a] = notional * np.maximum(ratio, 0.8 * ratio + premium)
+    leg_values.normalise_leg_shares(count[0], position, lot_value, shares)
     return 0

@@ -12,9 +12,9 @@ from sim.margin.compiled import (
     LearningArrays,
     LearningStep,
     MarginArrays,
+    bind_leg_shares,
     is_compiled,
 )
-from sim.margin.leg_shares import find_leg_shares
 from sim.margin.wrappers.rescaled import rescale_margins, scale_leverage
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
@@ -96,7 +96,7 @@ class CompressionMargin(ItemisedRequirement, AdditiveRequirement):
 
     def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
         """Return the kernels of the inner shares, which a factor does not change."""
-        return find_leg_shares(self.inner, arrays, shares)
+        return bind_leg_shares(self.inner, arrays, shares)
 
 
 @kernel

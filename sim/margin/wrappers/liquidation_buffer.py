@@ -12,10 +12,16 @@ from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.base import AnyRequirement, RequirementWrapper
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins, join_breakdowns
-from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays, is_compiled
+from sim.margin.compiled import (
+    LearningArrays,
+    LearningStep,
+    MarginArrays,
+    bind_leg_shares,
+    is_compiled,
+)
 from sim.margin.quoted import QuoteHistory
 from sim.margin.realised_volatility import RealisedVolatility
-from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.numerics.bound_kernels import Argument, BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.pricing.instrument_values import find_seconds_per_year
 from sim.protocols import Requirement
@@ -96,14 +102,28 @@ class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
         if not is_compiled(self.inner):
             return None
-        inner, rule = self.inner.bind_margins(arrays), self.rule
+        inner, terms = self.inner.bind_margins(arrays), self._list_rate_terms(arrays)
         columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
-        books = (self.half_spread, self.depth, self.volatilities.variance)
-        pace = (arrays.market.seconds_per_year, float(rule.participation), float(rule.refill))
-        bounds = (float(rule.z), float(rule.cap))
-        results = (arrays.initial, arrays.maintenance)
-        own = bind_kernel(charge_closing, *columns, *books, *pace, *bounds, *results)
+        own = bind_kernel(charge_closing, *columns, *terms, arrays.initial, arrays.maintenance)
         return inner and (*inner, own)
+
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledLegShares`; margins are overwritten."""
+        inner = bind_leg_shares(self.inner, arrays, shares)
+        margins = self.inner.bind_margins(arrays) if is_compiled(self.inner) else None
+        if inner is None or margins is None:
+            return None
+        terms = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        added = bind_kernel(
+            add_closing_shares, *terms, *self._list_rate_terms(arrays), arrays.maintenance, shares
+        )
+        return (*inner, *margins, added)
+
+    def _list_rate_terms(self, arrays: MarginArrays) -> tuple[Argument, ...]:
+        """Return the arguments of :func:`find_closing_rate` that do not depend on the account."""
+        rule, books = self.rule, (self.half_spread, self.depth, self.volatilities.variance)
+        pace = (arrays.market.seconds_per_year, float(rule.participation), float(rule.refill))
+        return (*books, *pace, float(rule.z), float(rule.cap))
 
     def _buffer_by_leg(self, accounts: Exposure) -> F8:
         """Return the buffer of each leg, (A, K)."""
@@ -198,11 +218,54 @@ def charge_closing(
         deviation = z * np.sqrt(variance[k])
         for a in range(accounts):
             lots = position[k, a]
-            seconds = np.divide(float(abs(lots)), pace) if lots != 0 else 0.0
-            rate = half_spread[k] + deviation * np.sqrt(seconds / per_year[k])
+            rate = find_closing_rate(lots, half_spread[k], deviation, pace, per_year[k])
             notional = leg_values.value_margined_leg(lots, lot_value[k], is_spot[k])
             buffer[a] += notional * np.minimum(rate, cap)
     for a in range(accounts):
         initial[a] += buffer[a]
         maintenance[a] += buffer[a]
+    return 0
+
+
+@kernel
+def find_closing_rate(
+    lots: int, half_spread: float, deviation: float, pace: float, per_year: float
+) -> float:
+    """Return the expected cost of closing a position, share of its notional, without the cap.
+
+    ``pace`` is in lots a second, and the deviation is annualised.
+    """
+    seconds = np.divide(float(abs(lots)), pace) if lots != 0 else 0.0
+    return half_spread + deviation * np.sqrt(seconds / per_year)
+
+
+@kernel
+def add_closing_shares(
+    tick: int,
+    count: I8,
+    position: I8,
+    lot_value: F8,
+    is_spot: B1,
+    half_spread: F8,
+    depth: F8,
+    variance: F8,
+    per_year: F8,
+    participation: float,
+    refill: float,
+    z: float,
+    cap: float,
+    maintenance: F8,
+    shares: F8,
+) -> int:
+    """Write shares of the inner maintenance, which is divided already, plus each leg's buffer."""
+    for k in range(len(position)):
+        pace = participation * depth[k] / refill
+        deviation = z * np.sqrt(variance[k])
+        for a in range(count[0]):
+            lots, own = position[k, a], shares[k, a] * maintenance[a]
+            rate = find_closing_rate(lots, half_spread[k], deviation, pace, per_year[k])
+            notional = leg_values.value_margined_leg(lots, lot_value[k], is_spot[k])
+            buffer = 0.0 if np.isnan(depth[k]) else notional * np.minimum(rate, cap)
+            shares[k, a] = own + buffer
+    leg_values.normalise_leg_shares(count[0], position, lot_value, shares)
     return 0

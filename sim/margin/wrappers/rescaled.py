@@ -6,9 +6,9 @@ from sim.margin.compiled import (
     LearningArrays,
     LearningStep,
     MarginArrays,
+    bind_leg_shares,
     is_compiled,
 )
-from sim.margin.leg_shares import find_leg_shares
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement
@@ -80,7 +80,7 @@ class RescaledMargin(ItemisedRequirement, AdditiveRequirement):
 
     def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
         """Return the kernels of the inner shares, which a factor does not change."""
-        return find_leg_shares(self.inner, arrays, shares)
+        return bind_leg_shares(self.inner, arrays, shares)
 
     def _rescale(self, required: Margins) -> Margins:
         initial = self.factor * required.initial

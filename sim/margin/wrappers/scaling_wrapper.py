@@ -11,9 +11,13 @@ from sim.margin.breakdown import (
     join_breakdowns,
     subtract_parts,
 )
-from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays, is_compiled
-from sim.margin.leg_shares import find_leg_shares
-from sim.margin.leg_values import normalise_leg_shares
+from sim.margin.compiled import (
+    LearningArrays,
+    LearningStep,
+    MarginArrays,
+    bind_leg_shares,
+    is_compiled,
+)
 from sim.margin.probe_portfolio import compute_margin_rates
 from sim.margin.tail.models.history import count_rows
 from sim.margin.wrappers.rescaled import scale_leverage
@@ -67,6 +71,12 @@ class FactorMargin(ItemisedRequirement):
         after = bind_kernel(apply_factors, arrays.count, scale, arrays.initial, arrays.maintenance)
         return inner and (before, divided, *inner, after)
 
+    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
+        """See :class:`sim.margin.compiled.CompiledLegShares`."""
+        inner = bind_leg_shares(self.inner, arrays, shares)
+        columns = (arrays.count, arrays.position, arrays.lot_value, self.factor, self.is_set)
+        return inner and (*inner, bind_kernel(weigh_shares, *columns, shares))
+
     def _bind_inner(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
         inner = self.inner
         return inner.bind_margins(arrays) if is_compiled(inner) else None
@@ -81,13 +91,6 @@ class FactorMargin(ItemisedRequirement):
         return join_breakdowns(
             inner, {self.part_name: subtract_parts(self.compute_margins(accounts), inner)}
         )
-
-    def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
-        """See :class:`sim.margin.compiled.CompiledLegShares`."""
-        inner = find_leg_shares(self.inner, arrays, shares)
-        accounts = (arrays.count, arrays.position, arrays.lot_value)
-        weighed = bind_kernel(weigh_shares, *accounts, self.is_set, self.factor, shares)
-        return inner and (*inner, weighed)
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return the inner shares, weighted by their factors."""
@@ -124,6 +127,20 @@ def compute_mean_factor(position: I8, lot_value: F8, rate: F8, factor: F8) -> F8
         if total > 0:
             mean[a] = weighted / total
     return mean
+
+
+@kernel
+def weigh_shares(
+    tick: int, count: I8, position: I8, lot_value: F8, factor: F8, is_set: B1, shares: F8
+) -> int:
+    """Weight the shares of legs by the factors of their sides, if factors are set."""
+    if not is_set[0]:
+        return 0
+    for k in range(len(position)):
+        for a in range(count[0]):
+            shares[k, a] *= factor[0 if position[k, a] >= 0 else 1, k]
+    leg_values.normalise_leg_shares(count[0], position, lot_value, shares)
+    return 0
 
 
 @kernel
@@ -221,17 +238,3 @@ class AntiProcyclicalityMargin(FactorMargin):
 def is_entry_due(rows: int, stride: int, dt: float, since: float, turn: I8) -> int:
     """Return one if an entry of a margin path is due after some rows of returns, else zero."""
     return int(rows // stride > turn[0] and rows * dt >= since)
-
-
-@kernel
-def weigh_shares(
-    tick: int, count: I8, position: I8, lot_value: F8, is_set: B1, factor: F8, shares: F8
-) -> int:
-    """Weight shares by the factor of each position's side, (2, K), once there is one."""
-    if not is_set[0]:
-        return 0
-    for k in range(len(position)):
-        for a in range(count[0]):
-            shares[k, a] *= factor[0, k] if position[k, a] >= 0 else factor[1, k]
-    normalise_leg_shares(count[0], position, lot_value, shares)
-    return 0

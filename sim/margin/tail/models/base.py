@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from pydantic import SerializeAsAny
 
-from sim.component import Component
+from sim.component import Component, has_own_rules
 from sim.margin.base import make_registry_validator
 from sim.margin.registry import MODELS
 from sim.margin.tail.risk_measures import Convention, Measure, ReturnLaw, compute_tail_weights
@@ -123,6 +123,13 @@ class SampleForecaster(Protocol):
     def sample_state(self) -> SampleState:
         """State that learning changes."""
         ...
+
+
+def read_sample_state(forecaster: Forecaster) -> SampleState | None:
+    """Return the state of a model whose forecast is a sample, None if kernels cannot learn it."""
+    if not isinstance(forecaster, SampleForecaster) or has_own_rules(forecaster, "sample_state"):
+        return None
+    return forecaster.sample_state
 
 
 class ModelComponent(Component):
