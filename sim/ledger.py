@@ -201,6 +201,21 @@ class Ledger:
             if self._n_cash_moves > max(CONDENSE_THRESHOLD, 4 * self._balance.size):
                 self._condense()
 
+    def log_posted(self, fills: Fills, moves: Transfers, event: str) -> None:
+        """Log trades and cash moves that a kernel has posted to the arrays."""
+        if fills.taker.size:
+            self.journal.append(JournalEntry(event, fills))
+        if moves.source.size:
+            self._n_cash_moves = moves.source.size + (self._n_cash_moves if self.journal else 0)
+            self.journal.append(JournalEntry(event, moves))
+
+    def writeable_arrays(self) -> tuple[I8, I8, I8]:
+        """Return balances (C, P, N), positions and entry values (K, N), for kernels that post.
+
+        Postings must balance, and :meth:`log_posted` must log them.
+        """
+        return self._balance, self._position, self._entry
+
     def _condense(self) -> None:
         """Replace the cash moves of the log by the net change of each account under each event.
 

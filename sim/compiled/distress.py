@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.compiled import attribution, liquidation, marks, prices
-from sim.compiled.arrays import PoolArrays, StepArrays, VenueArrays
+from sim.compiled.arrays import N_COLLECTED, PoolArrays, StepArrays, VenueArrays
 from sim.compiled.distress_arrays import DistressArrays
 from sim.compiled.program import Program
 from sim.errors import ConservationError
