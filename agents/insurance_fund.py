@@ -6,7 +6,6 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import BASIS_POINT, Population, Trader, TradingScope, get_lot_values
-from agents.compiled.capital import convert_exactly
 from agents.compiled.commitment import find_available_cash
 from agents.compiled.unwinding import send_slices
 from agents.shared.commitment import WalletCommitment
@@ -18,7 +17,7 @@ from sim.compiled.payments import send_payment
 from sim.numerics.account_sums import sum_pairwise
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel, chain_kernels
 from sim.numerics.jit import kernel
-from sim.numerics.rounding import to_exact_int
+from sim.numerics.rounding import to_exact_int, to_exact_one
 from sim.types import (
     B1,
     F8,
@@ -250,7 +249,7 @@ def restore_balance(
         has_taken_over[0] |= position[k, owner] != 0
         values[place] = open_interest[k] * lot_value[k]
     if share > 0 and not has_taken_over[0]:
-        target = convert_exactly(np.floor(share * sum_pairwise(values)))
+        target = to_exact_one(np.floor(share * sum_pairwise(values)))
         send_payment(payments, counters, owner, venue, MISSING, target - wallet[owner], 0)
     return 0
 

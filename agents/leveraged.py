@@ -94,13 +94,7 @@ class LeveragedPopulation(LeveragedSettings):
     def start(self, spec: MarketSpec, draws: F8) -> I8:
         """Draw wealth, leverage and first entry; see ``sim.protocols.PopulationProtocol``."""
         venue = self.find_venue(spec, self.venue)
-        # 1 for all members without an entry in the warm-up
-        entered = np.minimum(draws[:, 2] / max(self.initial_entry_share, 1e-9), 1.0)
-        first = np.ceil(entered * max(self.warm_up / spec.dt, 1.0))
-        is_waiting: B1 = draws[:, 2] < self.initial_entry_share
-        first_entry = to_exact_int(np.where(is_waiting, np.maximum(first, 1), MISSING))
-        has_tried = np.zeros(self.count, dtype=np.bool_)
-        self._entries = EntryState(first_entry, is_waiting, np.ones(self.count), has_tried)
+        self._entries = self._start_entries(spec.dt, draws[:, 2])
         self._has_separate_wallet = has_separate_wallet(spec, venue)
         self._members = LeveragedTraits(
             scope=TradingScope(venue, self.select_instruments(spec, venue, self.instruments)),
@@ -118,6 +112,16 @@ class LeveragedPopulation(LeveragedSettings):
                 spec, self._members.scope, placed, hedged=self.is_hedged
             )
         return placed
+
+    def _start_entries(self, dt: float, draws: F8) -> EntryState:
+        """Return the state of entries, with first entries from one draw of each member."""
+        # 1 for all members without an entry in the warm-up
+        entered = np.minimum(draws / max(self.initial_entry_share, 1e-9), 1.0)
+        first = np.ceil(entered * max(self.warm_up / dt, 1.0))
+        is_waiting: B1 = draws < self.initial_entry_share
+        first_entry = to_exact_int(np.where(is_waiting, np.maximum(first, 1), MISSING))
+        has_tried = np.zeros(self.count, dtype=np.bool_)
+        return EntryState(first_entry, is_waiting, np.ones(self.count), has_tried)
 
     def _place_wealth(self, spec: MarketSpec, wealth: F8) -> I8:
         """Return the wealth (n,), units of the numeraire, by venue: (n, V) minor units."""

@@ -181,26 +181,21 @@ class Exposure(NamedTuple):
             self.reserved, self.market.price, self.market.contracts.settle
         )
 
-    def worst_case_portfolios(self) -> "tuple[Exposure, ...]":
+    def list_worst_cases(self) -> "tuple[I8, Exposure, Exposure]":
         """Return the portfolios that admission must cover, with cash as it is (MAR-1).
 
-        Each perpetual is at its larger side. Spot that is held and spot that is owed have different
-        margins, so there is a portfolio for every combination of sides of spot.
+        Each derivative is at its larger side. Spot that is held and spot that is owed have
+        different margins, so an account has a portfolio for every combination of sides of the spot
+        that it has orders in.
+
+        Returns:
+            Row of the account of each portfolio, rising; the accounts in these rows; and the
+            portfolios.
         """
-        positions = [account_sums.find_worse_side(self.position, self.bids, self.asks)]
-        spots = self.market.contracts.kind == SPOT
-        if not spots.any():
-            return (self._replace(position=positions[0]),)
-        has_orders = ((self.bids != 0) | (self.asks != 0)).any(axis=0)
-        # without orders both sides are the same
-        spots = spots & has_orders
-        buys, sells = self.position + self.bids, self.position - self.asks
-        for column in np.flatnonzero(spots):
-            positions += [position.copy() for position in positions]
-            for number, position in enumerate(positions):
-                side = buys if 2 * number < len(positions) else sells
-                position[:, column] = side[:, column]
-        return tuple(self._replace(position=position) for position in positions)
+        spot = self.market.contracts.kind == SPOT
+        rows, filled = account_sums.list_fills(self.position, self.bids, self.asks, spot)
+        before = self if rows.size == len(self.position) else self.take(rows)
+        return rows, before, before._replace(position=filled)
 
     def one_sided_portfolios(self) -> "tuple[Exposure, Exposure]":
         """Return the portfolio after all buys of spot, and after all sells of spot (MAR-1).

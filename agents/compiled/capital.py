@@ -7,7 +7,7 @@ from sim.compiled.accounts import EQUITY, INITIAL
 from sim.compiled.payments import send_payment
 from sim.numerics.compiled_draws import draw_one
 from sim.numerics.jit import kernel
-from sim.numerics.rounding import MAX_EXACT
+from sim.numerics.rounding import to_exact_one
 from sim.types import B1, F8, I8, IOC, MARKET, MISSING, REDUCE_ONLY
 
 REACT_COLUMN, REACTION_KIND_COLUMN, ENTRY_EXIT_COLUMN = range(3)
@@ -104,12 +104,6 @@ def find_largest_position(owner: int, position: I8, instruments: I8, lot: F8) ->
 
 
 @kernel
-def convert_exactly(amount: float) -> int:
-    """Return an amount that is a whole number; see ``sim.numerics.rounding.to_exact_int``."""
-    return 0 if np.isnan(amount) else int(min(max(amount, -MAX_EXACT), MAX_EXACT))
-
-
-@kernel
 def keep_orders(
     tick: int,
     owner: int,
@@ -139,7 +133,7 @@ def keep_orders(
             continue
         for j in range(instruments.size):
             held = position[instruments[j], owner + i]
-            less = convert_exactly(np.ceil(abs(held) * (1 - np.maximum(share[i, j], 0.0))))
+            less = to_exact_one(np.ceil(abs(held) * (1 - np.maximum(share[i, j], 0.0))))
             if held != 0 and less != 0:
                 table[count, 0], table[count, 1] = i, instruments[j]
                 table[count, 2], table[count, 3] = -np.sign(held) * less, MARKET | REDUCE_ONLY
@@ -151,7 +145,7 @@ def keep_orders(
         held, twin = instruments[place], hedge_instrument[place]
         exposure = position[held, owner + i] * lot[held] + position[twin, owner + i] * lot[twin]
         rest = 1 - min(max(share[i, place], 0.0), 1.0)
-        less = convert_exactly(np.ceil(abs(exposure) * rest / lot[twin]))
+        less = to_exact_one(np.ceil(abs(exposure) * rest / lot[twin]))
         if exposure != 0 and less != 0:
             table[count, 0], table[count, 1] = i, twin
             table[count, 2], table[count, 3] = -int(np.sign(exposure)) * less, IOC
@@ -196,7 +190,7 @@ def top_up_accounts(
             continue
         total, held = 0, max(wallet[owner + i], 0) if is_separate else 0
         for j in first_instrument:
-            total += convert_exactly(np.ceil(lacking[i, j]))
+            total += to_exact_one(np.ceil(lacking[i, j]))
         left = np.floor(outside_cash[i])
         deposited = int(min(max(float(total - held), 0.0), left))
         outside_cash[i] -= deposited
@@ -205,7 +199,7 @@ def top_up_accounts(
             continue
         wanted, spent = 0, 0
         for j in first_instrument:
-            wanted += convert_exactly(np.ceil(lacking[i, j]))
+            wanted += to_exact_one(np.ceil(lacking[i, j]))
             moved = min(wanted, held + deposited) - spent
             send_payment(payments, counters, owner + i, venue, instruments[j], moved, 0)
             spent += moved
@@ -265,13 +259,13 @@ def replace_and_withdraw(
             outside_cash[i] = multiple * start_wealth[i, venue]
             for v in range(len(equity)):
                 lost = max(start_wealth[i, v] - np.floor(equity[v, owner + i]), 0.0)
-                amount = convert_exactly(lost)
+                amount = to_exact_one(lost)
                 send_payment(payments, counters, owner + i, v, MISSING, amount, 1)
         if wealth >= thresholds[1] * start and draw < probabilities[1]:
             for v in range(len(equity)):
                 free = min(free_margin[v, owner + i], float(balance[0, wallet_pools[v], owner + i]))
                 gain = withdrawn_share * max(equity[v, owner + i] - start_wealth[i, v], 0.0)
-                amount = convert_exactly(np.floor(min(gain, max(free, 0.0))))
+                amount = to_exact_one(np.floor(min(gain, max(free, 0.0))))
                 send_payment(payments, counters, owner + i, v, MISSING, -amount, 0)
     return 0
 

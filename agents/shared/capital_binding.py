@@ -9,7 +9,7 @@ from agents.compiled import capital as kernels
 from sim.arrays import U8
 from sim.compiled.arrays import StepArrays
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel, chain_kernels
-from sim.types import F8, I8, MISSING, Orders
+from sim.types import B1, F8, I8, MISSING, Orders
 
 
 class KeptOrders(NamedTuple):
@@ -100,18 +100,23 @@ class CapitalBinding(NamedTuple):
         keep = bind_kernel(
             kernels.keep_orders, *held, *hedges, *reactions, share, *self.arrays.kept_orders
         )
-        top_up = bind_kernel(
+        return chain_kernels(shortages, keep, self._bind_top_ups(acts, lacking), replace)
+
+    def _bind_top_ups(self, acts: B1, lacking: F8) -> BoundKernel:
+        """Return the kernel of members who top up now."""
+        arrays = self.arrays
+        return bind_kernel(
             kernels.top_up_accounts,
             *self._payments,
-            self.arrays.scope.instruments,
-            self.step.ledger.balance[0, self._wallet_pools[self.arrays.scope.venue]],
-            int(self.arrays.has_separate_wallet),
-            self.arrays.first_instrument,
-            *reactions,
+            arrays.scope.instruments,
+            self.step.ledger.balance[0, self._wallet_pools[arrays.scope.venue]],
+            int(arrays.has_separate_wallet),
+            arrays.first_instrument,
+            arrays.reaction,
+            acts,
             lacking,
-            self.arrays.outside_cash,
+            arrays.outside_cash,
         )
-        return chain_kernels(shortages, keep, top_up, replace)
 
     @property
     def _key(self) -> U8:

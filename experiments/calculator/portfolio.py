@@ -367,5 +367,5 @@ def count_increments(amount: float, grain: float) -> Fraction:
 
 
 def _format_units(amount: Fraction | int) -> str:
-    """Return an amount for a message; those that no float holds are told by their bound."""
+    """Return an amount for a message; those beyond floats as a lower bound."""
     return f"{float(amount):.3g}" if amount < 1e300 else "more than 1e+300"

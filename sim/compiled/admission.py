@@ -1,25 +1,19 @@
-"""Kernels that admit the orders of one pool where all of them pass (phase 5, MAR-1).
-
-If one does not pass, the plain phase admits the orders of the step, because it has to try them one
-by one.
-"""
+"""Kernels that admit the orders of one pool (phase 5, MAR-1)."""
 
 import numpy as np
 
 from sim.compiled.arrays import N_ORDERS
 from sim.compiled.cash import move_cash
-from sim.compiled.prices import CALL_PYTHON
 from sim.exchange.admission import MAX_TOTAL_LOTS
 from sim.exchange.matching import INSTRUMENT, KIND, OWNER, QUANTITY, RESERVE
-from sim.margin.engine import compute_entry_value, round_up_amount
+from sim.margin.engine import round_up_amount
+from sim.margin.fills import compute_entry_value
 from sim.numerics.bound_kernels import call_bound
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, LEVERAGE_STEP, MISSING, REDUCE_ONLY, VENUE_MAX_LEVERAGE
 
 BIDS, ASKS, RESERVED = range(3)
 """Planes of the resting orders of hypothetical accounts."""
-
-OPENS, REFUSES = 1, 2
 
 
 @kernel
@@ -35,6 +29,7 @@ def gather_orders(
     senders: I8,
     n_senders: I8,
     opens: B1,
+    row_of_order: I8,
     position: I8,
     entry: I8,
     leverage: F8,
@@ -61,6 +56,7 @@ def gather_orders(
         senders: (N,) owner of each account.
         n_senders: (1,) accounts.
         opens: (N,) True for accounts with an order that may open a position.
+        row_of_order: (n,) account of each order that needs margin.
         position, entry, leverage: (K, N) hypothetical accounts, before fills.
         live_resting, live_position, live_entry, live_leverage: accounts of the pool.
         balance, live_balance: (C, 1, N) of hypothetical accounts, and (C, P, N) of all pools.
@@ -89,6 +85,7 @@ def gather_orders(
                 for plane in range(3):
                     resting[plane, column, row] = live_resting[plane, first + column, owner]
         opens[row] |= may_open
+        row_of_order[order] = row
         if may_open and chosen[order]:
             leverage[k, row] = choose_leverage(chosen[order])
         add_order(
@@ -265,13 +262,63 @@ def pay_for_fills(
 
 
 @kernel
-def admit_orders(
+def find_shortage(
+    row: int,
+    owner: int,
+    required: F8,
+    resting: I8,
+    position: I8,
+    lot_value: F8,
+    quote_price: F8,
+    balance: I8,
+    pool: int,
+    price: F8,
+) -> float:
+    """Return initial margin less equity of one account, with its orders as if they rested."""
+    equity = value_account(row, owner, balance, pool, price, position, lot_value)
+    reserved = 0.0
+    for k in range(lot_value.size):
+        reserved += resting[RESERVED, k, row] * quote_price[k]
+    return required[row] - (equity - reserved)
+
+
+@kernel
+def is_oversized(row: int, resting: I8, position: I8, max_lots: I8) -> bool:
+    """Return whether a fill could take a position beyond the largest allowed."""
+    for k in range(max_lots.size):
+        held = position[k, row]
+        if held + resting[BIDS, k, row] > max_lots[k] or resting[ASKS, k, row] - held > max_lots[k]:
+            return True
+    return False
+
+
+@kernel
+def pay_margin(
+    owner: int,
+    shortage: float,
+    balance: I8,
+    pool: int,
+    wallet_pool: int,
+    price: F8,
+    moves: I8,
+    counters: I8,
+    deposit: int,
+) -> None:
+    """Move the initial margin that an account lacks from its separate wallet (ISO-1)."""
+    free = find_free_wallet_cash(owner, balance, wallet_pool, price)
+    missing = int(min(max(np.ceil(shortage), 0.0), free))
+    if missing > 0:
+        move_cash(balance, moves, counters, deposit, owner, owner, wallet_pool, pool, 0, missing)
+
+
+@kernel
+def judge_accounts(
     tick: int,
     n_senders: I8,
     senders: I8,
     required: F8,
     resting: I8,
-    before: I8,
+    position: I8,
     lot_value: F8,
     quote_price: F8,
     balance: I8,
@@ -283,48 +330,259 @@ def admit_orders(
     moves: I8,
     counters: I8,
     deposit: int,
+    is_affordable: B1,
+    n_refused: I8,
 ) -> int:
-    """Admit the orders of all senders, or leave the step's admission to the plain phase.
-
-    Where the wallet is another pool, it pays the margin that accounts with opening orders lack.
-    """
+    """Find the accounts that can afford all their orders, whose separate wallets pay the margin."""
+    n_refused[0] = 0
     for row in range(n_senders[0]):
-        owner, held = senders[row], 0
-        for k in range(max_lots.size):
-            held = before[k, row]
-            if held + resting[BIDS, k, row] > max_lots[k]:
-                return CALL_PYTHON
-            if resting[ASKS, k, row] - held > max_lots[k]:
-                return CALL_PYTHON
-        equity = value_account(row, owner, balance, pool, price, before, lot_value)
-        reserved = 0.0
-        for k in range(max_lots.size):
-            reserved += resting[RESERVED, k, row] * quote_price[k]
-        lacking = required[row] - (equity - reserved)
+        owner = senders[row]
+        shortage = find_shortage(
+            row, owner, required, resting, position, lot_value, quote_price, balance, pool, price
+        )
+        lacking = shortage
         if wallet_pool != pool:
             lacking -= find_free_wallet_cash(owner, balance, wallet_pool, price)
-        if lacking > 0:
-            return CALL_PYTHON
-        required[row] -= equity - reserved
-    if wallet_pool != pool:
-        for row in range(n_senders[0]):
-            if opens[row]:
-                free = find_free_wallet_cash(senders[row], balance, wallet_pool, price)
-                missing = int(min(max(np.ceil(required[row]), 0.0), free))
-                if missing > 0:
-                    owner = senders[row]
-                    move_cash(
-                        balance,
-                        moves,
-                        counters,
-                        deposit,
-                        owner,
-                        owner,
-                        wallet_pool,
-                        pool,
-                        0,
-                        missing,
-                    )
+        is_affordable[row] = lacking <= 0 and not is_oversized(row, resting, position, max_lots)
+        if not is_affordable[row]:
+            n_refused[0] += 1
+        elif wallet_pool != pool and opens[row]:
+            pay_margin(owner, shortage, balance, pool, wallet_pool, price, moves, counters, deposit)
+    return 0
+
+
+@kernel
+def admit_affordable(
+    tick: int,
+    first: int,
+    instruments: int,
+    packed: I8,
+    counters: I8,
+    chosen: I8,
+    row_of_order: I8,
+    n_senders: I8,
+    is_affordable: B1,
+    leverage: F8,
+    live_leverage: F8,
+    passes: B1,
+    next_order: I8,
+    first_order: I8,
+) -> int:
+    """Admit the orders of accounts that can afford all, and chain those of the others.
+
+    Args:
+        tick: present tick.
+        first, instruments: first instrument of the pool, and their number.
+        packed: (n, 8) orders of the step.
+        counters: counts of the step.
+        chosen: (n,) leverage that each chooses, hundredths.
+        row_of_order: (n,) account of each order that needs margin.
+        n_senders: (1,) accounts.
+        is_affordable: (N,) whether an account can afford all its orders.
+        leverage: (K, N) leverage of the accounts with all choices.
+        live_leverage: (K, N) leverage that owners have chosen, out.
+        passes: (n,) out.
+        next_order: (n,) out, the next order of the same account.
+        first_order: (N,) out, the first order of each account.
+    """
+    first_order[: n_senders[0]] = MISSING
+    for order in range(counters[N_ORDERS] - 1 if n_senders[0] else -1, -1, -1):
+        k, row = packed[order, INSTRUMENT] - first, row_of_order[order]
+        if k < 0 or k >= instruments or row == MISSING:
+            continue
+        may_open = packed[order, KIND] < REDUCE_ONLY
+        if not is_affordable[row]:
+            passes[order] = not may_open
+            next_order[order], first_order[row] = first_order[row], order
+        elif may_open and chosen[order]:
+            live_leverage[k, packed[order, OWNER]] = leverage[k, row]
+    return 0
+
+
+@kernel
+def retry_refused(
+    tick: int,
+    margin: I8,
+    first: int,
+    packed: I8,
+    counters: I8,
+    replaced: I8,
+    chosen: I8,
+    senders: I8,
+    n_senders: I8,
+    n_refused: I8,
+    is_affordable: B1,
+    required: F8,
+    resting: I8,
+    position: I8,
+    entry: I8,
+    leverage: F8,
+    balance: I8,
+    live_resting: I8,
+    live_position: I8,
+    live_entry: I8,
+    live_leverage: F8,
+    live_balance: I8,
+    pool: int,
+    lot_value: F8,
+    quote_price: F8,
+    price: F8,
+    max_lots: I8,
+    wallet_pool: int,
+    moves: I8,
+    deposit: int,
+    passes: B1,
+    reduces: B1,
+    next_order: I8,
+    first_order: I8,
+) -> int:
+    """Try the orders of each account that cannot afford all, as ``sim.exchange.admission`` does.
+
+    Those that only reduce its position pass as reduce-only. Each of the others passes if the
+    account can afford it beside all that pass. Accounts are tried in the first row of the arrays.
+
+    Args:
+        tick: present tick.
+        margin: (2,) addresses of the bound kernel :func:`require_margin` of the pool.
+        first: first instrument of the pool.
+        packed, counters, replaced, chosen: orders of the step.
+        senders, n_senders, n_refused, is_affordable, required: accounts of the pool.
+        resting, position, entry, leverage, balance: their arrays, before fills.
+        live_resting, live_position, live_entry, live_leverage, live_balance: accounts as they are.
+        pool, lot_value, quote_price, price, max_lots: terms of the pool.
+        wallet_pool, moves, deposit: as for :func:`judge_accounts`.
+        passes, reduces: (n,) out.
+        next_order, first_order: orders of each account.
+    """
+    if not n_refused[0]:
+        return 0
+    count, n_senders[0] = n_senders[0], 1
+    for row in range(count):
+        if is_affordable[row]:
+            continue
+        owner = senders[row]
+        mark_reducing(
+            first_order[row],
+            next_order,
+            first,
+            packed,
+            replaced,
+            live_resting,
+            live_position,
+            passes,
+            reduces,
+        )
+        for asset in range(len(balance)):
+            balance[asset, 0, 0] = live_balance[asset, pool, owner]
+        for k in range(len(position)):
+            position[k, 0], entry[k, 0] = live_position[k, owner], live_entry[k, owner]
+            leverage[k, 0] = leverage[k, row]
+            for plane in range(3):
+                resting[plane, k, 0] = live_resting[plane, first + k, owner]
+        opens = False
+        order = first_order[row]
+        while order != MISSING:
+            if passes[order]:
+                k = packed[order, INSTRUMENT] - first
+                quantity, reserve = packed[order, QUANTITY], packed[order, RESERVE]
+                add_order(resting[:, k, 0], quantity, reserve, replaced[order])
+            order = next_order[order]
+        order = first_order[row]
+        while order != MISSING:
+            k = packed[order, INSTRUMENT] - first
+            if not passes[order]:
+                quantity, reserve = packed[order, QUANTITY], packed[order, RESERVE]
+                before = resting[:, k, 0].copy()
+                add_order(resting[:, k, 0], quantity, reserve, replaced[order])
+                call_bound(margin[0], tick, margin[1])
+                lacking = find_shortage(
+                    0,
+                    owner,
+                    required,
+                    resting,
+                    position,
+                    lot_value,
+                    quote_price,
+                    live_balance,
+                    pool,
+                    price,
+                )
+                if wallet_pool != pool:
+                    lacking -= find_free_wallet_cash(owner, live_balance, wallet_pool, price)
+                passes[order] = lacking <= 0 and not is_oversized(0, resting, position, max_lots)
+                if not passes[order]:
+                    resting[:, k, 0] = before
+            if passes[order] and not reduces[order] and packed[order, KIND] < REDUCE_ONLY:
+                opens = True
+                if chosen[order]:
+                    live_leverage[k, owner] = leverage[k, 0]
+            order = next_order[order]
+        if opens and wallet_pool != pool:
+            call_bound(margin[0], tick, margin[1])
+            shortage = find_shortage(
+                0,
+                owner,
+                required,
+                resting,
+                position,
+                lot_value,
+                quote_price,
+                live_balance,
+                pool,
+                price,
+            )
+            pay_margin(
+                owner, shortage, live_balance, pool, wallet_pool, price, moves, counters, deposit
+            )
+    n_senders[0] = count
+    return 0
+
+
+@kernel
+def mark_reducing(
+    order: int,
+    next_order: I8,
+    first: int,
+    packed: I8,
+    replaced: I8,
+    live_resting: I8,
+    live_position: I8,
+    passes: B1,
+    reduces: B1,
+) -> None:
+    """Mark the orders of one account that only reduce its position.
+
+    See ``sim.exchange.admission.OrderBatch.find_reducing_orders``.
+    """
+    before = np.zeros(len(live_position), dtype=np.int64)
+    while order != MISSING:
+        owner, k = packed[order, OWNER], packed[order, INSTRUMENT] - first
+        quantity, held = packed[order, QUANTITY], live_position[k, owner]
+        if quantity != 0 and np.sign(quantity) == -np.sign(held):
+            lots = abs(quantity)
+            side = ASKS if held > 0 else BIDS
+            own = replaced[order, 0]
+            own = abs(own) if np.sign(own) == np.sign(quantity) else 0
+            left = abs(held) - live_resting[side, first + k, owner] + own
+            if packed[order, KIND] < REDUCE_ONLY and before[k] + lots <= left:
+                passes[order] = reduces[order] = True
+            before[k] += lots
+        order = next_order[order]
+
+
+@kernel
+def drop_refused(tick: int, packed: I8, counters: I8, stood: I8, passes: B1, reduces: B1) -> int:
+    """Keep the orders that pass, those that only reduce as reduce-only."""
+    kept = 0
+    for order in range(counters[N_ORDERS]):
+        if passes[order]:
+            if reduces[order]:
+                packed[order, KIND] |= REDUCE_ONLY
+            if kept < order:
+                packed[kept] = packed[order]
+                stood[kept] = stood[order]
+            kept += 1
+    counters[N_ORDERS] = kept
     return 0
 
 
@@ -348,16 +606,3 @@ def find_free_wallet_cash(owner: int, balance: I8, wallet_pool: int, price: F8) 
     for asset in range(price.size):
         value += balance[asset, wallet_pool, owner] * price[asset]
     return max(min(float(balance[0, wallet_pool, owner]), value), 0.0)
-
-
-@kernel
-def set_chosen_leverage(
-    tick: int, packed: I8, counters: I8, chosen: I8, is_margined: B1, leverage: F8
-) -> int:
-    """Set the leverage that admitted orders choose (ISO-1)."""
-    for order in range(counters[N_ORDERS]):
-        owner, k = packed[order, OWNER], packed[order, INSTRUMENT]
-        may_open = packed[order, QUANTITY] != 0 and packed[order, KIND] < REDUCE_ONLY
-        if chosen[order] and may_open and is_margined[owner]:
-            leverage[k, owner] = choose_leverage(chosen[order])
-    return 0

@@ -56,7 +56,7 @@ class VenueArrays:
         self.premium_sums = np.zeros(count)
         self.premium_samples = np.zeros(1, dtype=np.int64)
         self.fund_equity, self.wallet_value = np.zeros((2, 1))
-        self.paid = step.paid[venue.number]  # in and out of this step, minor units
+        self.paid = step.paid[venue.number]  # flows of this step, see ``payments``
 
 
 @dataclass
@@ -78,6 +78,9 @@ class PoolArrays:
     senders: I8  # (N,) their owners
     n_senders: I8  # (1,)
     opens: B1  # (N,) whether they have an order that may open
+    is_affordable: B1  # (N,) whether they can afford all their orders
+    n_refused: I8  # (1,) those that cannot
+    first_order: I8  # (N,) the first order of each of these
 
 
 class StepArrays:
@@ -125,7 +128,7 @@ class StepArrays:
         self.paid_before = np.zeros((2, owners), dtype=np.int64)  # earlier ones of each owner
         self.withdrawable = np.zeros(owners)  # minor units of the numeraire
         self.trade_sums = np.zeros((4, count), dtype=np.int64)
-        self.paid = np.zeros((len(market.venues), 2), dtype=np.int64)
+        self.paid = np.zeros((len(market.venues), 5), dtype=np.int64)
         self.row_of_owner = np.full(owners, -1)
         self.venues = [VenueArrays(self, venue) for venue in market.venues]
         pools = len(market.ledger.pools)
@@ -141,6 +144,8 @@ class StepArrays:
         """Allocate the tables of a step's orders."""
         self.orders, self.packed = np.zeros((2, count, 8), dtype=np.int64)
         self.keys, self.chosen, self.stood = np.zeros((3, count), dtype=np.int64)
+        self.row_of_order, self.next_order = np.zeros((2, count), dtype=np.int64)
+        self.admitted, self.reduces = np.zeros((2, count), dtype=np.bool_)
         self.replaced = np.zeros((count, 2), dtype=np.int64)
 
     def reserve_orders(self, count: int) -> None:
@@ -221,6 +226,9 @@ class StepArrays:
             senders=np.zeros(owners, dtype=np.int64),
             n_senders=np.zeros(1, dtype=np.int64),
             opens=np.zeros(owners, dtype=np.bool_),
+            is_affordable=np.zeros(owners, dtype=np.bool_),
+            n_refused=np.zeros(1, dtype=np.int64),
+            first_order=np.zeros(owners, dtype=np.int64),
         )
 
     def _list_market_arrays(self, venue: Venue, pool: MarginPool) -> MarketArrays:

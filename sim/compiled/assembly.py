@@ -44,10 +44,10 @@ from sim.step import (
     funding,
     liquidation,
     loss_waterfall,
-    margin_calls,
     marking,
 )
-from sim.types import F8, MISSING, MarginPool, MarketView
+from sim.step import orders as plain_orders
+from sim.types import F8, MISSING, MarginPool, MarketView, Orders
 from sim.venue import StepFlows, Venue
 
 DEPOSIT_EVENT = CAUSE_KINDS.index(DEPOSIT)
@@ -139,8 +139,7 @@ class Assembly:
             if venue.config.funding is not None:
                 due = bind_kernel(prices.is_payment_due, path.seconds, arrays.next_payment)
                 program.add(due, lambda: funding.settle_funding(market))
-        if any(venue.config.calls is not None for venue in market.venues):
-            program.add(None, lambda: margin_calls.answer_calls(market))
+        PaymentAssembly(self).add_calls()
         for venue, arrays in self._venues():
             self._add_oracle(venue, arrays)
 
@@ -333,8 +332,16 @@ class Assembly:
                 market.highest_fee,
                 step.packed,
                 step.chosen,
-            )
+            ),
+            self._refuse_orders,
         )
+
+    def _refuse_orders(self) -> None:
+        """Raise the error of the plain step for the orders of this one."""
+        market, sent = self.market, self.step.orders[: self.step.counters[N_ORDERS]].T
+        columns = [sent[at].copy() for at in range(LATENCY + 1)]
+        active, classes = plain_orders.take_active(market, Orders(*columns[:-1]), columns[-1])
+        plain_orders.sort_by_arrival(market, active, classes)
 
     def add_account_view(self, venue: Venue) -> None:
         """Show owners their accounts at a venue."""
@@ -419,6 +426,9 @@ class Assembly:
                 books.chain,
                 step.replaced,
                 step.stood,
+                step.row_of_order,
+                step.admitted,
+                step.reduces,
             )
         )
         for venue in market.venues:
@@ -426,12 +436,12 @@ class Assembly:
                 self._add_pool_admission(venue, pool)
         program.add(
             bind_kernel(
-                admission.set_chosen_leverage,
+                admission.drop_refused,
                 step.packed,
                 step.counters,
-                step.chosen,
-                market.is_margined,
-                step.ledger.leverage,
+                step.stood,
+                step.admitted,
+                step.reduces,
             )
         )
         program.mark("trading")
@@ -448,7 +458,6 @@ class Assembly:
         if kernels is None:
             program.add(None, self._admit_plainly, "trading")
             return
-        shared = (pool.resting, before.position)
         program.add(
             bind_kernel(
                 admission.gather_orders,
@@ -462,6 +471,7 @@ class Assembly:
                 pool.senders,
                 pool.n_senders,
                 pool.opens,
+                step.row_of_order,
                 before.position,
                 before.entry,
                 before.leverage,
@@ -475,28 +485,90 @@ class Assembly:
                 pool.resting,
             )
         )
-        program.add(self.bind_margin(pool, kernels))
+        margin = self.bind_margin(pool, kernels)
+        program.add(margin)
+        terms = (step.lot_value[here], step.quote_price[here])
+        cash = (pool.pool.number, step.price, market.max_lots[here], venue.wallet_pool)
         program.add(
             bind_kernel(
-                admission.admit_orders,
+                admission.judge_accounts,
                 pool.n_senders,
                 pool.senders,
                 pool.required,
-                *shared,
-                step.lot_value[here],
-                step.quote_price[here],
+                pool.resting,
+                before.position,
+                *terms,
                 step.ledger.balance,
-                pool.pool.number,
-                step.price,
-                market.max_lots[here],
-                venue.wallet_pool,
+                *cash,
                 pool.opens,
                 step.moves,
                 step.counters,
                 DEPOSIT_EVENT,
-            ),
-            self._admit_plainly,
-            "trading",
+                pool.is_affordable,
+                pool.n_refused,
+            )
+        )
+        program.add(
+            bind_kernel(
+                admission.admit_affordable,
+                here.start,
+                here.stop - here.start,
+                step.packed,
+                step.counters,
+                step.chosen,
+                step.row_of_order,
+                pool.n_senders,
+                pool.is_affordable,
+                before.leverage,
+                step.ledger.leverage[here],
+                step.admitted,
+                step.next_order,
+                pool.first_order,
+            )
+        )
+        self._add_retries(venue, pool, margin)
+
+    def _add_retries(self, venue: Venue, pool: PoolArrays, margin: BoundKernel) -> None:
+        """Try the orders of accounts of a pool that cannot afford all of them."""
+        step, here, before = self.step, pool.pool.instruments, pool.before
+        (address,), (block,) = self.program.list_inner((margin,))
+        self.program.add(
+            bind_kernel(
+                admission.retry_refused,
+                np.array([address, block]),
+                here.start,
+                step.packed,
+                step.counters,
+                step.replaced,
+                step.chosen,
+                pool.senders,
+                pool.n_senders,
+                pool.n_refused,
+                pool.is_affordable,
+                pool.required,
+                pool.resting,
+                before.position,
+                before.entry,
+                before.leverage,
+                before.balance,
+                step.books.resting,
+                step.ledger.position[here],
+                step.ledger.entry[here],
+                step.ledger.leverage[here],
+                step.ledger.balance,
+                pool.pool.number,
+                step.lot_value[here],
+                step.quote_price[here],
+                step.price,
+                self.market.max_lots[here],
+                venue.wallet_pool,
+                step.moves,
+                DEPOSIT_EVENT,
+                step.admitted,
+                step.reduces,
+                step.next_order,
+                pool.first_order,
+            )
         )
 
     def bind_margin(self, pool: PoolArrays, kernels: Sequence[BoundKernel]) -> BoundKernel:

@@ -92,7 +92,9 @@ def _load_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
     arrays.oracle[:], step.confidence[venue.number] = view.oracle, view.confidence
     arrays.oracle_ticks[:] = venue.convert_to_ticks(view.oracle)
     arrays.variance[:], arrays.seen[0] = venue.running_volatility.variance, view.tick
-    arrays.paid[:] = venue.flows.paid_in, venue.flows.paid_out
+    flows = venue.flows
+    counts = flows.calls_opened, flows.calls_met, flows.calls_missed
+    arrays.paid[:] = flows.paid_in, flows.paid_out, *counts
     funding = venue.config.funding
     if funding is not None:
         arrays.next_payment[0] = funding.next_payment
@@ -156,7 +158,9 @@ def _store_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
     venue.max_leverage_long = step.max_leverage_long[part].copy()
     venue.max_leverage_short = step.max_leverage_short[part].copy()
     venue.running_volatility.resume(arrays.variance.copy(), seen)
-    venue.flows.paid_in, venue.flows.paid_out = map(int, arrays.paid)
+    flows, (paid_in, paid_out, opened, met, missed) = venue.flows, map(int, arrays.paid)
+    flows.paid_in, flows.paid_out = paid_in, paid_out
+    flows.calls_opened, flows.calls_met, flows.calls_missed = opened, met, missed
     if venue.config.oracle.is_exact:
         venue.config.oracle.resume(venue.view.oracle)
     funding = venue.config.funding

@@ -16,10 +16,12 @@ from sim.compiled.arrays import (
     QUANTITY,
     SLOT,
 )
+from sim.compiled.prices import CALL_PYTHON
 from sim.exchange import matching
-from sim.numerics.compiled_draws import draw_one
+from sim.numerics.compiled_draws import draw_four
 from sim.numerics.jit import kernel
-from sim.step.orders import PLACE_BITS, compute_reserve, pack_arrival_key
+from sim.numerics.sorting import sort_keys
+from sim.step.orders import LEAST_LEVERAGE, PLACE_BITS, compute_reserve, pack_arrival_key
 from sim.types import B1, F8, I8, MISSING
 from sim.types import LIMIT as LIMIT_ORDER
 
@@ -119,8 +121,13 @@ def sort_orders(
     packed: I8,
     chosen: I8,
 ) -> int:
-    """Pack the orders of participants who have not retired, in order of arrival (BOOK-2)."""
-    count = 0
+    """Pack the orders of participants who have not retired, in order of arrival (BOOK-2).
+
+    If there are too many, or one chooses a leverage below one, the plain counterpart refuses them.
+    """
+    if counters[N_ORDERS] > 1 << PLACE_BITS:
+        return CALL_PYTHON
+    count, block, draws = 0, -1, (0.0, 0.0, 0.0, 0.0)
     for row in range(counters[N_ORDERS]):
         owner = orders[row, OWNER]
         if owner == external:
@@ -128,10 +135,12 @@ def sort_orders(
         elif is_retired[owner]:
             continue
         else:
-            draw = draw_one(owner, tick, stream)
-            keys[count] = pack_arrival_key(orders[row, LATENCY], draw, row)
+            if owner >> 2 != block:  # four owners share a block of draws
+                block = owner >> 2
+                draws = draw_four(block, tick, stream)
+            keys[count] = pack_arrival_key(orders[row, LATENCY], draws[owner & 3], row)
         count += 1
-    ordered = np.sort(keys[:count])
+    ordered = sort_keys(keys[:count], PLACE_BITS)
     for row in range(count):
         sent = orders[ordered[row] & ((1 << PLACE_BITS) - 1)]
         k, quantity = sent[INSTRUMENT], sent[QUANTITY]
@@ -143,5 +152,7 @@ def sort_orders(
         )
         packed[row, matching.CAUSE] = MISSING
         chosen[row] = sent[LEVERAGE]
+        if sent[LEVERAGE] and sent[LEVERAGE] < LEAST_LEVERAGE:
+            return CALL_PYTHON
     counters[N_ORDERS] = count
     return 0

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from sim.attribution import CAUSE_KINDS, DEPOSIT
-from sim.compiled import payments
+from sim.compiled import margin_calls, payments
 from sim.compiled.arrays import PoolArrays, VenueArrays
 from sim.compiled.components import CompiledCashFlows, requests_by_kernel
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
@@ -26,6 +26,37 @@ class PaymentAssembly:
     def __init__(self, assembly: "Assembly") -> None:
         self.assembly, self.program = assembly, assembly.program
         self.step, self.market = assembly.step, assembly.market
+
+    def add_calls(self) -> None:
+        """Add the margin calls of each venue that makes any (MAR-4)."""
+        market, step = self.market, self.step
+        for venue, arrays in zip(market.venues, step.venues, strict=True):
+            for number, state in venue.pool_states.items():
+                if state.margin_calls is None:
+                    continue
+                rule = state.margin_calls.rule
+                self.program.add(
+                    bind_kernel(
+                        margin_calls.answer_calls,
+                        market.streams.stream_key(f"calls/{venue.config.name}/{number}"),
+                        market.external_owner,
+                        step.pools[number].assessed,
+                        *state.margin_calls.state,
+                        float(rule.call_threshold),
+                        float(rule.response_probability),
+                        float(rule.delay),
+                        float(state.margin_calls.dt),
+                        venue.outside_wealth,
+                        venue.has_been_called,
+                        venue.wallet_pool,
+                        number,
+                        step.ledger.balance,
+                        step.moves,
+                        step.counters,
+                        DEPOSIT_EVENT,
+                        arrays.paid,
+                    )
+                )
 
     def add_phase(self) -> None:
         """Add requests and postings, or the plain phase where one of them has no kernel."""
@@ -135,11 +166,34 @@ class PaymentAssembly:
             program.add(bind_kernel(payments.find_withdrawable_from_wallets, *sent, *wallet))
             return
         pool = step.pools[venue.wallet_pool]
-        before, here = pool.before, pool.pool.instruments
+        here = pool.pool.instruments
+        self._add_gathering(venue, pool)
+        program.add(margin)
         program.add(
             bind_kernel(
+                payments.find_withdrawable,
+                pool.senders,
+                pool.n_senders,
+                pool.required,
+                pool.resting[2],
+                pool.before.position,
+                balance,
+                pool.pool.number,
+                step.price,
+                step.lot_value[here],
+                step.quote_price[here],
+                step.withdrawable,
+            )
+        )
+
+    def _add_gathering(self, venue: Venue, pool: PoolArrays) -> None:
+        """Copy the accounts of owners who withdraw, for their margin."""
+        step, before, here = self.step, pool.before, pool.pool.instruments
+        self.program.add(
+            bind_kernel(
                 payments.gather_withdrawals,
-                *sent,
+                step.payments,
+                step.counters,
                 self.market.is_retired,
                 venue.number,
                 here.start,
@@ -153,26 +207,9 @@ class PaymentAssembly:
                 step.ledger.entry[here],
                 step.ledger.leverage[here],
                 before.balance,
-                balance,
+                step.ledger.balance,
                 pool.pool.number,
                 pool.resting,
                 step.books.resting,
-            )
-        )
-        program.add(margin)
-        program.add(
-            bind_kernel(
-                payments.find_withdrawable,
-                pool.senders,
-                pool.n_senders,
-                pool.required,
-                pool.resting[2],
-                before.position,
-                balance,
-                pool.pool.number,
-                step.price,
-                step.lot_value[here],
-                step.quote_price[here],
-                step.withdrawable,
             )
         )

@@ -17,8 +17,8 @@ from sim.types import B1, F8, I8, MISSING
 ALL, OWN = range(2)
 """Rows of an owner's sums of earlier payments: all of them, and those from its own wealth."""
 
-DEPOSITS, WITHDRAWALS = range(2)
-"""Places of a venue's flows of the step."""
+(DEPOSITS, WITHDRAWALS, CALLS, CALLS_MET, CALLS_MISSED) = range(5)
+"""Places of a venue's flows of the step: minor units in and out, and counts of margin calls."""
 
 
 @kernel
@@ -79,7 +79,7 @@ def post_deposits(
         multiple: outside wealth of a new member, times its capital; negative = no margin calls.
         moves: cash moves of the step.
         event: kind of their event.
-        paid: (2,) flows of the venue in this step.
+        paid: (5,) flows of the venue in this step.
     """
     number = counters[N_PAYMENTS]
     for row in range(number):

@@ -27,8 +27,8 @@ from sim.types import B1, F8, I8
 (OPEN_INTEREST, GROSS, TO_SELL, TO_BUY, VOLUME, TRADES, MARKOUT) = range(7)
 """First rows of the recorder's counts."""
 
-(FUND, EQUITY, INITIAL, MAINTENANCE, DEPOSITS, WITHDRAWALS) = range(6)
-"""First rows of the recorder's money."""
+(FUND, EQUITY, INITIAL, MAINTENANCE, DEPOSITS, WITHDRAWALS, SHORTFALL, CALLS) = range(8)
+"""First rows of the recorder's money; calls met and missed are the next."""
 
 
 @kernel
@@ -125,6 +125,8 @@ def record_money(
         money[EQUITY + column, tick, venue] = np.int64(np.rint(total))
     money[FUND, tick, venue] = np.int64(np.rint(fund_equity[0]))
     money[DEPOSITS, tick, venue], money[WITHDRAWALS, tick, venue] = paid[0], paid[1]
+    for row in range(3):
+        money[CALLS + row, tick, venue] = paid[2 + row]
     return 0
 
 

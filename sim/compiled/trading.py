@@ -10,7 +10,7 @@ from sim.exchange.order_ladder import HEADER, LIVE, ORDER, STRIDE
 from sim.ledger import post_fill
 from sim.numerics.jit import kernel
 from sim.numerics.rounding import round_up_one
-from sim.types import I8
+from sim.types import B1, I8, MISSING
 
 
 @kernel
@@ -24,10 +24,22 @@ def check_room(tick: int, counters: I8, data: I8, fills: I8, instruments: int) -
 
 @kernel
 def find_replaced(
-    tick: int, counters: I8, packed: I8, data: I8, chain: I8, replaced: I8, stood: I8
+    tick: int,
+    counters: I8,
+    packed: I8,
+    data: I8,
+    chain: I8,
+    replaced: I8,
+    stood: I8,
+    row_of_order: I8,
+    passes: B1,
+    reduces: B1,
 ) -> int:
-    """Find the resting orders that the orders of the step would replace."""
+    """Find the resting orders that the orders of the step would replace; all pass at first."""
     count = counters[N_ORDERS]
+    row_of_order[:count] = MISSING
+    passes[:count] = True
+    reduces[:count] = False
     matching.find_replaced_orders(data, chain, packed[:count], replaced[:count])
     for row in range(count):
         stood[row] = replaced[row, 0]

@@ -4,7 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sim.exchange.matching import INSTRUMENT, OWNER, QUANTITY
+from sim.exchange.matching import INSTRUMENT, OWNER, QUANTITY, RESERVE
+from sim.exchange.one_by_one import (
+    ADDED_TO,
+    MORE_LOTS,
+    MORE_RESERVE,
+    RefusedOrders,
+    try_one_by_one,
+)
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, MISSING, REDUCE_ONLY, Exposure
 
@@ -35,27 +42,57 @@ def unique_owners(owner: I8, place: I8) -> tuple[I8, I8]:
 
 
 @kernel
+def compute_added_lots(
+    quantity: int, reserve: int, replaced: int, replaced_reserve: int
+) -> tuple[int, int]:
+    """Return the lots and the reserve that an order adds to the resting orders of its side.
+
+    The order that it replaces still counts. An order may arrive too late to replace another: the
+    lots that the other has traded are then subtracted from it (see
+    :meth:`sim.exchange.book.OrderBooks.match`). On one side the larger of the two therefore counts;
+    on different sides both do.
+
+    Args:
+        quantity: lots of the order, signed.
+        reserve: its reserve per lot.
+        replaced: lots of the order that it replaces, signed.
+        replaced_reserve: reserve per lot of that order.
+    """
+    former = abs(replaced) if (replaced > 0) == (quantity > 0) else 0
+    more = min(max(abs(quantity) - former, 0), MAX_TOTAL_LOTS)
+    return more, max(abs(quantity) * reserve - former * replaced_reserve, more * reserve)
+
+
+@kernel
 def add_resting(
     bids: I8, asks: I8, reserved: I8, row: I8, pick: I8, orders: I8, replaced: I8, first: int
 ) -> None:
-    """Add the picked orders to the resting orders of their accounts.
-
-    Orders that they replace still count. An order may arrive too late to replace another: the lots
-    that the other has traded are then subtracted from it (see
-    :meth:`sim.exchange.book.OrderBooks.match`). On one side the larger of the two therefore counts;
-    on different sides both do.
-    """
+    """Add the picked orders to the resting orders of their accounts."""
     for i in range(row.size):
         order = pick[i]
-        a, k, lots, reserve = row[i], orders[order, 1] - first, orders[order, 2], orders[order, 6]
-        former = replaced[order, 0]
-        former = abs(former) if (former > 0) == (lots > 0) else 0
-        more = min(max(abs(lots) - former, 0), MAX_TOTAL_LOTS)
-        if lots > 0:
+        a, k = row[i], orders[order, INSTRUMENT] - first
+        more, reserve = compute_added_lots(
+            orders[order, QUANTITY], orders[order, RESERVE], replaced[order, 0], replaced[order, 1]
+        )
+        if orders[order, QUANTITY] > 0:
             bids[a, k] = min(bids[a, k] + more, MAX_TOTAL_LOTS)
         else:
             asks[a, k] = min(asks[a, k] + more, MAX_TOTAL_LOTS)
-        reserved[a, k] += max(abs(lots) * reserve - former * replaced[order, 1], more * reserve)
+        reserved[a, k] += reserve
+
+
+@kernel
+def list_additions(orders: I8, replaced: I8, pick: I8, first: int, instruments: int) -> I8:
+    """Return what the picked orders add: see :data:`sim.exchange.one_by_one.ADDED_TO`."""
+    added = np.empty((pick.size, 3), dtype=np.int64)
+    for i in range(pick.size):
+        order = pick[i]
+        quantity, k = orders[order, QUANTITY], orders[order, INSTRUMENT] - first
+        added[i, ADDED_TO] = k if quantity > 0 else instruments + k
+        added[i, MORE_LOTS], added[i, MORE_RESERVE] = compute_added_lots(
+            quantity, orders[order, RESERVE], replaced[order, 0], replaced[order, 1]
+        )
+    return added
 
 
 @kernel
@@ -113,7 +150,7 @@ class OrderBatch:
                 reserved=self.accounts.reserved.copy(),
             )
         else:
-            accounts, row = unique_owners(self.owner[pick], self._row_of_owner)
+            accounts, row = self.number_owners(pick)
             exposure = self.accounts.take(accounts)
         add_resting(
             exposure.bids,
@@ -126,6 +163,26 @@ class OrderBatch:
             self._first,
         )
         return accounts, row, exposure
+
+    def number_owners(self, pick: I8) -> tuple[I8, I8]:
+        """Return the owners of the picked orders, and the row of each order among them."""
+        return unique_owners(self.owner[pick], self._row_of_owner)
+
+    def add_orders(self, accounts: I8, pick: I8) -> Exposure:
+        """Return some accounts as if the picked orders, which are theirs, rested."""
+        exposure = self.accounts.take(accounts)
+        place = np.empty_like(self._row_of_owner)
+        place[accounts] = np.arange(accounts.size)
+        resting = (exposure.bids, exposure.asks, exposure.reserved)
+        row = place[self.owner[pick]]
+        add_resting(*resting, row, pick, self.orders, self.replaced, self._first)
+        return exposure
+
+    def list_additions(self, pick: I8) -> I8:
+        """Return what the picked orders add: see :data:`sim.exchange.one_by_one.ADDED_TO`."""
+        return list_additions(
+            self.orders, self.replaced, pick, self._first, self.accounts.position.shape[1]
+        )
 
     def has_oversized_position(self, exposure: Exposure) -> B1:
         """Return whether a fill could take a position beyond the largest allowed, (A,)."""
@@ -206,17 +263,27 @@ def admit_batch(batch: OrderBatch, bound: B1, shortage: ShortageFunction) -> B1:
 def _admit_one_by_one(
     batch: OrderBatch, shortage: ShortageFunction, refused: I8, passes: B1
 ) -> None:
-    """Try the first order of each account, then the first two, and so on.
+    """Try refused orders in order of arrival, each with the other orders of its account that pass.
 
-    Orders that an account cannot afford are dropped.
+    Args:
+        batch: the orders.
+        shortage: as for :func:`admit_batch`.
+        refused: rows of the orders, in order of arrival.
+        passes: (n,) in place; other orders that pass are True.
     """
-    owner = batch.owner
-    rank = cumulative_before(owner[refused], np.ones(refused.size, dtype=np.int64))
-    for turn in range(int(rank.max(initial=-1)) + 1):
-        tried = refused[rank == turn]
-        admitted = np.isin(owner, owner[tried]) & (passes & (batch.quantity != 0))
-        accounts, row, exposure = batch.build_hypothetical(np.r_[tried, np.flatnonzero(admitted)])
-        is_affordable = (shortage(accounts, exposure) <= 0) & ~batch.has_oversized_position(
-            exposure
-        )
-        passes[tried] = is_affordable[row[: tried.size]]
+    accounts, row = batch.number_owners(refused)
+    sorted_rows = np.argsort(row, kind="stable")
+    refused = refused[sorted_rows]
+    first = np.searchsorted(row[sorted_rows], np.arange(accounts.size + 1))
+    others = np.flatnonzero(passes & (batch.quantity != 0) & np.isin(batch.owner, accounts))
+    exposure = batch.add_orders(accounts, others)
+    resting = np.stack([exposure.bids.T, exposure.asks.T, exposure.reserved.T])
+
+    def affords(account: I8, tried: I8) -> B1:
+        bids, asks, reserved = (each.T for each in tried)
+        hypothetical = exposure.take(account)._replace(bids=bids, asks=asks, reserved=reserved)
+        lacking = shortage(accounts[account], hypothetical)
+        return (lacking <= 0) & ~batch.has_oversized_position(hypothetical)
+
+    orders = RefusedOrders(first, batch.list_additions(refused))
+    passes[refused] = try_one_by_one(orders, resting, MAX_TOTAL_LOTS, affords)

@@ -28,9 +28,7 @@ def compute_median_mark(mid: F8, last: F8, oracle: F8, basis: F8, is_empty: B1, 
     """
     mark = np.empty(mid.size)
     for k in range(mid.size):
-        mark[k] = compute_one_median_mark(
-            mid[k], last[k], oracle[k], basis[k], is_empty[k], clamp
-        )
+        mark[k] = compute_one_median_mark(mid[k], last[k], oracle[k], basis[k], is_empty[k], clamp)
     return mark
 
 

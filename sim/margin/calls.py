@@ -6,7 +6,8 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
-from sim.numerics.rounding import to_exact_int
+from sim.numerics.jit import kernel
+from sim.numerics.rounding import to_exact_int, to_exact_one
 from sim.types import B1, F8, I8, MISSING, MarginAssessment
 
 N_CALL_DRAWS = 2
@@ -66,6 +67,14 @@ class CallOutcome(NamedTuple):
     lapsed: B1  # initial margin was covered without a deposit: price moves or a smaller position
 
 
+class CallState(NamedTuple):
+    """Calls of one pool, (N,) each, in place."""
+
+    answer_ticks: I8  # tick of the answer; MISSING if no call is open
+    will_answer: B1
+    has_missed_call: B1  # a call was missed and initial margin has not been covered since
+
+
 class PoolMarginCalls:
     """Margin calls of one pool, one row per owner.
 
@@ -77,16 +86,12 @@ class PoolMarginCalls:
     def __init__(self, rule: MarginCalls, owners: int, dt: float) -> None:
         self.rule = rule
         self.dt = dt
-        # tick of the answer; MISSING if no call is open
-        self._answer_ticks: I8 = np.full(owners, MISSING, dtype=np.int64)
-        self._will_answer: B1 = np.zeros(owners, dtype=np.bool_)
-        # a call was missed and initial margin has not been covered since
-        self._has_missed_call: B1 = np.zeros(owners, dtype=np.bool_)
+        self.state = CallState(np.full(owners, MISSING), *np.zeros((2, owners), dtype=np.bool_))
 
     @property
     def has_open_call(self) -> B1:
         """True for owners whose call is open, (N,)."""
-        pending: B1 = self._answer_ticks != MISSING
+        pending: B1 = self.state.answer_ticks != MISSING
         return pending
 
     def advance_tick(
@@ -103,29 +108,49 @@ class PoolMarginCalls:
         """
         lapsed = self._lapse_calls(assessment)
         opened = self._open_calls(tick, assessment, draws)
-        due = self.has_open_call & (self._answer_ticks <= tick)
+        due = self.has_open_call & (self.state.answer_ticks <= tick)
         lacking = to_exact_int(np.ceil(np.maximum(assessment.initial - assessment.equity, 0.0)))
-        met = due & self._will_answer & (lacking <= outside)
+        met = due & self.state.will_answer & (lacking <= outside)
         missed = due & ~met
-        self._answer_ticks[due] = MISSING
-        self._has_missed_call |= missed
+        self.state.answer_ticks[due] = MISSING
+        self.state.has_missed_call[missed] = True
         return CallOutcome(np.where(met, lacking, 0), opened, met, missed, lapsed)
 
     def _lapse_calls(self, assessment: MarginAssessment) -> B1:
         covered = assessment.equity >= assessment.initial
         lapsed = self.has_open_call & covered
-        self._answer_ticks[lapsed] = MISSING
-        self._has_missed_call &= ~covered
+        self.state.answer_ticks[lapsed] = MISSING
+        self.state.has_missed_call[covered] = False
         return lapsed
 
     def _open_calls(self, tick: int, assessment: MarginAssessment, draws: F8) -> B1:
         short = (assessment.initial > 0) & (
             assessment.equity < self.rule.call_threshold * assessment.initial
         )
-        opened = short & ~self.has_open_call & ~self._has_missed_call
-        steps = np.ceil(-self.rule.delay * np.log1p(-draws[:, 1]) / self.dt)
-        self._will_answer = np.where(
-            opened, draws[:, 0] < self.rule.response_probability, self._will_answer
-        )
-        self._answer_ticks = np.where(opened, tick + to_exact_int(steps), self._answer_ticks)
+        opened = short & ~self.has_open_call & ~self.state.has_missed_call
+        steps = list_waiting_steps(draws[:, 1], self.rule.delay, self.dt)
+        intends = draws[:, 0] < self.rule.response_probability
+        self.state.will_answer[opened] = intends[opened]
+        self.state.answer_ticks[opened] = tick + steps[opened]
         return opened
+
+
+@kernel
+def count_waiting_steps(draw: float, delay: float, dt: float) -> int:
+    """Return the steps until an answer, an exponential time made from one uniform draw.
+
+    Args:
+        draw: uniform on [0, 1).
+        delay: mean time, seconds.
+        dt: seconds per step.
+    """
+    return to_exact_one(np.ceil(-delay * np.log1p(-draw) / dt))
+
+
+@kernel
+def list_waiting_steps(draws: F8, delay: float, dt: float) -> I8:
+    """Return the steps until each answer; see :func:`count_waiting_steps`."""
+    steps = np.empty(draws.size, dtype=np.int64)
+    for i in range(draws.size):
+        steps[i] = count_waiting_steps(draws[i], delay, dt)
+    return steps

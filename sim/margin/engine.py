@@ -25,6 +25,7 @@ from sim.margin.compiled import (
     is_compiled,
     is_compiled_valuation,
 )
+from sim.margin.fills import pay_for_fills, update_entry_values
 from sim.margin.learning import explain_short_run
 from sim.margin.netting import CrossNetting
 from sim.margin.options.options_separately import OptionsSeparately
@@ -33,6 +34,7 @@ from sim.margin.tiers.tiered import TieredRequirement
 from sim.margin.valuations.cash import CashValuation
 from sim.margin.wrappers.compressed import Compression
 from sim.margin.wrappers.rescaled import RescaledMargin, scale_leverage
+from sim.numerics import account_sums
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement, Valuation
@@ -268,24 +270,17 @@ class MarginEngine:
         whatever the requirement.
         """
         equity = accounts.equity() - accounts.reserved_value()
-        filled = (
-            self._find_costliest_fills(accounts)
-            if self.is_separable
-            else accounts.worst_case_portfolios()
+        if not self.is_separable:
+            rows, before, filled = accounts.list_worst_cases()
+            every = self._assess_filled(equity[rows], before, filled)
+            return _keep_worst(every, rows, equity)
+        first, *others = (
+            self._assess_filled(equity, accounts, portfolio)
+            for portfolio in self._find_costliest_fills(accounts)
         )
-        assessments = [
-            self._assess_filled(
-                equity, pay_for_fills(accounts, update_entry_values(accounts, portfolio))
-            )
-            for portfolio in filled
-        ]
-        worst = assessments[0]
-        for other in assessments[1:]:
-            initial = np.maximum(worst.initial, other.initial)
-            worst = MarginAssessment(
-                equity, initial, np.maximum(worst.maintenance, other.maintenance)
-            )
-        return worst
+        for other in others:
+            first = MarginAssessment(equity, *map(np.maximum, first[1:], other[1:]))
+        return first
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return each leg's share of maintenance, (A, K); rows that hold a position sum to one."""
@@ -336,12 +331,13 @@ class MarginEngine:
             )
         return costliest
 
-    def _assess_filled(self, equity: F8, accounts: Exposure) -> MarginAssessment:
-        """Return the assessment of a filled portfolio.
+    def _assess_filled(self, equity: F8, before: Exposure, filled: Exposure) -> MarginAssessment:
+        """Return the assessment of portfolios after fills, which are paid at the mark.
 
         Initial is at least the margin that was chosen: the engine's factors do not scale that
         margin, and its rules cannot lower it.
         """
+        accounts = pay_for_fills(before, update_entry_values(before, filled))
         if not np.isfinite(accounts.leverage).any():
             return self._compute_assessment(equity, accounts)
         assessment = self._compute_assessment(equity, self._undo_leverage_scaling(accounts))
@@ -368,6 +364,23 @@ class MarginEngine:
         )
 
 
+def _keep_worst(assessment: MarginAssessment, rows: I8, equity: F8) -> MarginAssessment:
+    """Return the largest margins of each account among portfolios, (A,).
+
+    Args:
+        assessment: (T,) of the portfolios.
+        rows: (T,) accounts of the portfolios, rising.
+        equity: (A,) minor units.
+    """
+    if rows.size == equity.size:
+        return assessment
+    margins = (
+        account_sums.find_largest(column, rows, equity.size)
+        for column in (assessment.initial, assessment.maintenance)
+    )
+    return MarginAssessment(equity, *margins)
+
+
 def compute_chosen_margin(accounts: Exposure) -> F8:
     """Return positions ÷ the leverage chosen for them, (A,), whole minor units.
 
@@ -384,63 +397,9 @@ def compute_chosen_margin_by_leg(accounts: Exposure) -> F8:
     return share
 
 
-def pay_for_fills(accounts: Exposure, filled: Exposure) -> Exposure:
-    """Return the filled portfolio after the fills are paid at the mark from assets other than cash.
-
-    The numeraire is unchanged, because no valuation disallows any of it.
-    """
-    contracts, balance = accounts.market.contracts, accounts.balance
-    foreign = np.flatnonzero(contracts.settle)
-    if not foreign.size:
-        return filled
-    balance, price = balance.copy(), (accounts.market.mark * contracts.multiplier).astype(np.int64)
-    for column in foreign:
-        lots = filled.position[:, column] - accounts.position[:, column]
-        balance[:, contracts.settle[column]] -= price[column] * lots
-    return filled._replace(balance=balance)
-
-
-def update_entry_values(accounts: Exposure, filled: Exposure) -> Exposure:
-    """Return the filled portfolio with the entry values it has if it fills at the mark."""
-    value = (accounts.market.mark * accounts.market.contracts.multiplier).astype(np.int64)
-    return filled._replace(
-        entry=_compute_entry_values(accounts.position, accounts.entry, filled.position, value)
-    )
-
-
-@kernel
-def _compute_entry_values(position: I8, entry: I8, filled: I8, value: I8) -> I8:
-    """Return the entry value of positions after fills at the mark, (A, K), by the ledger's rule."""
-    accounts, instruments = position.shape
-    after = np.empty((instruments, accounts), dtype=np.int64)
-    for k in range(instruments):
-        for a in range(accounts):
-            after[k, a] = compute_entry_value(position[a, k], entry[a, k], filled[a, k], value[k])
-    return after.T
-
-
-@kernel
-def compute_entry_value(held: int, entry: int, now: int, value: int) -> int:
-    """Return the entry value of a position after a fill at the mark, by the ledger's rule.
-
-    Args:
-        held: lots before.
-        entry: value paid for them, minor units.
-        now: lots after.
-        value: value of a lot at the mark, minor units.
-    """
-    if held == now:
-        return entry
-    if held == 0 or (held > 0) != (now > 0):
-        return now * value
-    if abs(now) > abs(held):
-        return entry + (now - held) * value
-    return int(np.rint(entry * (now / held)))
-
-
 @kernel
 def round_up_amount(amount: float) -> float:
-    """Return an amount rounded up to whole minor units; float noise above one is ignored."""
+    """Return an amount rounded up to whole minor units; float noise above them is ignored."""
     nearest = np.rint(amount)
     is_whole = abs(amount - nearest) <= ROUNDING_TOLERANCE * abs(amount)
     return nearest if is_whole else np.ceil(amount)

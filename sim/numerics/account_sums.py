@@ -7,6 +7,7 @@ from sim.numerics.jit import kernel
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
+B1 = NDArray[np.bool_]
 
 
 @kernel
@@ -16,9 +17,60 @@ def find_worse_side(position: I8, bids: I8, asks: I8) -> I8:
     worse = np.empty((instruments, accounts), dtype=np.int64)
     for k in range(instruments):
         for a in range(accounts):
-            buys, sells = position[a, k] + bids[a, k], position[a, k] - asks[a, k]
-            worse[k, a] = buys if abs(buys) >= abs(sells) else sells
+            worse[k, a] = pick_worse_side(position[a, k], bids[a, k], asks[a, k])
     return worse.T
+
+
+@kernel
+def pick_worse_side(position: int, bids: int, asks: int) -> int:
+    """Return a position after all buys or after all sells, whichever is larger."""
+    buys, sells = position + bids, position - asks
+    return buys if abs(buys) >= abs(sells) else sells
+
+
+@kernel
+def list_fills(position: I8, bids: I8, asks: I8, spot: B1) -> tuple[I8, I8]:
+    """Return each account's positions after its orders have filled, in all ways that matter.
+
+    Spot is at either side of its orders, in every combination; the rest is at its larger side.
+
+    Returns:
+        Account of each row, (T,) rising, and the positions, (T, K).
+    """
+    accounts, instruments = position.shape
+    first = np.zeros(accounts + 1, dtype=np.int64)
+    for a in range(accounts):
+        ways = 1
+        for k in range(instruments):
+            ways *= 2 if spot[k] and (bids[a, k] != 0 or asks[a, k] != 0) else 1
+        first[a + 1] = first[a] + ways
+    rows = np.empty(first[accounts], dtype=np.int64)
+    filled = np.empty((instruments, rows.size), dtype=np.int64)
+    for a in range(accounts):
+        for row in range(first[a], first[a + 1]):
+            rows[row], sides = a, row - first[a]
+            for k in range(instruments):
+                held, buys, sells = position[a, k], bids[a, k], asks[a, k]
+                filled[k, row] = pick_worse_side(held, buys, sells)
+                if spot[k] and (buys != 0 or sells != 0):
+                    filled[k, row] = held - sells if sides & 1 else held + buys
+                    sides >>= 1
+    return rows, filled.T
+
+
+@kernel
+def find_largest(values: F8, rows: I8, accounts: int) -> F8:
+    """Return the largest value of each account, (A,).
+
+    Args:
+        values: (T,) values.
+        rows: (T,) account of each value; every account has one.
+        accounts: A.
+    """
+    largest = np.full(accounts, -np.inf)
+    for row in range(rows.size):
+        largest[rows[row]] = max(largest[rows[row]], values[row])
+    return largest
 
 
 @kernel

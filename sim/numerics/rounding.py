@@ -53,3 +53,9 @@ def round_up_one(amount: float) -> float:
     nearest = np.rint(amount)
     is_whole = abs(amount - nearest) <= 1e-12 * np.maximum(1.0, abs(nearest))
     return nearest if is_whole else np.ceil(amount)
+
+
+@kernel
+def to_exact_one(amount: float) -> int:
+    """Return one amount that is a whole number, as :func:`to_exact_int` does."""
+    return 0 if np.isnan(amount) else int(min(max(amount, -MAX_EXACT), MAX_EXACT))

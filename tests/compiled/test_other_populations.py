@@ -1,6 +1,7 @@
 """Members who are not leveraged traders decide in compiled code as in plain Python, to the byte."""
 
 import json
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -12,9 +13,16 @@ from markets import config as market_config
 from markets import script
 from twins import assert_same, build, run_twins
 
+from agents import POPULATIONS
+from agents.ladders import QuoteContext
+from agents.makers import MarketMakers
 from experiments.config import load_run
+from sim.compiled.arrays import StepArrays
+from sim.compiled.components import CompiledPopulation
+from sim.component import has_own_rules
 from sim.market import Market
-from sim.types import LIMIT
+from sim.numerics.bound_kernels import BoundKernel
+from sim.types import F8, LIMIT
 
 TRADERS = {"kind": "traders", "count": 60, "venue": "exchange", "wealth": 50_000, "leverage": 8}
 TRADERS |= {"initial_entry_share": 0.6, "warm_up": 600, "entries_per_day": 40}
@@ -72,6 +80,43 @@ def run_pair(
     return compiled
 
 
+def test_every_registered_kind_decides_in_compiled_code() -> None:
+    plain = [
+        kind
+        for kind, cls in POPULATIONS.items()
+        if not issubclass(cls, CompiledPopulation)
+        or has_own_rules(cls.model_construct(), "bind_decision")
+    ]
+    assert plain == []
+
+
+class Cautious(MarketMakers):
+    """A plug-in that inherits kernels and changes a rule of its base in Python."""
+
+    def compute_quote_offsets(self, context: QuoteContext) -> tuple[F8, F8]:
+        shift, half = super().compute_quote_offsets(context)
+        return shift, 3 * half
+
+
+class Bold(Cautious):
+    """A plug-in that binds kernels again stands for its own rules."""
+
+    def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel:
+        return super().bind_decision(step, members)
+
+
+def test_a_subclass_with_rules_in_python_decides_in_python() -> None:
+    fields = {"venue": "x", "count": 2}
+    assert has_own_rules(Cautious(**fields), "bind_decision")
+    assert not has_own_rules(Bold(**fields), "bind_decision")
+    makers = [Cautious(**fields), {"kind": "zero_intelligence", "count": 9, "venue": "x"}]
+    plain, compiled = (build_market(market_config(), makers) for _ in range(2))
+    for _ in range(10):
+        plain.step()
+    compiled.advance(10)
+    assert_same(plain, compiled)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_members_decide_as_in_plain_python(kind: str) -> None:
     tested = KINDS[kind] | {"name": "tested"}
@@ -127,3 +172,16 @@ def test_members_in_python_may_send_any_number_of_orders() -> None:
     compiled.advance(10)
     assert_same(plain, compiled)
     assert compiled.order_books.resting_totals.sum() > 10_000
+
+
+def test_a_leverage_below_one_is_refused_alike() -> None:
+    orders = {4: [(0, 0, 1, 990, LIMIT, 0, 500), (1, 0, 1, 990, LIMIT, 0, 50)]}
+    plain, compiled = (build_market(market_config(), [script([1e9, 1e9], orders)]) for _ in "12")
+    for _ in range(3):
+        plain.step()
+    compiled.advance(3)
+    assert_same(plain, compiled)
+    with pytest.raises(ValueError, match="owner 1 chooses leverage 50") as told:
+        plain.step()
+    with pytest.raises(ValueError, match=re.escape(str(told.value))):
+        compiled.advance(1)

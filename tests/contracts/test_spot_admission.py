@@ -1,5 +1,6 @@
 """Admission with many spot instruments in one account (MAR-1), one by one if margins add up."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from contracts.margin_worlds import (
     book_of,
     contracts_of,
     few,
+    frozen,
     market_of,
     seeds,
 )
@@ -18,9 +20,12 @@ from contracts.test_valuations import SETTINGS
 from hypothesis import example, given
 from markets import BTC, build, config, script, venue
 
+from sim.checks import option_worlds
 from sim.errors import ConfigError
 from sim.margin.additive import MAX_SPOTS, is_additive
-from sim.margin.engine import EngineConfig, MarginEngine
+from sim.margin.engine import EngineConfig, MarginEngine, compute_chosen_margin
+from sim.margin.fills import update_entry_values
+from sim.margin.options.options_separately import OptionsSeparately
 from sim.types import PERPETUAL, SPOT, Contracts, Exposure
 
 ADD_UP: list[dict[str, Any]] = [
@@ -30,6 +35,7 @@ ADD_UP: list[dict[str, Any]] = [
     {"kind": "open_interest", "lower": 1e4, "upper": 1e6},
     {"kind": "lognormal", "sigma": 0.6, "slippage": 0.001},
     {"kind": "size_weighted"},
+    {"kind": "per_contract", "initial": 50, "maintenance": 20, "size": 3},
     {"kind": "sum", "parts": [TIERED, {"kind": "concentration"}, {"kind": "liquidity"}]},
     {"kind": "compressed", "inner": TIERED, "compression": 0.3},
     {"kind": "clocked", "inner": TIERED},
@@ -85,6 +91,45 @@ def test_requirements_that_add_up_ask_what_the_worst_combination_does(
     got, expected = made.assess_admission(book), by_all_combinations(made, book)
     np.testing.assert_array_equal(got.initial, expected.initial)
     np.testing.assert_array_equal(got.equity, expected.equity)
+
+
+@few
+@given(seed=seeds)
+def test_options_beside_requirements_that_add_up_do_not_hinder(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    view = option_worlds.make_market(rng)
+    kind = np.where(view.contracts.kind == PERPETUAL, SPOT, view.contracts.kind)
+    contracts = view.contracts._replace(kind=kind, settle=np.zeros_like(kind))
+    accounts = option_worlds.make_accounts(rng, view._replace(contracts=contracts), 20)
+    lots = [frozen(rng.integers(0, 300, (kind.size, 20))) for _ in range(2)]
+    accounts = accounts._replace(bids=lots[0], asks=lots[1])
+    made = engine(contracts, requirement=TIERED, options={"kind": "standard_options"})
+    made.observe(accounts.market)
+    assert made.is_separable
+    assert type(made.requirement) is OptionsSeparately
+    got, expected = made.assess_admission(accounts), by_all_combinations(made, accounts)
+    np.testing.assert_array_equal(got.initial, expected.initial)
+
+
+@pytest.mark.parametrize("requirement", [TIERED, *DO_NOT], ids=lambda each: each["kind"])
+@few
+@given(seed=seeds)
+def test_the_worst_of_all_combinations_counts(requirement: dict[str, Any], seed: int) -> None:
+    """Each combination is a portfolio of its own, assessed without orders."""
+    accounts = world(seed, spots=3)
+    made = engine(accounts.market.contracts, requirement=requirement)
+    made.observe(accounts.market)
+    made.is_separable = False
+    spots = np.arange(3)
+    worst = np.zeros(len(accounts.position))
+    bought, sold = accounts.one_sided_portfolios()
+    for sides in itertools.product((True, False), repeat=3):
+        position = bought.position.copy(order="F")
+        position[:, spots] = np.where(sides, bought.position[:, spots], sold.position[:, spots])
+        filled = update_entry_values(accounts, accounts._replace(position=position))
+        rules = made.assess(filled).initial
+        worst = np.maximum(worst, np.maximum(rules, compute_chosen_margin(filled)))
+    np.testing.assert_array_equal(made.assess_admission(accounts).initial, worst)
 
 
 @pytest.mark.parametrize("valuation", SETTINGS, ids=lambda each: each["kind"])

@@ -3,12 +3,13 @@
 import numpy as np
 
 from sim.margin import leg_values
+from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins, join_breakdowns
 from sim.protocols import Requirement
 from sim.types import B1, F8, OPTION, Contracts, Exposure, Margins, MarketView
 
 
-class OptionsSeparately(ItemisedRequirement):
+class OptionsSeparately(ItemisedRequirement, AdditiveRequirement):
     """Two requirements of one pool, each applied to its own legs; nothing is offset between them.
 
     Args:
@@ -32,6 +33,19 @@ class OptionsSeparately(ItemisedRequirement):
             part.compute_margins(leg_values.keep_legs(accounts, seen)) for part, seen in self.parts
         )
         return Margins(rest.initial + options.initial, rest.maintenance + options.maintenance)
+
+    @property
+    def is_additive(self) -> bool:
+        """True if both requirements are additive."""
+        return all(is_additive(part) for part, _ in self.parts)
+
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """See :class:`AdditiveRequirement`."""
+        rest, options = (
+            compute_initial_by_leg(part, leg_values.keep_legs(accounts, seen))
+            for part, seen in self.parts
+        )
+        return rest + options
 
     def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """Return the parts of both requirements."""

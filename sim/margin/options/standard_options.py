@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin import leg_values
+from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent
 from sim.types import F8, OPTION, Contracts, Exposure, Margins, MarketView
 
@@ -58,7 +59,7 @@ class OptionChain(NamedTuple):
     maintenance: F8  # (O,) maintenance margin of a short, beyond the mark
 
 
-class StandardOptionsMargin:
+class StandardOptionsMargin(AdditiveRequirement):
     """Standard margin of one pool's options."""
 
     def __init__(self, rule: StandardOptions, contracts: Contracts) -> None:
@@ -72,6 +73,12 @@ class StandardOptionsMargin:
         """Return the sums over options, (A,)."""
         initial, maintenance = self._compute_charges(accounts)
         return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
+
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """See :class:`AdditiveRequirement`."""
+        required = np.zeros(accounts.position.shape)
+        required[:, self.option_columns] = self._compute_charges(accounts).initial
+        return required
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Return each option's maintenance over the sum, (A, K).

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from sim.component import Component
 from sim.margin import leg_values
+from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent, require_initial_covers_maintenance
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
@@ -90,7 +91,7 @@ class PerContractRequirement(RequirementComponent):
         return PerContractMargin(table, contracts.kind == SPOT)
 
 
-class PerContractMargin:
+class PerContractMargin(AdditiveRequirement):
     """Amounts per lot of one pool's instruments.
 
     Args:
@@ -106,11 +107,15 @@ class PerContractMargin:
 
     def compute_margins(self, accounts: Exposure) -> Margins:
         """Return the sums over positions, (A,)."""
-        lots = self._margined_lots(accounts)
-        initial = np.maximum(
-            lots * self.table[0], leg_values.compute_margined_notional(accounts) / accounts.leverage
+        maintenance = self._margined_lots(accounts) * self.table[1]
+        return Margins(
+            leg_values.sum_legs(self.initial_by_leg(accounts)), leg_values.sum_legs(maintenance)
         )
-        return Margins(leg_values.sum_legs(initial), leg_values.sum_legs(lots * self.table[1]))
+
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """See :class:`AdditiveRequirement`."""
+        chosen = leg_values.compute_margined_notional(accounts) / accounts.leverage
+        return np.maximum(self._margined_lots(accounts) * self.table[0], chosen)
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""

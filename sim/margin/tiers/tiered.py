@@ -366,3 +366,17 @@ def write_charges(notional: F8, leverage: F8, table: F8, initial: F8, maintenanc
             maintenance[a] = max(maintenance[a], held * maintenance_rate - maintenance_deduction)
     for a in range(notional.size):
         initial[a] = max(initial[a], maintenance[a])
+
+
+@kernel
+def compute_leg_initial(notional: float, leverage: float, table: F8, column: int) -> float:
+    """Return the initial margin of one leg: the rule of :func:`_write_charges` for a number.
+
+    Kernels that go from account to account use it; that function goes down a column, for speed.
+    """
+    initial = np.divide(notional, leverage)
+    for t in range(table.shape[2]):
+        held = notional if notional > table[4, column, t] else 0.0
+        initial = max(initial, held * table[0, column, t] - table[1, column, t])
+        initial = max(initial, held * table[2, column, t] - table[3, column, t])
+    return max(initial, 0.0)
