@@ -7,6 +7,7 @@ from typing import cast
 import mesa
 
 from agents.base import Population
+from sim.deferred_agents import DeferredAgentsModel
 from sim.errors import ConfigError
 from sim.protocols import PopulationProtocol
 
@@ -15,8 +16,8 @@ def populate(configs: Sequence[Population]) -> Callable[[mesa.Model], list[Popul
     """Return the function that creates the populations of a market.
 
     The returned function copies the configurations, so that one list serves any number of
-    markets. It creates ``count`` agents per population on the model. Owners are numbered from 0
-    without gaps, in the order given.
+    markets. It creates ``count`` agents per population on the model, or leaves that to a market
+    until its agents are first used. Owners are numbered from 0 without gaps, in the order given.
 
     Raises:
         ConfigError: two populations share a name, and would share their random streams.
@@ -29,12 +30,18 @@ def populate(configs: Sequence[Population]) -> Callable[[mesa.Model], list[Popul
             [f"populations: name {name!r} is used twice, give each its own" for name in shared]
         )
 
-    def settle(model: mesa.Model) -> list[PopulationProtocol]:
+    def create_agents(model: mesa.Model) -> None:
         owner = 0
         for config in configs:
             for number in range(owner, owner + config.count):
                 config.agent_class(model, number, config.name)
             owner += config.count
+
+    def settle(model: mesa.Model) -> list[PopulationProtocol]:
+        if isinstance(model, DeferredAgentsModel):
+            model.defer_agents(create_agents)
+        else:
+            create_agents(model)
         # mypy does not accept a class attribute where the protocol declares a variable
         return [cast(PopulationProtocol, config.model_copy(deep=True)) for config in configs]
 

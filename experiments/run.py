@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from agents import populate
 from experiments import plugins
 from experiments.config import RunConfig
+from experiments.imports import pause_garbage_collection
 from experiments.price_files.bars import read_replays
 from experiments.results import identity, provenance, store
 from experiments.simulation import iterate_batches
@@ -97,7 +98,8 @@ def execute_run(
             elapsed = round(time.perf_counter() - began, 3)
             record = _describe_result(identified, config.seed, status, elapsed)
             _write_manifest(record, draft.folder)
-            _draw_figures(market, frames, draft.folder)
+            with pause_garbage_collection():  # figures are many objects, and few of them go
+                _draw_figures(market, frames, draft.folder)
             _write_manifest(record, draft.folder)
         except OSError:
             raise

@@ -159,7 +159,10 @@ class Ledger:
 
     @property
     def writable(self) -> "LedgerArrays":
-        """Arrays of the accounts, for kernels that post to them in balance (LED-1)."""
+        """Arrays of the accounts, for kernels that post to them in balance (LED-1).
+
+        A kernel that posts outside the compiled step logs with :meth:`log_posted`.
+        """
         return LedgerArrays(
             self._balance, self._position, self._entry, self._leverage, self._max_leverage
         )
@@ -200,6 +203,14 @@ class Ledger:
             self.journal.append(JournalEntry(event, moves))
             if self._n_cash_moves > max(CONDENSE_THRESHOLD, 4 * self._balance.size):
                 self._condense()
+
+    def log_posted(self, fills: Fills, moves: Transfers, event: str) -> None:
+        """Log trades and cash moves that a kernel has posted to the arrays."""
+        if fills.taker.size:
+            self.journal.append(JournalEntry(event, fills))
+        if moves.source.size:
+            self._n_cash_moves = moves.source.size + (self._n_cash_moves if self.journal else 0)
+            self.journal.append(JournalEntry(event, moves))
 
     def _condense(self) -> None:
         """Replace the cash moves of the log by the net change of each account under each event.

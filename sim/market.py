@@ -3,13 +3,13 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 
-import mesa
 import numpy as np
 
 from sim.build import build_state
 from sim.compiled.assembly import compile_run
 from sim.compiled.program import CompiledRun
 from sim.config import MarketConfig
+from sim.deferred_agents import DeferredAgentsModel
 from sim.errors import DeleverageError, LearningWarning, describe_unknown
 from sim.exchange.book import OrderBooks
 from sim.ledger import Ledger
@@ -40,8 +40,10 @@ from sim.venue import Venue
 PopulationFactory = Callable[["Market"], Sequence[PopulationProtocol]]
 
 
-class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
+class Market(DeferredAgentsModel):
     """Market of agents that trade on venues with exchangeable margin engines.
+
+    It is a ``mesa.Model``. The agents of ``agents.populate`` are created when they are first used.
 
     Args:
         config: rules of the market; copied, not changed.

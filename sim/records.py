@@ -7,6 +7,8 @@ import numpy as np
 from sim.attribution import Causes
 from sim.types import F8, I8, MarginPool
 
+NameArray = np.ndarray[tuple[int], np.dtype[np.object_]]
+
 _NO_LOTS, _NO_CASH = np.empty(0, dtype=np.int64), np.empty(0)
 
 
@@ -45,23 +47,29 @@ class LiquidationRound(NamedTuple):
     causes: list[tuple[I8, Causes]]  # for each pool: ids of actions, causes of their deficits
 
 
-class LossEvent(NamedTuple):
-    """Effect of one loss layer on one bankrupt account."""
+class LossEvents(NamedTuple):
+    """Effects of loss layers on bankrupt accounts of one pool, one row each, in order."""
 
     pool: MarginPool
-    account: int
-    layer: str
-    shortfall: int  # minor units, before this layer
-    absorbed: int  # minor units
-    lots: I8  # (K of the pool) taken over
-    notional: I8  # (K of the pool) minor units of the numeraire, at the mark
+    kinds: tuple[str, ...]  # names of the loss layers
+    layer: I8  # (n,) place in ``kinds``
+    account: I8  # (n,) owner
+    shortfall: I8  # (n,) minor units, before this layer
+    absorbed: I8  # (n,) minor units
+    lots: I8  # (n, K of the pool) taken over
+    notional: I8  # (n, K of the pool) minor units of the numeraire, at the mark
+
+    @property
+    def layer_names(self) -> NameArray:
+        """Return the name of the layer of each row, (n,)."""
+        return np.array(self.kinds, dtype=object)[self.layer]
 
 
 class Losses(NamedTuple):
     """Shortfalls of a step, and the loss layers that absorbed them."""
 
     shortfalls: I8  # (V,) negative equity of bankrupt accounts before the waterfall, minor units
-    events: list[LossEvent]
+    events: list[LossEvents]
 
 
 class StepRecord(NamedTuple):

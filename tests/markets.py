@@ -423,6 +423,7 @@ class Watch:
         self._assessed()
         self._wrap(market.ledger, "settle_fills", self._posted)
         self._wrap(market.ledger, "transfer", self._posted, self._paid_out)
+        self._wrap(market.ledger, "log_posted", self._logged)
         self._wrap(market.order_books, "match", self._matched)
         self._wrap(market.order_books, "trade", self._matched)
         for log in market.state.cause_logs.values():
@@ -446,6 +447,14 @@ class Watch:
     def _posted(self, posting: Fills | Transfers, event: str) -> None:
         before = self.market.ledger.position.copy() if event == LOSS else self.held
         self.postings.append(Posted(self.market.tick, event, posting, before))
+
+    def _logged(self, fills: Fills, moves: Transfers, event: str) -> None:
+        """Record what a kernel has posted already."""
+        before = self.market.ledger.position.copy()
+        np.subtract.at(before, (fills.instrument, fills.taker), fills.quantity)
+        np.add.at(before, (fills.instrument, fills.maker), fills.quantity)
+        self.postings.append(Posted(self.market.tick, event, fills, before))
+        self.postings.append(Posted(self.market.tick, event, moves, before))
 
     def _paid_out(self) -> None:
         """Withdrawals leave initial margin in an account, and no debt in a wallet (AGT-7)."""

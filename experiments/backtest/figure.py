@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import seaborn
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.backtest.coverage import EngineBacktest
 from experiments.backtest.report import BacktestSource
@@ -22,6 +19,9 @@ from experiments.figures.style import (
     use_style,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 LOSS_COLOUR, MARGIN_COLOUR, BREACH_COLOUR = "0.6", COLOURS[0], COLOURS[3]
 PANEL_HEIGHT = 1.25
 """Height of a panel (inches)."""
@@ -29,6 +29,8 @@ PANEL_HEIGHT = 1.25
 
 def draw_margins(results: Sequence[EngineBacktest], source: BacktestSource, folder: Path) -> Path:
     """Draw all engines on one time axis and one scale; return the PDF."""
+    from matplotlib.figure import Figure
+
     results = [result for result in results if not result.n_missing_returns]
     is_share = not any("margins_in" in result.figures for result in results)
     factor = 100.0 if is_share else 1.0
@@ -49,7 +51,11 @@ def draw_margins(results: Sequence[EngineBacktest], source: BacktestSource, fold
         return save_figure(figure, folder / "margins", table)
 
 
-def _draw_panel(axes: Axes, result: EngineBacktest, source: BacktestSource, factor: float) -> None:
+def _draw_panel(
+    axes: "Axes", result: EngineBacktest, source: BacktestSource, factor: float
+) -> None:
+    import seaborn
+
     when = source.when[result.first_row :][: result.margin.size]
     began, margin = when[result.loss_starts], result.margin[result.loss_starts]
     losses = factor * np.maximum(result.lost, 0)
@@ -66,7 +72,9 @@ def _draw_panel(axes: Axes, result: EngineBacktest, source: BacktestSource, fact
     seaborn.despine(ax=axes)
 
 
-def _draw_breaches(axes: Axes, at: Any, top: Any) -> None:
+def _draw_breaches(axes: "Axes", at: Any, top: Any) -> None:
+    import seaborn
+
     above = top + 0.03 * axes.get_ylim()[1]
     dots: dict[str, Any] = {"color": BREACH_COLOUR, "marker": "v", "s": 9, "linewidth": 0}
     seaborn.scatterplot(x=at, y=above, legend=False, ax=axes, zorder=4, **dots)

@@ -1,19 +1,16 @@
 """Training of a margin model on a return series, and its scores in sample and walk-forward."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import seaborn
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from experiments.backtest.engines import DAY
 from experiments.figures.style import (
     COLOURS,
     PAGE_WIDTH,
+    create_figure,
     draw_legend_above,
     draw_line,
     save_figure,
@@ -29,6 +26,9 @@ from sim.margin.learned.trained import write_trained_forest
 from sim.margin.tail.margin_path import build_perpetuals, iterate_views
 from sim.margin.tail.models.history import count_rows
 from sim.types import F8, I8
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 WalkForwardFold = tuple[I8, Forest]
 """Rows, and the model that was fitted to earlier days and predicts them."""
@@ -226,8 +226,10 @@ def _tabulate_importance(
 
 def _draw_training(report: TrainingReport, level: float, folder: Path) -> Path:
     """Draw calibration, pinball loss in and out of sample, and importances."""
+    import seaborn
+
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 2.6), layout="constrained")
+        figure = create_figure(PAGE_WIDTH, 2.6)
         left, middle, right = figure.subplots(1, 3, width_ratios=(1.2, 0.8, 1.2))
         _draw_calibration(left, report.calibration, level)
         names, losses = list(report.pinball), list(report.pinball.values())
@@ -242,7 +244,10 @@ def _draw_training(report: TrainingReport, level: float, folder: Path) -> Path:
         return save_figure(figure, folder / "training", pd.concat(parts))
 
 
-def _draw_losses(axes: Axes, pinball: dict[str, float]) -> None:
+def _draw_losses(axes: "Axes", pinball: dict[str, float]) -> None:
+    import seaborn
+    from matplotlib.ticker import MaxNLocator
+
     names, losses = list(pinball), list(pinball.values())
     bars: dict[str, Any] = {"palette": COLOURS[: len(names)], "saturation": 1, "legend": False}
     seaborn.barplot(x=losses, y=names, hue=names, ax=axes, **bars)
@@ -250,14 +255,16 @@ def _draw_losses(axes: Axes, pinball: dict[str, float]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(3))
 
 
-def _draw_importance(axes: Axes, importance: pd.DataFrame) -> None:
+def _draw_importance(axes: "Axes", importance: pd.DataFrame) -> None:
+    import seaborn
+
     shown = importance.head(8)
     bars: dict[str, Any] = {"color": COLOURS[0], "saturation": 1}
     seaborn.barplot(x=100 * shown["rise"], y=shown["feature"], ax=axes, **bars)
     axes.set(xlabel="Rise of loss when shuffled (%)", ylabel="")
 
 
-def _draw_calibration(axes: Axes, table: pd.DataFrame, level: float) -> None:
+def _draw_calibration(axes: "Axes", table: pd.DataFrame, level: float) -> None:
     for number, (name, part) in enumerate(table.groupby("forecast", sort=False)):
         look: dict[str, Any] = {
             "color": COLOURS[number],

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from experiments.cascades.branching import MarketSnapshot
 from experiments.cascades.counterfactual_runs import find_extreme_mark, rescue_owner
@@ -154,6 +153,8 @@ def _average_worlds(rows: pd.DataFrame, looks: int) -> pd.DataFrame:
 
     The intervals hold for all interim looks together (Bonferroni).
     """
+    from scipy import stats
+
     grouped = rows.groupby("owner")
     count = grouped.size().rename("worlds")
     quantile = stats.t.ppf(1 - SIGNIFICANCE_LEVEL / 2 / looks, count - 1)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import networkx as nx
 import numpy as np
 import pandas as pd
 
@@ -167,6 +166,8 @@ def export_contagion(frames: Frames, folder: Path) -> None:
         OutputError: the folder cannot hold results.
         WriteError: a write failed.
     """
+    import networkx as nx
+
     links = build_contagion(frames)
     actions = links.actions.assign(
         cascade=assign_cascades(links), depth=compute_depths(links), reach=compute_reach(links)

@@ -14,6 +14,7 @@ from experiments import neighbours
 from experiments.cli import backtest, check, explain, margin, paper, sweep, tails
 from experiments.cli.failures import CommandGroup
 from experiments.cli.options import Plugins
+from experiments.imports import pause_garbage_collection
 from experiments.results import provenance
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -131,11 +132,12 @@ def run(
     """Run one market; print a closing table and, last, the result folder."""
     seeded = [] if seed is None else [f"seed={seed}"]
     try:
-        _import_plugins(plugin)
-        from experiments.cautions import find_idle_settings
-        from experiments.config import engine_overrides, load_run
-        from experiments.price_files.bars import describe_replays
-        from experiments.run import COMPLETE, RunError, execute_run
+        with pause_garbage_collection():
+            _import_plugins(plugin)
+            from experiments.cautions import find_idle_settings
+            from experiments.config import engine_overrides, load_run
+            from experiments.price_files.bars import describe_replays
+            from experiments.run import COMPLETE, RunError, execute_run
 
         given = [*engine_overrides(config, engine), *(overrides or []), *seeded]
         if data is not None:

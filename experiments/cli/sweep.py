@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from experiments.cli.options import Plugins
+from experiments.imports import pause_garbage_collection
 
 if TYPE_CHECKING:
     from experiments.sweep.runner import SweepOutcome
@@ -70,13 +71,14 @@ def sweep(
     from sim.errors import DeleverageError
 
     try:
-        from experiments.plugins import import_plugins
+        with pause_garbage_collection():
+            from experiments.plugins import import_plugins
 
-        import_plugins(plugin)
-        from experiments.sweep.config import load_study
-        from experiments.sweep.executors import count_processors
-        from experiments.sweep.runner import SweepOptions, run_sweep
-        from experiments.sweep.study import StudyError
+            import_plugins(plugin)
+            from experiments.sweep.config import load_study
+            from experiments.sweep.executors import count_processors
+            from experiments.sweep.runner import SweepOptions, run_sweep
+            from experiments.sweep.study import StudyError
 
         config = load_study(study, overrides or (), seeds=seeds, quick=quick, engine=engine)
         folder = out or Path("results") / (f"{config.name}-quick" if quick else config.name)

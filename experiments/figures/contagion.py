@@ -1,15 +1,10 @@
 """Figures of contagion: liquidation prices, feedback R(Δ) and the largest cascade."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import seaborn
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.colors import LogNorm
-from matplotlib.ticker import MaxNLocator
 
 from experiments.figures.style import (
     COLOURS,
@@ -37,6 +32,9 @@ from sim.metrics.generations import (
     compute_generations,
     tabulate_cascades,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 DRAWN_FALLS = (-0.005, -0.01, -0.02, -0.05)
 """Falls for which R is drawn."""
@@ -91,11 +89,15 @@ def draw_profile(frames: Frames, folder: Path, *, unit: int, currency: str) -> P
         )
 
 
-def _draw_density(axes: Axes, prices: Frame, found: Frame) -> None:
+def _draw_density(axes: "Axes", prices: Frame, found: Frame) -> None:
     """Draw notional per percent of price at the price that liquidates it, with the mark.
 
     Each reading extends to the next one.
     """
+    import seaborn
+    from matplotlib.collections import PolyCollection
+    from matplotlib.colors import LogNorm
+
     axes.set_ylabel(f"{prices['instrument'].iloc[0]}\n(quote currency)")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     shown = _select_readings(found)
@@ -152,7 +154,7 @@ def _place_cells(prices: Frame, shown: Frame) -> tuple["np.ndarray[Any, Any]", A
     return corners.reshape(-1, 4, 2), percent / width
 
 
-def _draw_ratios(axes: Axes, prices: Frame, drawn: Frame) -> None:
+def _draw_ratios(axes: "Axes", prices: Frame, drawn: Frame) -> None:
     """Draw R(Δ) of each reading, and the line at 1 above which a fall sustains itself."""
     axes.set_ylabel("R(Δ), lots\nliquidated ÷ bid")
     at = prices.set_index("step")["at"].reindex(drawn.index)
@@ -246,7 +248,7 @@ def _place_actions(links: ContagionLinks, chosen: "np.ndarray[Any, Any]") -> Fra
     return table.assign(x=table["at"] + ROUND_WIDTH * turn.cumcount() / turn.transform("size"))
 
 
-def _draw_step_lines(top: Axes, bottom: Axes, table: Frame) -> None:
+def _draw_step_lines(top: "Axes", bottom: "Axes", table: Frame) -> None:
     """Draw a line before each step except the first, and label the axis of rounds."""
     first = table.groupby("step")["at"].min()
     for axes in (top, bottom):
@@ -264,8 +266,10 @@ def _draw_step_lines(top: Axes, bottom: Axes, table: Frame) -> None:
     top.set_xlim(table["at"].min() - 1, table["at"].max() + 1)
 
 
-def _draw_links(axes: Axes, links: ContagionLinks, table: Frame) -> None:
+def _draw_links(axes: "Axes", links: ContagionLinks, table: Frame) -> None:
     """Draw lines from actions to the move they caused, and on to the accounts it affected."""
+    from matplotlib.collections import LineCollection
+
     ends = _collect_links(links, table)
     segments = [segment for segment, _ in ends]
     shares = [share for _, share in ends]
@@ -308,8 +312,11 @@ def _link_ends(
     return [(at[row], share) for row, share in found if row in at]
 
 
-def _draw_actions(axes: Axes, table: Frame) -> None:
+def _draw_actions(axes: "Axes", table: Frame) -> None:
     """Draw a marker for each action, with area by notional and colour by population."""
+    import seaborn
+    from matplotlib.ticker import MaxNLocator
+
     area = (table["notional"] / table["notional"].max()).clip(lower=0.06)
     words = table["population"].astype(str).str.replace("_", " ")
     shown = table.assign(area=area, population=words)
@@ -328,14 +335,14 @@ def _draw_actions(axes: Axes, table: Frame) -> None:
     _draw_legend_below(axes)
 
 
-def _draw_legend_below(axes: Axes) -> None:
+def _draw_legend_below(axes: "Axes") -> None:
     handles, labels = axes.get_legend_handles_labels()
     look: dict[str, Any] = {"loc": "outside lower left", "alignment": "left", "frameon": False}
     title = "Close-outs by population (area: notional), and their effects"
     axes.figure.legend(handles, labels, ncols=min(4, len(labels)), title=title, **look)
 
 
-def _draw_mark_path(axes: Axes, closeouts: Frame, table: Frame) -> None:
+def _draw_mark_path(axes: "Axes", closeouts: Frame, table: Frame) -> None:
     """Draw the mark after each round, of the instrument that the cascade traded most."""
     own = closeouts[closeouts["action"].isin(table["action"]) & (closeouts["filled"] > 0)]
     name = own.groupby("instrument")["notional"].sum().idxmax()

@@ -1,9 +1,9 @@
 """Figures of positions and margin, and of market liquidity."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from experiments.figures.style import (
     Frame,
@@ -23,6 +23,9 @@ from experiments.figures.style import (
     use_style,
 )
 from sim.metrics.venues import join_venue
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def draw_positions(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
@@ -88,7 +91,7 @@ def draw_liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) ->
         )
 
 
-def _draw_spread(axes: Axes, table: Frame) -> None:
+def _draw_spread(axes: "Axes", table: Frame) -> None:
     draw_band(axes, table, "spread", label="Spread\n(bp of mid)", per=0.0001)
     quoted = table.loc[table["spread"] > 0, "spread"] / 0.0001
     if len(quoted):

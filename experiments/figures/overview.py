@@ -2,12 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import seaborn
-from matplotlib.axes import Axes
 
 from experiments.figures.contagion import draw_cascade, draw_profile
 from experiments.figures.market import draw_liquidity, draw_positions
@@ -29,6 +27,9 @@ from experiments.figures.style import (
     stack_panels,
     use_style,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 HEIGHT, PANEL_HEIGHT = 2.7, 1.15  # of the prices, and of each panel of notional (inches)
 MAX_BARS = 200
@@ -90,7 +91,7 @@ def _sum_closeouts(closeouts: Frame, prices: Frame, unit: int) -> Frame:
     return prices.merge(notional.rename("closed").reset_index(), on="step")
 
 
-def _draw_prices(axes: Axes, prices: Frame, closed: Frame) -> None:
+def _draw_prices(axes: "Axes", prices: Frame, closed: Frame) -> None:
     # the index lies wide and pale below the mark, so that both are seen where they agree
     index: dict[str, Any] = {"color": INDEX_COLOUR, "alpha": 0.55, "linewidth": 2.2}
     draw_line(axes, prices["at"], prices["index"], label="Index", zorder=2, **index)
@@ -103,7 +104,7 @@ def _draw_prices(axes: Axes, prices: Frame, closed: Frame) -> None:
     draw_legend_above(axes, ncols=4, handlelength=2.0)
 
 
-def _draw_events(axes: Axes, prices: Frame, closed: Frame) -> None:
+def _draw_events(axes: "Axes", prices: Frame, closed: Frame) -> None:
     """Draw close-outs and ADL as markers on the mark."""
     span = float(prices["at"].iloc[-1] - prices["at"].iloc[0])
     if len(closed):
@@ -122,15 +123,17 @@ def _draw_events(axes: Axes, prices: Frame, closed: Frame) -> None:
         _add_marker_entry(axes, "ADL", look)
 
 
-def _draw_markers(axes: Axes, spots: Frame, look: dict[str, Any]) -> None:
+def _draw_markers(axes: "Axes", spots: Frame, look: dict[str, Any]) -> None:
     """Draw a marker at each spot, its area a share of the largest."""
+    import seaborn
+
     sizes: dict[str, Any] = {"sizes": (0, LARGEST_MARKER), "size_norm": (0, 1)}
     seaborn.scatterplot(
         spots, x="at", y="mark", size="area", ax=axes, legend=False, **sizes, **look
     )
 
 
-def _add_marker_entry(axes: Axes, label: str, look: dict[str, Any]) -> None:
+def _add_marker_entry(axes: "Axes", label: str, look: dict[str, Any]) -> None:
     add_legend_entry(axes, label, linestyle="none", markersize=LEGEND_MARKER**0.5, **look)
 
 
@@ -143,9 +146,11 @@ def _merge_near_events(events: Frame, span: float) -> Frame:
 
 
 def _draw_flow(
-    axes: Axes, prices: Frame, flow: "pd.Series[float]", what: tuple[str, Any, str]
+    axes: "Axes", prices: Frame, flow: "pd.Series[float]", what: tuple[str, Any, str]
 ) -> None:
     """Draw bars of notional over time."""
+    import seaborn
+
     word, colour, currency = what
     per, key = _choose_bins(prices)
     table = prices.assign(flow=flow.reindex(prices["step"]).to_numpy())

@@ -1,13 +1,10 @@
 """Figures of losses by layer and of the distribution of leverage over accounts."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import seaborn
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.figures.style import (
     COLOURS,
@@ -19,6 +16,7 @@ from experiments.figures.style import (
     add_axis_positions,
     add_note,
     choose_scale,
+    create_figure,
     draw_legend_above,
     draw_lines,
     draw_time_axis,
@@ -31,6 +29,9 @@ from experiments.figures.style import (
     use_style,
 )
 from sim.metrics.venues import join_venue
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LEVERAGE_BINS = np.geomspace(0.1, 1000, 49)
 """Edges of the bins of leverage."""
@@ -66,7 +67,7 @@ def draw_losses(frames: Frames, folder: Path, *, unit: int, currency: str) -> Pa
         return save_figure(figure, folder / "losses", melt_series(table, ["fund", *absorbed]))
 
 
-def _draw_fund(axes: Axes, table: Frame, currency: str) -> None:
+def _draw_fund(axes: "Axes", table: Frame, currency: str) -> None:
     per, prefix = choose_scale(float(table["fund"].abs().max()))
     draw_lines(axes, table, {"fund": ""}, label=f"Insurance fund\n({prefix}{currency})", per=per)
     low, high = float(table["fund"].min()) / per, float(table["fund"].max()) / per
@@ -74,7 +75,7 @@ def _draw_fund(axes: Axes, table: Frame, currency: str) -> None:
     axes.set_ylim(min(0.0, 1.05 * low), max(1.08 * high, 0.0) or None)
 
 
-def _draw_absorbed(axes: Axes, table: Frame, columns: list[str], currency: str) -> None:
+def _draw_absorbed(axes: "Axes", table: Frame, columns: list[str], currency: str) -> None:
     per, prefix = choose_scale(float(np.nanmax(table[columns].to_numpy(dtype=np.float64))))
     layers = {name: name.removeprefix("absorbed_") for name in columns}
     words = {name: LAYER_NAMES.get(layer, layer) for name, layer in layers.items()}
@@ -90,6 +91,8 @@ def draw_leverage(frames: Frames, folder: Path, *, unit: int, currency: str) -> 
     The venue is the one that liquidated most. Accounts without equity or beyond the last bin
     count in that bin. Arguments and result are as in ``draw_losses``.
     """
+    import seaborn
+
     venue = find_most_liquidated(frames["steps"])["venue"].iloc[0]
     accounts = frames["accounts"]
     table = _notional_by_leverage(accounts[accounts["venue"] == venue], unit)
@@ -97,7 +100,7 @@ def draw_leverage(frames: Frames, folder: Path, *, unit: int, currency: str) -> 
     with use_style():
         if not len(table):
             return save_nothing(folder, "leverage", "No account held a position.", table)
-        figure = Figure(figsize=(COLUMN_WIDTH, 2.6), layout="constrained")
+        figure = create_figure(COLUMN_WIDTH, 2.6)
         axes = figure.subplots()
         for number, (moment, part) in enumerate(table.groupby("moment", sort=False)):
             _draw_moment(axes, part, number, per, _MOMENT_TITLES[str(moment)])
@@ -108,8 +111,10 @@ def draw_leverage(frames: Frames, folder: Path, *, unit: int, currency: str) -> 
         return save_figure(figure, folder / "leverage", table)
 
 
-def _draw_moment(axes: Axes, part: Frame, number: int, per: float, label: str) -> None:
+def _draw_moment(axes: "Axes", part: Frame, number: int, per: float, label: str) -> None:
     """Draw notional by leverage at one moment, the first one filled."""
+    import seaborn
+
     is_first = number == 0
     look: dict[str, Any] = {"color": COLOURS[(0, 3, 2)[number]], "linewidth": 1.1}
     look |= {"linestyle": LINE_STYLES[number], "fill": is_first, "alpha": 0.2 if is_first else 1}
@@ -156,7 +161,7 @@ def _notional_by_leverage(accounts: Frame, unit: int) -> Frame:
     return pd.concat(parts, ignore_index=True) if parts else empty
 
 
-def _fit_leverage_axis(axes: Axes, table: Frame) -> None:
+def _fit_leverage_axis(axes: "Axes", table: Frame) -> None:
     """Set a logarithmic axis that covers the occupied bins."""
     used = table[table["notional"] > 0]
     least, most = used["leverage_from"].min() / 1.2, used["leverage_to"].max() * 1.2

@@ -4,20 +4,17 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import seaborn
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
-from seaborn import objects
 
 from experiments.results import store
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 PAGE_WIDTH, COLUMN_WIDTH = 7.0, 3.4
 """Widths of a full page and of a column, inches."""
@@ -30,7 +27,13 @@ FONTS: dict[str, Any] = {
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
 }
-COLOURS: list[Any] = seaborn.color_palette("colorblind")
+COLOUR_CODES = (
+    *("0173b2", "de8f05", "029e73", "d55e00", "cc78bc"),
+    *("ca9161", "fbafe4", "949494", "ece133", "56b4e9"),
+)
+"""seaborn's palette ``colorblind``, written out because seaborn takes a second to import."""
+COLOURS: list[Any] = [tuple(part / 255 for part in bytes.fromhex(code)) for code in COLOUR_CODES]
+"""Colours of lines and points, shares of red, green and blue."""
 BAND_POINTS = 300
 """Largest number of points across a page that can be distinguished."""
 MIN_BAND_STEPS = 5
@@ -57,6 +60,9 @@ Frames = Mapping[str, Frame]
 @contextmanager
 def use_style() -> Iterator[None]:
     """Apply seaborn's paper style within a block."""
+    import seaborn
+    from matplotlib import rc_context
+
     look: dict[Any, Any] = seaborn.axes_style("ticks") | seaborn.plotting_context("paper") | FONTS
     with rc_context(look), warnings.catch_warnings():
         # seaborn 0.13.2 passes pandas an argument without effect, which pandas 3 deprecates.
@@ -92,14 +98,28 @@ def choose_scale(largest: float) -> tuple[float, str]:
     )
 
 
-def stack_panels(height: float, ratios: Sequence[float]) -> tuple[Figure, list[Axes]]:
+def create_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure whose panels and labels are laid out without overlaps.
+
+    Args:
+        width: of the figure (inches), ``PAGE_WIDTH`` or ``COLUMN_WIDTH``.
+        height: of the figure (inches).
+    """
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def stack_panels(height: float, ratios: Sequence[float]) -> "tuple[Figure, list[Axes]]":
     """Return a page-wide figure of panels above each other, which share the time axis.
 
     Args:
         height: of the figure (inches).
         ratios: relative heights of the panels.
     """
-    figure = Figure(figsize=(PAGE_WIDTH, height), layout="constrained")
+    import seaborn
+
+    figure = create_figure(PAGE_WIDTH, height)
     grid = figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios, squeeze=False)
     panels = list(grid[:, 0])
     for axes in panels:
@@ -108,7 +128,7 @@ def stack_panels(height: float, ratios: Sequence[float]) -> tuple[Figure, list[A
 
 
 def draw_lines(
-    axes: Axes, table: Frame, columns: Mapping[str, str], *, label: str, per: float = 1.0
+    axes: "Axes", table: Frame, columns: Mapping[str, str], *, label: str, per: float = 1.0
 ) -> None:
     """Draw columns over time, distinguished by colour and line style; "none" without values.
 
@@ -119,6 +139,8 @@ def draw_lines(
         label: label of the axis, with unit.
         per: divisor of the values.
     """
+    import seaborn
+
     seaborn.despine(ax=axes)
     if not table[list(columns)].notna().any(axis=None):
         axes.set_ylabel(label)
@@ -132,8 +154,10 @@ def draw_lines(
         draw_legend_above(axes, ncols=len(columns), handlelength=2.4)
 
 
-def draw_line(axes: Axes, x: Any, y: Any, *, label: str = "", **look: Any) -> None:
+def draw_line(axes: "Axes", x: Any, y: Any, *, label: str = "", **look: Any) -> None:
     """Draw one line, interrupted where values are missing, and leave the axes' labels alone."""
+    import seaborn
+
     values = pd.DataFrame({"x": np.asarray(x), "y": np.asarray(y, dtype=np.float64)})
     values["stretch"] = values["y"].isna().cumsum()
     kept: dict[str, Any] = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
@@ -149,15 +173,17 @@ def draw_line(axes: Axes, x: Any, y: Any, *, label: str = "", **look: Any) -> No
     axes.set(**kept)
 
 
-def add_legend_entry(axes: Axes, label: str, **look: Any) -> Line2D:
+def add_legend_entry(axes: "Axes", label: str, **look: Any) -> "Line2D":
     """Add an entry to the legend of a panel that draws nothing itself."""
+    from matplotlib.lines import Line2D
+
     entry = Line2D([], [], label=label, **look)
     axes.add_line(entry)
     return entry
 
 
 def draw_intervals(
-    axes: Axes, table: Frame, *, along: str = "x", linewidth: float = 0.8, alpha: float = 1.0
+    axes: "Axes", table: Frame, *, along: str = "x", linewidth: float = 0.8, alpha: float = 1.0
 ) -> None:
     """Draw the interval of each row, from ``low`` to ``high``, as a thin bar.
 
@@ -170,6 +196,9 @@ def draw_intervals(
         linewidth: of the bars (points).
         alpha: opacity of the bars.
     """
+    from matplotlib.colors import to_hex
+    from seaborn import objects
+
     known = table.dropna(subset=["at", "low", "high"])
     if not len(known):
         return
@@ -182,11 +211,14 @@ def draw_intervals(
     axes.set(xlabel="", ylabel="")
 
 
-def draw_band_between(axes: Axes, table: Frame, colour: Any) -> None:
+def draw_band_between(axes: "Axes", table: Frame, colour: Any) -> None:
     """Draw a pale band from ``low`` to ``high`` over ``at``; scale and label the axes afterwards.
 
     Bands are for values at every moment of a time axis, bars (``draw_intervals``) for few points.
     """
+    from matplotlib.colors import to_hex
+    from seaborn import objects
+
     known = table.dropna(subset=["low", "high"])
     band = objects.Band(color=to_hex(colour), alpha=0.2)
     plot = objects.Plot(known, x="at", ymin="low", ymax="high")
@@ -195,7 +227,7 @@ def draw_band_between(axes: Axes, table: Frame, colour: Any) -> None:
 
 
 def draw_estimates(
-    axes: Axes,
+    axes: "Axes",
     groups: Mapping[str, Frame],
     looks: Sequence[Mapping[str, Any]],
     x: str,
@@ -213,6 +245,8 @@ def draw_estimates(
         x: column of the values along the axis.
         shift: distance between groups; a factor if it is above one, for logarithmic axes.
     """
+    from matplotlib.colors import to_hex
+
     moved = {}
     for place, (label, group) in enumerate(groups.items()):
         steps = place - (len(groups) - 1) / 2
@@ -225,7 +259,7 @@ def draw_estimates(
         draw_line(axes, group["at"], group["mean"], label=label, **outline, **look)
 
 
-def draw_band(axes: Axes, table: Frame, column: str, *, label: str, per: float = 1.0) -> bool:
+def draw_band(axes: "Axes", table: Frame, column: str, *, label: str, per: float = 1.0) -> bool:
     """Draw one column over time as median and 5 to 95% band of groups of steps.
 
     A line through thousands of steps would only show the extremes. Short runs are drawn step by
@@ -234,6 +268,8 @@ def draw_band(axes: Axes, table: Frame, column: str, *, label: str, per: float =
     Returns:
         True if there is a band, which needs a legend.
     """
+    import seaborn
+
     if len(table) < MIN_BAND_STEPS * BAND_POINTS or not table[column].notna().any():
         draw_lines(axes, table, {column: ""}, label=label, per=per)
         return False
@@ -262,8 +298,10 @@ def draw_band(axes: Axes, table: Frame, column: str, *, label: str, per: float =
     return True
 
 
-def draw_rug(axes: Axes, at: "pd.Series[float]", label: str) -> None:
+def draw_rug(axes: "Axes", at: "pd.Series[float]", label: str) -> None:
     """Draw strokes at the bottom of a panel and their legend above it, if there are any."""
+    import seaborn
+
     if not len(at):
         return
     look: dict[str, Any] = {"color": COLOURS[3], "linewidth": 0.8}
@@ -274,7 +312,7 @@ def draw_rug(axes: Axes, at: "pd.Series[float]", label: str) -> None:
     draw_legend_above(axes, handles=[add_legend_entry(axes, label, **stroke)])
 
 
-def thin_log_axis(axes: Axes, least: float, most: float, *, axis: str = "y") -> None:
+def thin_log_axis(axes: "Axes", least: float, most: float, *, axis: str = "y") -> None:
     """Make an axis logarithmic, with few labels and plain numbers.
 
     Args:
@@ -283,6 +321,8 @@ def thin_log_axis(axes: Axes, least: float, most: float, *, axis: str = "y") -> 
         most: largest value drawn.
         axis: "x" or "y".
     """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     is_wide = np.log10(most / least) > CROWDED_DECADES
     axes.set(**{f"{axis}scale": "log"})
     chosen = axes.yaxis if axis == "y" else axes.xaxis
@@ -291,14 +331,14 @@ def thin_log_axis(axes: Axes, least: float, most: float, *, axis: str = "y") -> 
     chosen.set_minor_formatter(NullFormatter())
 
 
-def remove_legend(axes: Axes) -> None:
+def remove_legend(axes: "Axes") -> None:
     """Remove the legend that seaborn adds."""
     legend = axes.get_legend()
     if legend is not None:
         legend.remove()
 
 
-def draw_legend_above(axes: Axes, **look: Any) -> None:
+def draw_legend_above(axes: "Axes", **look: Any) -> None:
     """Draw a legend in one line above the panel, where it hides no data."""
     look = {"handlelength": 1.6, **look}
     axes.legend(
@@ -306,7 +346,7 @@ def draw_legend_above(axes: Axes, **look: Any) -> None:
     )
 
 
-def draw_none_label(axes: Axes) -> None:
+def draw_none_label(axes: "Axes") -> None:
     """Write "none" into an empty panel."""
     axes.text(0.5, 0.45, "none", transform=axes.transAxes, ha="center", color="0.4")
     axes.set_yticks([])
@@ -314,17 +354,19 @@ def draw_none_label(axes: Axes) -> None:
 
 def save_nothing(folder: Path, name: str, sentence: str, table: Frame) -> Path:
     """Save a figure that only states that there is nothing to draw; return the PDF."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(COLUMN_WIDTH, 0.4))
     figure.text(0.02, 0.35, sentence, fontsize="medium")
     return save_figure(figure, folder / name, table)
 
 
-def add_note(figure: Figure, sentence: str) -> None:
+def add_note(figure: "Figure", sentence: str) -> None:
     """Add a line below the panels, about those that are left out because nothing happened."""
     figure.supxlabel(sentence, fontsize="small", color="0.3", x=0.01, ha="left")
 
 
-def draw_time_axis(axes: Axes, prices: Frame) -> None:
+def draw_time_axis(axes: "Axes", prices: Frame) -> None:
     """Label the time axis in hours, or with about eight dates for a replay."""
     axes.set_xlim(prices["at"].iloc[0], max(prices["at"].iloc[-1], prices["at"].iloc[0] + 1e-9))
     if "stamp" not in prices:
@@ -342,7 +384,7 @@ def draw_time_axis(axes: Axes, prices: Frame) -> None:
     axes.set_xlabel(f"Trading time ({first.year})" if same else "Trading time")
 
 
-def save_figure(figure: Figure, path: Path, table: Frame) -> Path:
+def save_figure(figure: "Figure", path: Path, table: Frame) -> Path:
     """Write PDF and PNG without time stamps and the CSV of the data; return the path of the PDF."""
     pdf, png = path.with_suffix(".pdf"), path.with_suffix(".png")
     with store.remove_if_failed(pdf, png):

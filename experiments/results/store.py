@@ -18,6 +18,7 @@ import pyarrow.parquet
 import yaml
 
 from sim.errors import OutputError, escape_unprintable
+from sim.types import F8
 
 FAILED = "failed"
 """Subfolder of tracebacks; a folder with nothing else is not yet a result."""
@@ -242,11 +243,13 @@ def write_frame(frame: pd.DataFrame, path: Path, metadata: Mapping[str, str]) ->
         metadata: key-value metadata of the file, with the units of the columns, instead of
             those of pandas.
     """
-    columns = {name: _canonical_column(column) for name, column in frame.items()}
+    columns = {name: _canonical_column(column) for name, column in _copy_bare(frame).items()}
     units = {"units": json.dumps(frame.attrs["units"])} if "units" in frame.attrs else {}
     table = pa.table(columns, metadata=dict(sorted((units | dict(metadata)).items())))
+    encoded = pa.BufferOutputStream()  # one write of the whole file is faster than many
+    pyarrow.parquet.write_table(table, encoded, compression="zstd", compression_level=3)
     with remove_if_failed(path):
-        pyarrow.parquet.write_table(table, path.absolute(), compression="zstd", compression_level=3)
+        path.write_bytes(encoded.getvalue())
 
 
 def decode_frame(content: bytes) -> pd.DataFrame:
@@ -258,6 +261,35 @@ def decode_frame(content: bytes) -> pd.DataFrame:
         ValueError: the bytes are not those of a Parquet file.
     """
     return pyarrow.parquet.ParquetFile(pa.BufferReader(content)).read(use_threads=False).to_pandas()
+
+
+def restore_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame as ``decode_frame`` reads it from the file of ``write_frame``.
+
+    Its columns share memory with those of the given frame where they are equal.
+    """
+    restored = _copy_bare(frame)
+    restored.index = pd.RangeIndex(len(frame))
+    for place, (_, column) in enumerate(restored.items()):
+        if _is_float(column) and _has_negative_zero(column.to_numpy()):
+            restored.isetitem(place, column.to_numpy() + 0.0)
+        elif column.dtype == "datetime64[s]":  # Parquet has no unit above a millisecond
+            restored.isetitem(place, column.to_numpy().astype("datetime64[ms]"))
+    return restored
+
+
+def _copy_bare(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame of the same columns without ``attrs``, which pandas copies with each column.
+
+    No data are copied.
+    """
+    bare = frame.copy(deep=False)
+    bare.attrs = {}
+    return bare
+
+
+def _has_negative_zero(values: F8) -> bool:
+    return bool(np.signbit(values[values == 0]).any())
 
 
 def write_text(text: str, path: Path) -> None:
@@ -350,5 +382,11 @@ def _without_formula(cell: Any) -> Any:
 
 def _canonical_column(column: "pd.Series[Any]") -> Any:
     """Return a column as an Arrow array, with zero for negative zero and null for NaN."""
-    floats = isinstance(column.dtype, np.dtype) and np.issubdtype(column.dtype, np.floating)
-    return pa.array(column.to_numpy() + 0.0 if floats else column, from_pandas=True)
+    if not isinstance(column.dtype, np.dtype) or column.dtype.kind not in "biuf":
+        return pa.array(column, from_pandas=True)
+    values = column.to_numpy()
+    return pa.array(values + 0.0 if _is_float(column) else values, from_pandas=True)
+
+
+def _is_float(column: "pd.Series[Any]") -> bool:
+    return isinstance(column.dtype, np.dtype) and np.issubdtype(column.dtype, np.floating)

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from sim.types import B1, F8
 
@@ -61,6 +60,8 @@ def bootstrap_bca(values: F8, statistic: Callable[..., Any], level: float = LEVE
         statistic: function of an array and ``axis``, which returns the statistic along it.
         level: confidence level.
     """
+    from scipy import stats
+
     if not values.size:
         return Estimate(0, math.nan, math.nan, math.nan)
     with np.errstate(invalid="ignore"):  # infinities of both signs have no mean
@@ -87,6 +88,8 @@ def bootstrap_bca(values: F8, statistic: Callable[..., Any], level: float = LEVE
 
 def estimate_probability(happened: B1, level: float = LEVEL) -> Estimate:
     """Estimate a probability from replications, with Wilson's interval (1927, JASA 22)."""
+    from scipy import stats
+
     n, count = happened.size, int(happened.sum())
     if not n:
         return Estimate(0, math.nan, math.nan, math.nan)
@@ -99,6 +102,8 @@ def estimate_difference(values: F8, reference: F8, level: float = LEVEL) -> Esti
 
     Source: Welch 1947, Biometrika 34.
     """
+    from scipy import stats
+
     n = min(values.size, reference.size)
     difference = float(values.mean() - reference.mean())
     if n < 2 or np.ptp(values) + np.ptp(reference) == 0:
@@ -121,6 +126,8 @@ def jackknife_clusters(whole: float, without: F8, level: float = LEVEL) -> Estim
         without: statistic without each cluster in turn (clusters,).
         level: confidence level.
     """
+    from scipy import stats
+
     n = without.size
     if n < 2 or not np.isfinite(without).all():
         return Estimate(n, whole, math.nan, math.nan)

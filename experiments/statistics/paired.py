@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from experiments.statistics.intervals import (
     LEVEL,
@@ -191,6 +190,8 @@ def estimate_relative_change(values: F8, reference: F8) -> Estimate:
 @lru_cache(maxsize=2**14)
 def _sign_flip_p_value(differences: bytes) -> float:
     """Return the two-sided p-value of a mean, with differences symmetric about zero."""
+    from scipy import stats
+
     apart = np.frombuffer(differences)
     if apart.size < 2:
         return math.nan
@@ -212,6 +213,8 @@ def _mean_difference(values: F8, reference: F8, axis: int) -> F8:
 
 
 def _compare_shares(one: B1, other: B1, level: float) -> Paired:
+    from scipy import stats
+
     n = one.size
     if not n:
         return Paired(0, math.nan, math.nan, math.nan, math.nan)

@@ -3,8 +3,6 @@
 import math
 from typing import NamedTuple
 
-from scipy import stats
-
 from experiments.statistics.intervals import LEVEL, Estimate
 
 
@@ -55,6 +53,8 @@ def count_further_runs(estimate: Estimate, half: float, *, share: bool = False) 
 
 def _runs_for_share(mean: float, half: float) -> int:
     """Return the replications at which Wilson's interval has a half-width, by bisection."""
+    from scipy import stats
+
     z = float(stats.norm.ppf((1 + LEVEL) / 2))
 
     def width(n: int) -> float:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from experiments.statistics.intervals import LEVEL, Estimate, bootstrap_bca
 from experiments.statistics.paired import group_by_setting
@@ -33,6 +32,8 @@ def estimate_quantile(values: F8, level: float) -> Estimate:
     Raises:
         StatisticsError: too few replications for the level.
     """
+    from scipy import stats
+
     known = select_supported(values, level)
     test: Any = stats.quantile_test(known, q=0.0, p=level)
     interval = test.confidence_interval(LEVEL)

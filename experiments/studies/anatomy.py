@@ -15,21 +15,17 @@ import itertools
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import seaborn
-from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
-from seaborn import objects
 
 from experiments.config import RunConfig
 from experiments.figures.style import (
     COLOURS,
     PAGE_WIDTH,
     add_legend_entry,
+    create_figure,
     save_figure,
     use_style,
 )
@@ -42,6 +38,10 @@ from sim.margin.engine import EngineConfig
 from sim.metrics.cascades import Frames
 from sim.reading.loading import load_config
 from sim.types import F8, Exposure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SWITCHES = ("netting", "valuation", "scaling", "model")
 SCALING_KINDS = frozenset(
@@ -256,7 +256,7 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
     shares, whole = made["shares"], made["compression"]
     order = _mean_compression(whole, next(iter(BOOKS)), ALL_ACCOUNTS).sort_values().index
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 0.9 + 0.19 * len(order)), layout="constrained")
+        figure = create_figure(PAGE_WIDTH, 0.9 + 0.19 * len(order))
         *split, by_type = figure.subplots(1, len(BOOKS) + 1, sharex=True, sharey=True)
         for axes, book in zip(split, BOOKS, strict=True):
             means = _mean_shares(shares[shares["book"] == book]).loc[order]
@@ -271,8 +271,10 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         save_figure(figure, folder / "anatomy", shares)
 
 
-def _draw_types(axes: Axes, compression: pd.DataFrame, book: str, order: "pd.Index[Any]") -> None:
+def _draw_types(axes: "Axes", compression: pd.DataFrame, book: str, order: "pd.Index[Any]") -> None:
     """Draw the compression on one book by type of account, a point for each."""
+    import seaborn
+
     for number, account in enumerate(LEVERAGE_CLASSES):
         typed = _mean_compression(compression, book, account)
         rows = order.get_indexer(typed.index)
@@ -284,7 +286,7 @@ def _draw_types(axes: Axes, compression: pd.DataFrame, book: str, order: "pd.Ind
     _label_axes(axes, f"{PORTFOLIO_TITLES[book]}, by leverage")
 
 
-def _draw_legend(figure: Figure, panels: tuple[Axes, ...]) -> None:
+def _draw_legend(figure: "Figure", panels: "tuple[Axes, ...]") -> None:
     """Draw one legend of several panels above them."""
     handles: list[Any] = []
     labels: list[str] = []
@@ -302,7 +304,9 @@ def _mean_compression(compression: pd.DataFrame, book: str, account: str) -> "pd
     return mine.groupby("engine")["saved"].mean()
 
 
-def _label_axes(axes: Axes, title: str) -> None:
+def _label_axes(axes: "Axes", title: str) -> None:
+    import seaborn
+
     axes.set_title(title, fontsize="medium")
     axes.set(xlabel="", ylabel="")
     axes.axvline(0, color="0.6", linewidth=0.7, zorder=0)
@@ -315,8 +319,11 @@ def _label_axes(axes: Axes, title: str) -> None:
     seaborn.despine(ax=axes)
 
 
-def _draw_bars(axes: Axes, mean: pd.DataFrame, whole: "pd.Series[float]") -> None:
+def _draw_bars(axes: "Axes", mean: pd.DataFrame, whole: "pd.Series[float]") -> None:
     """Draw the parts stacked from zero, negative ones to the left, and their sum as a dot."""
+    from matplotlib.colors import to_hex
+    from seaborn import objects
+
     shown = [name for name in SWITCHES if mean[name].abs().gt(NEGLIGIBLE_SHARE).any()]
     rows = mean.reset_index(drop=True).rename_axis("row")[shown]
     long = (100 * rows).melt(ignore_index=False, var_name="switch", value_name="part").reset_index()
@@ -334,7 +341,9 @@ def _draw_bars(axes: Axes, mean: pd.DataFrame, whole: "pd.Series[float]") -> Non
         add_legend_entry(axes, name, color=colour, linewidth=6, solid_capstyle="butt")
 
 
-def _draw_totals(axes: Axes, whole: "pd.Series[float]") -> None:
+def _draw_totals(axes: "Axes", whole: "pd.Series[float]") -> None:
+    import seaborn
+
     dots = pd.DataFrame({"total": 100 * whole.to_numpy(), "row": range(len(whole))})
     look: dict[str, Any] = {"color": "black", "s": 12, "linewidth": 0, "zorder": 4}
     seaborn.scatterplot(dots, x="total", y="row", label="total", legend=False, ax=axes, **look)

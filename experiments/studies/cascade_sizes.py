@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn
-from matplotlib.figure import Figure
 
 from experiments.cascades.tails import RIVALS, fit_tail
 from experiments.config import RunConfig
@@ -15,6 +13,7 @@ from experiments.figures.style import (
     COLOURS,
     COLUMN_WIDTH,
     LINE_STYLES,
+    create_figure,
     save_figure,
     thin_log_axis,
     use_style,
@@ -170,9 +169,11 @@ def describe_growth(table: pd.DataFrame) -> str:
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
     """Draw ``cascade_sizes``: the share of cascades of at least each size, a line per market."""
+    import seaborn
+
     parts = []
     with use_style():
-        figure = Figure(figsize=(COLUMN_WIDTH, 3.0), layout="constrained")
+        figure = create_figure(COLUMN_WIDTH, 3.0)
         axes = figure.subplots()
         for place, (traders, group) in enumerate(runs.groupby("traders")):
             sizes, count = np.unique(group["accounts"], return_counts=True)

@@ -2,14 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import seaborn
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from scipy.stats import t
 
 from experiments.config import RunConfig
 from experiments.figures.style import (
@@ -17,6 +13,7 @@ from experiments.figures.style import (
     COLUMN_WIDTH,
     LINE_STYLES,
     PAGE_WIDTH,
+    create_figure,
     draw_line,
     save_figure,
     use_style,
@@ -35,6 +32,10 @@ from sim.metrics.contagion import build_contagion
 from sim.metrics.generations import tabulate_cascades
 from sim.metrics.indicator_roc import compute_roc, compute_roc_area, find_threshold, measure_leads
 from sim.types import B1, F8, I8
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MIN_CASCADE_SHARE = 0.0025
 """Smallest event: notional of a cascade that close-outs caused, as a share of open interest."""
@@ -264,6 +265,8 @@ def _describe_chance(inside: Mapping[Any, Any]) -> str:
     """Return whether the best indicator beats chance, with an interval adjusted for all
     indicators.
     """
+    from scipy.stats import t
+
     n = int(inside["seeds"])
     if n < 2:
         return "one seed, too few for an interval"
@@ -292,7 +295,9 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
 
 
 def _save_curves(curves: pd.DataFrame, areas: Mapping[str, Any], folder: Path) -> None:
-    figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
+    import seaborn
+
+    figure = create_figure(PAGE_WIDTH, 3.6)
     axes = figure.subplots()
     for place, (name, curve) in enumerate(curves.groupby("indicator", sort=False)):
         area = format_estimate(_make_estimate(areas[str(name)], "area"))
@@ -314,14 +319,16 @@ def _save_curves(curves: pd.DataFrame, areas: Mapping[str, Any], folder: Path) -
 
 
 def _save_phase_diagram(table: pd.DataFrame, folder: Path) -> None:
-    figure = Figure(figsize=(COLUMN_WIDTH, 2.7), layout="constrained")
+    figure = create_figure(COLUMN_WIDTH, 2.7)
     axes = figure.subplots()
     _draw_phase_diagram(axes, table, "before", figure)
     save_figure(figure, folder / "phase_diagram", table)
 
 
-def _draw_phase_diagram(axes: Axes, table: pd.DataFrame, name: str, figure: Figure) -> None:
+def _draw_phase_diagram(axes: "Axes", table: pd.DataFrame, name: str, figure: "Figure") -> None:
     """Draw a cell for each setting, and contours of R(2%)."""
+    import seaborn
+
     colours, edge = (
         table.pivot(index="cap", columns="capital", values=column) for column in (name, "r_2")
     )
@@ -345,7 +352,7 @@ def _draw_phase_diagram(axes: Axes, table: pd.DataFrame, name: str, figure: Figu
     axes.set_ylabel("Leverage cap (times)")
 
 
-def _draw_contours(axes: Axes, feedback: F8, figure: Figure) -> None:
+def _draw_contours(axes: "Axes", feedback: F8, figure: "Figure") -> None:
     """Draw contours of R(2%) over the cells, and a legend of those within its range."""
     widths = np.linspace(0.5, 1.7, len(CONTOUR_LEVELS))
     centres = (np.arange(size) + 0.5 for size in feedback.shape[::-1])

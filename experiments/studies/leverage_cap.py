@@ -6,16 +6,19 @@ J. Financial Economics 132) find that volume fell by 23%, losses of highly lever
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import seaborn
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import PAGE_WIDTH, draw_estimates, save_figure, use_style
+from experiments.figures.style import (
+    PAGE_WIDTH,
+    create_figure,
+    draw_estimates,
+    save_figure,
+    use_style,
+)
 from experiments.results.markdown import format_estimate, format_header, format_row
 from experiments.results.sentences import describe_low_power
 from experiments.statistics import (
@@ -35,6 +38,9 @@ from experiments.studies.shared.rules import (
 )
 from experiments.studies.shared.shocks import find_first_perpetual
 from sim.metrics.cascades import Frames
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 BASE_CAP, LOWER_CAP = 100, 50
 """Caps of the step that is compared with the published one (times)."""
@@ -201,7 +207,7 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
     """Draw ``leverage_cap``: volume, heavy losses and spread against the cap."""
     table = summarise_measures(runs, SETTING_COLUMNS, list(PANELS))
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 2.5), layout="constrained")
+        figure = create_figure(PAGE_WIDTH, 2.5)
         panels = figure.subplots(1, len(PANELS), sharex=True)
         for axes, (name, (label, factor)) in zip(panels, PANELS.items(), strict=True):
             _draw_panel(axes, table[table["measure"] == name], factor)
@@ -214,7 +220,9 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         save_figure(figure, folder / "leverage_cap", table)
 
 
-def _draw_panel(axes: Axes, table: pd.DataFrame, factor: float) -> None:
+def _draw_panel(axes: "Axes", table: pd.DataFrame, factor: float) -> None:
+    import seaborn
+
     scaled = table.assign(**factor * table[["mean", "low", "high"]])
     groups = {
         f"$\\epsilon$ = {elasticity:g}": group for elasticity, group in scaled.groupby("elasticity")

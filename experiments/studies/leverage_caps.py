@@ -3,14 +3,18 @@ market.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-import seaborn
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import PAGE_WIDTH, draw_estimates, save_figure, use_style
+from experiments.figures.style import (
+    PAGE_WIDTH,
+    create_figure,
+    draw_estimates,
+    save_figure,
+    use_style,
+)
 from experiments.statistics import compare_neighbours, summarise_measures
 from experiments.studies.shared.caps import CAP_SHIFT, SETTING_COLUMNS, format_grid
 from experiments.studies.shared.rules import choose_line_style
@@ -18,6 +22,9 @@ from experiments.studies.shared.shocks import find_first_perpetual, find_shock_s
 from sim.metrics.cascades import Frames, measure_amplification
 from sim.metrics.shock_losses import measure_shock_losses
 from sim.metrics.venues import join_venue
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 HEADLINES = {
     "deleveraged": ("ADL, % of open interest", 100),
@@ -96,7 +103,7 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
     """Draw ``leverage_caps``: ADL, take-overs and amplification against the cap, by elasticity."""
     table = summarise_measures(runs, SETTING_COLUMNS, list(PANELS))
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 2.6), layout="constrained")
+        figure = create_figure(PAGE_WIDTH, 2.6)
         panels = figure.subplots(1, 3)
         for axes, (name, (label, factor)) in zip(panels, PANELS.items(), strict=True):
             _draw_panel(axes, table[table["measure"] == name], label, factor)
@@ -108,8 +115,10 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         save_figure(figure, folder / "leverage_caps", table)
 
 
-def _draw_panel(axes: Axes, table: pd.DataFrame, label: str, factor: float) -> None:
+def _draw_panel(axes: "Axes", table: pd.DataFrame, label: str, factor: float) -> None:
     """Draw means with intervals; lines are shifted a little, so that intervals do not overlap."""
+    import seaborn
+
     scaled = table.assign(**factor * table[["mean", "low", "high"]])
     groups = {
         f"$\\epsilon$ = {elasticity:g}": group for elasticity, group in scaled.groupby("elasticity")

@@ -2,12 +2,9 @@
 
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import seaborn
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
 from experiments.figures.style import (
@@ -15,6 +12,7 @@ from experiments.figures.style import (
     LAYER_NAMES,
     LINE_STYLES,
     PAGE_WIDTH,
+    create_figure,
     draw_band_between,
     draw_line,
     save_figure,
@@ -26,6 +24,10 @@ from experiments.studies.shared.caps import SETTING_COLUMNS, format_grid
 from experiments.studies.shared.shocks import find_first_perpetual
 from sim.metrics.cascades import Frames
 from sim.metrics.overview import OWN_MARGIN, sum_losses_by_payer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WORDS = {
     "closed_out": ("closed out at least once, % of participants", 100),
@@ -204,9 +206,11 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         save_figure(figure, folder / "real_crash", pd.concat([table, indexed], ignore_index=True))
 
 
-def _draw_elasticities(table: pd.DataFrame, index: "pd.Series[float]") -> Figure:
+def _draw_elasticities(table: pd.DataFrame, index: "pd.Series[float]") -> "Figure":
     """Draw the index above the shares of each cap, in a column for each elasticity."""
-    figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
+    import seaborn
+
+    figure = create_figure(PAGE_WIDTH, 3.6)
     elasticities = sorted(table["elasticity"].unique())
     grid = figure.subplots(
         2, len(elasticities), sharex=True, sharey="row", height_ratios=(1, 2), squeeze=False
@@ -230,7 +234,7 @@ def _draw_elasticities(table: pd.DataFrame, index: "pd.Series[float]") -> Figure
     return figure
 
 
-def _draw_shares(axes: Axes, table: pd.DataFrame) -> None:
+def _draw_shares(axes: "Axes", table: pd.DataFrame) -> None:
     """Draw a line with its band for each cap."""
     caps = {
         f"{cap:g}": 100 * group.sort_values("day")[["mean", "low", "high"]]
@@ -244,7 +248,7 @@ def _draw_shares(axes: Axes, table: pd.DataFrame) -> None:
     axes.set_ylim(bottom=0)
 
 
-def _draw_days(axes: Axes, days: list[pd.Timestamp], most: int = 4) -> None:
+def _draw_days(axes: "Axes", days: list[pd.Timestamp], most: int = 4) -> None:
     """Label trading days, which are evenly spaced without nights and weekends."""
     shown = range(0, len(days), max(1, len(days) // most))
     axes.set_xticks(list(shown), [f"{days[number].day} {days[number]:%b}" for number in shown])

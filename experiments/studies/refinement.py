@@ -2,18 +2,16 @@
 
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import seaborn
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
 from experiments.figures.style import (
     COLOURS,
     PAGE_WIDTH,
+    create_figure,
     draw_estimates,
     save_figure,
     use_style,
@@ -24,6 +22,9 @@ from experiments.studies.shared.shocks import find_first_perpetual, find_shock_s
 from sim.metrics.calm_benchmarks import measure_health
 from sim.metrics.cascades import Frames, measure_fall
 from sim.metrics.shock_losses import measure_shock_losses
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SETTLING_TIME = 10_800.0
 """Start of the calm that is measured; traders enter in the first two hours (s)."""
@@ -134,7 +135,7 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
     """Draw ``refinement``: every measure against the length of a step."""
     table = summarise_measures(runs, ["dt"], list(WORDS))
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
+        figure = create_figure(PAGE_WIDTH, 3.6)
         panels = figure.subplots(2, 5).flat
         for axes, (name, (label, factor)) in zip(panels, WORDS.items(), strict=True):
             _draw_panel(axes, table[table["measure"] == name], label, factor)
@@ -142,7 +143,9 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         save_figure(figure, folder / "refinement", table)
 
 
-def _draw_panel(axes: Axes, table: pd.DataFrame, label: str, factor: float) -> None:
+def _draw_panel(axes: "Axes", table: pd.DataFrame, label: str, factor: float) -> None:
+    import seaborn
+
     scaled = table.assign(**factor * table[["mean", "low", "high"]])
     look: dict[str, Any] = {"color": COLOURS[0 if label.startswith("calm") else 3]}
     look |= {"marker": "o", "markersize": 4, "linestyle": "none"}

@@ -2,19 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import seaborn
-from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
 from experiments.figures.style import (
     COLOURS,
     PAGE_WIDTH,
+    create_figure,
     draw_intervals,
     draw_legend_above,
     save_figure,
@@ -28,6 +25,9 @@ from experiments.sweep.config import StudyConfig
 from experiments.sweep.plan import SettingRequest
 from sim.metrics.cascades import Frames
 from sim.types import F8
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PARAMETER_RANGES: dict[str, tuple[float, float]] = {
     "kappa": (0.0, 0.8),
@@ -261,12 +261,14 @@ def _describe_order(table: pd.DataFrame) -> str:
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
     """Draw ``morris``: mean absolute effects with intervals, beside the effect of noise alone."""
+    import seaborn
+
     made = tables(runs)
     if "morris" not in made:
         return
     table = made["morris"].sort_values("mu_star")
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 2.8), layout="constrained")
+        figure = create_figure(PAGE_WIDTH, 2.8)
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         _draw_effects(left, table)
         _draw_interactions(right, table)
@@ -275,8 +277,11 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         save_figure(figure, folder / "morris", table)
 
 
-def _draw_effects(axes: Axes, table: pd.DataFrame) -> None:
+def _draw_effects(axes: "Axes", table: pd.DataFrame) -> None:
     """Draw the mean absolute effect of each parameter, and that of noise alone."""
+    import seaborn
+    from matplotlib.colors import to_hex
+
     at = np.arange(len(table))
     placed = table.assign(at=at, colour=to_hex(COLOURS[0]))
     draw_intervals(axes, placed, along="y")
@@ -291,8 +296,10 @@ def _draw_effects(axes: Axes, table: pd.DataFrame) -> None:
     axes.legend(frameon=False, loc="lower right")
 
 
-def _draw_interactions(axes: Axes, table: pd.DataFrame) -> None:
+def _draw_interactions(axes: "Axes", table: pd.DataFrame) -> None:
     """Draw interaction and curvature against the mean absolute effect, with names."""
+    import seaborn
+
     titles = {True: "above the noise", False: "within the noise"}
     shown = table.assign(screening=table["screened_in"].astype(bool).map(titles))
     colours = dict(zip(titles.values(), (COLOURS[3], "0.6"), strict=True))

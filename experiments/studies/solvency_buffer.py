@@ -7,15 +7,19 @@ run only with the seeds in which the fund refused a loss.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import seaborn
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import PAGE_WIDTH, draw_estimates, save_figure, use_style
+from experiments.figures.style import (
+    PAGE_WIDTH,
+    create_figure,
+    draw_estimates,
+    save_figure,
+    use_style,
+)
 from experiments.results.markdown import format_estimate, format_header, format_row
 from experiments.statistics import Estimate, summarise_measures, tabulate_crossings
 from experiments.studies.shared.aftermath import make_score_row, measure_aftermath
@@ -29,6 +33,9 @@ from experiments.studies.shared.rules import (
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.plan import SettingRequest
 from sim.metrics.cascades import Frames
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SETTING_COLUMNS = ("elasticity", "share")
 FUND_SHARES = (0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.08, 0.16)
@@ -170,7 +177,7 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
     """
     table = summarise_measures(complete_sizes(runs), SETTING_COLUMNS, list(PANELS))
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 2.6), layout="constrained")
+        figure = create_figure(PAGE_WIDTH, 2.6)
         grid = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
         for axes, name in zip(grid, PANELS, strict=True):
             _draw_panel(axes, table[table["measure"] == name])
@@ -184,7 +191,9 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         save_figure(figure, folder / "solvency_buffer", table)
 
 
-def _draw_panel(axes: Axes, table: pd.DataFrame) -> None:
+def _draw_panel(axes: "Axes", table: pd.DataFrame) -> None:
+    import seaborn
+
     percent = table.assign(share=100 * table["share"])
     groups = {
         f"$\\epsilon$ = {elasticity:g}": group

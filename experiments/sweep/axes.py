@@ -2,9 +2,9 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import qmc
 
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.designs import (
@@ -17,6 +17,9 @@ from experiments.sweep.designs import (
 )
 from sim.errors import ConfigError, describe_unknown
 from sim.types import F8
+
+if TYPE_CHECKING:
+    from scipy.stats import qmc
 
 SweepSetting = dict[str, AxisValue]
 """Value or label of each axis, by name of the axis."""
@@ -41,6 +44,8 @@ def iterate_settings(study: StudyConfig) -> Iterator[SweepSetting]:
 
 def _sample_points(design: object, spans: Mapping[str, AxisRange]) -> list[SweepSetting]:
     """Return the points drawn from the ranges; a single empty one if no axis is sampled."""
+    from scipy.stats import qmc
+
     if not isinstance(design, SampledDesign):
         return [{}]
     rng = np.random.default_rng(design.seed)
@@ -56,7 +61,7 @@ def _sample_points(design: object, spans: Mapping[str, AxisRange]) -> list[Sweep
     ]
 
 
-def _sample_sobol(engine: qmc.Sobol, points: int) -> F8:
+def _sample_sobol(engine: "qmc.Sobol", points: int) -> F8:
     """Return the first points of a balanced sequence; a part of it need not be balanced."""
     return engine.random_base2(max(0, (points - 1).bit_length()))[:points]
 

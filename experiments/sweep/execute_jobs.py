@@ -110,6 +110,8 @@ def execute_job(job: SweepJob, place: SweepContext) -> JobResult:
 def _ensure_run(spec: RunSpec, place: SweepContext) -> tuple[RunStatus, Frames | None, list[str]]:
     """Return a run's frames from disk; make the run if it is missing or damaged.
 
+    A run that is made here is not read back: its frames are those that were written.
+
     Returns:
         Status, frames (None if the run is not complete), and descriptions of damaged files.
     """
@@ -126,8 +128,7 @@ def _ensure_run(spec: RunSpec, place: SweepContext) -> tuple[RunStatus, Frames |
             return RunStatus(spec.older, COMPLETE), read_run(run.with_name(spec.older)), damage
         except DamagedRunError as error:
             damage.append(str(error))
-    state = _simulate_run(spec, Path(place.folder), place.limit)
-    return state, read_run(run) if state.status == COMPLETE else None, damage
+    return *_simulate_run(spec, Path(place.folder), place.limit), damage
 
 
 def _copy_known_run(run: Path, known: Iterable[str]) -> bool:
@@ -181,29 +182,29 @@ def _publish_run(draft: Path, run: Path) -> None:
         shutil.rmtree(draft)
 
 
-def _simulate_run(spec: RunSpec, folder: Path, limit: float) -> RunStatus:
-    """Simulate a run, and leave its folder or its traceback."""
+def _simulate_run(spec: RunSpec, folder: Path, limit: float) -> tuple[RunStatus, Frames | None]:
+    """Simulate a run, leave its folder or its traceback, and return its frames."""
     diary, began = folder / store.FAILED / f"{spec.hash}.txt", time.monotonic()
     try:
-        write_run(spec, folder / "runs" / spec.hash, limit)
+        frames = write_run(spec, folder / "runs" / spec.hash, limit)
     except TimeLimitError as error:
-        return RunStatus(spec.hash, TIMEOUT, str(error))
+        return RunStatus(spec.hash, TIMEOUT, str(error)), None
     except store.WriteError:
         raise
     except Exception as error:
         # An interruption inside a compiler may surface as another error.
         if time.monotonic() - began > limit:
-            return RunStatus(spec.hash, TIMEOUT, f"ran out of its {limit:g} s")
+            return RunStatus(spec.hash, TIMEOUT, f"ran out of its {limit:g} s"), None
         with _report_write_errors(folder / "runs" / spec.hash):
             diary.parent.mkdir(exist_ok=True)
             store.write_text(traceback.format_exc(), diary)
         lines = str(error).strip().splitlines() or [""]
-        return RunStatus(spec.hash, FAILED, f"{type(error).__name__}: {lines[0]}")
-    return RunStatus(spec.hash, COMPLETE)
+        return RunStatus(spec.hash, FAILED, f"{type(error).__name__}: {lines[0]}"), None
+    return RunStatus(spec.hash, COMPLETE), frames
 
 
-def write_run(spec: RunSpec, final: Path, limit: float = float("inf")) -> None:
-    """Simulate a run and write its folder.
+def write_run(spec: RunSpec, final: Path, limit: float = float("inf")) -> Frames:
+    """Simulate a run, write its folder, and return its frames as ``read_run`` would.
 
     Args:
         spec: run to simulate.
@@ -222,7 +223,7 @@ def write_run(spec: RunSpec, final: Path, limit: float = float("inf")) -> None:
     market = simulate_market(config, bars, limit)
     frames, totals = market.recorder.frames(), market.recorder.summary()
     del market
-    gc.collect()  # market and agents reference each other; free their memory at once
+    gc.collect()  # a Mesa model references itself; free its memory at once
     with _report_write_errors(final):
         draft = _clear_draft(final)
         about = {"config_hash": spec.hash, "version": provenance.read_version()}
@@ -240,6 +241,7 @@ def write_run(spec: RunSpec, final: Path, limit: float = float("inf")) -> None:
         }
         store.write_json(seal_summary(summary), draft / SUMMARY)
         _publish_run(draft, final)
+    return {name: store.restore_frame(frames[name]) for name in sorted(frames)}
 
 
 def _score_job(

@@ -36,6 +36,8 @@ class SweepProgress:
         self.remade: list[str] = []
         # Pickled, because frames of one row need several times as much memory.
         self._rows: dict[int, bytes] = {}
+        self._tabulated: list[int] = []  # numbers of the jobs in the table
+        self._table = pd.DataFrame()  # their scores
 
     def add_jobs(self, units: list[PlannedJob]) -> None:
         """Add planned jobs."""
@@ -69,6 +71,8 @@ class SweepProgress:
                 raise ConfigError(problems)
         if result.rows is not None:
             self._rows[result.number] = pickle.dumps(result.rows)
+            if self._tabulated and result.number <= self._tabulated[-1]:
+                self._tabulated = []
         self.results[result.number] = result._replace(rows=None)
         self.remade += result.remade
 
@@ -138,15 +142,18 @@ class SweepProgress:
     def tabulate_scores(self) -> pd.DataFrame:
         """Return the rows of all scores in the order of the plan, settings and seed first."""
         numbers = sorted(self._rows)
+        new = numbers[len(self._tabulated) :]
         chunks = [
-            numbers[first : first + FRAMES_PER_CHUNK]
-            for first in range(0, len(numbers), FRAMES_PER_CHUNK)
+            new[first : first + FRAMES_PER_CHUNK] for first in range(0, len(new), FRAMES_PER_CHUNK)
         ]
-        parts = [
+        parts = [self._table] if self._tabulated else []
+        parts += [
             pd.concat([self._score_rows(number) for number in chunk], ignore_index=True)
             for chunk in chunks
         ]
-        return pd.concat(parts, ignore_index=True)
+        self._table = pd.concat(parts, ignore_index=True)
+        self._tabulated = numbers
+        return self._table.copy()
 
     def _score_rows(self, number: int) -> pd.DataFrame:
         """Return the score rows of one job."""

@@ -6,10 +6,12 @@ No import at the top may load numpy or a registry, because thread settings and p
 import gc
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
 
+from experiments.imports import pause_garbage_collection
 from experiments.plugins import import_plugins
 from experiments.results import provenance
 from experiments.sweep.messages import JobBatch, JobResult, SweepContext
@@ -39,23 +41,37 @@ def admit_worker(place: SweepContext) -> None:
     Raises:
         OutputError, ConfigError: the worker is refused.
     """
-    import_plugins(place.plugins, place.path)
-    from experiments.sweep import execute_jobs
+    with pause_garbage_collection():
+        import_plugins(place.plugins, place.path)
+        from experiments.sweep import execute_jobs
 
     execute_jobs.check_worker(place)
 
 
 def execute_batch(order: JobBatch) -> list[JobResult]:
     """Execute all jobs of a batch in turn; failures are reported in the results."""
-    place = order.place
+    place, results, n_modules = order.place, [], len(sys.modules)
     admit_worker(place)
     from experiments.sweep import execute_jobs
     from sim.errors import LearningWarning
 
-    if place.apart and not gc.get_freeze_count():
-        # Imported objects stay; scanning them in each garbage collection takes time.
-        gc.freeze()
     with warnings.catch_warnings():
         # The sweep reports each warning once, before its runs.
         warnings.simplefilter("ignore", LearningWarning)
-        return [execute_jobs.execute_job(job, place) for job in order.jobs]
+        for job in order.jobs:
+            results.append(execute_jobs.execute_job(job, place))
+            n_modules = _freeze_imports(n_modules)
+    return results
+
+
+def _freeze_imports(n_known: int) -> int:
+    """Exempt all objects from garbage collection if modules were imported; return their number.
+
+    Imported objects stay; scanning them in each collection would take longer than a short run.
+
+    Args:
+        n_known: number of modules whose objects are exempt already.
+    """
+    if len(sys.modules) > n_known:
+        gc.freeze()
+    return len(sys.modules)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.compiled import attribution, liquidation, marks, prices
-from sim.compiled.arrays import PoolArrays, StepArrays, VenueArrays
+from sim.compiled.arrays import N_COLLECTED, PoolArrays, StepArrays, VenueArrays
 from sim.compiled.distress_arrays import DistressArrays
 from sim.compiled.program import Program
 from sim.errors import ConservationError
@@ -89,21 +89,21 @@ class DistressPhases:
 
     def _prepare_pool(self, venue: Venue, number: int) -> PoolProgram | None:
         """Return the bound components of a pool, or None if one of them has no kernel."""
-        step, pool = self.step, self.step.pools[number]
+        pool = self.step.pools[number]
         own, engine = self.arrays.pools[number], venue.pool_states[number].engine
-        here, policy = pool.pool.instruments, venue.liquidation_policy
+        policy = venue.liquidation_policy
         plan = self._make_plan_arrays(venue, pool)
         bound = {
             "engine": engine.bind_kernels(own.scratch),
             "leg_shares": engine.bind_leg_shares(pool.hypothetical, own.shares),
             "policy": policy.bind_plan(plan),
-            "offers": policy.bind_offers(plan, step.to_sell[here], step.to_buy[here]),
+            "offers": policy.bind_offers(plan),
         }
         clamp = find_clamp(venue)
         kernels = {name: found for name, found in bound.items() if found is not None}
         if clamp is None or len(kernels) < len(bound):
             return None
-        return PoolProgram(venue, step.venues[venue.number], pool, plan, clamp, **kernels)
+        return PoolProgram(venue, self.step.venues[venue.number], pool, plan, clamp, **kernels)
 
     def _make_plan_arrays(self, venue: Venue, pool: PoolArrays) -> PlanArrays:
         step, arrays, here = self.step, self.arrays, pool.pool.instruments
@@ -131,6 +131,7 @@ class DistressPhases:
             chosen=arrays.chosen,
             n_chosen=arrays.n_chosen,
             is_whole=arrays.is_whole,
+            is_offered=arrays.is_offered,
         )
 
     def add(self, assess: Callable[[], None]) -> None:
@@ -536,23 +537,33 @@ class DistressPhases:
         )
 
     def _enlarge_causes(self) -> None:
-        self.recorder.events.reserve(0, int(self.step.round_state[liquidation.N_COLLECTED]))
+        self.recorder.events.reserve(0, int(self.step.round_state[N_COLLECTED]))
 
     def _add_losses(self) -> None:
-        """Allocate losses by the plain phase where an account is bankrupt, and publish offers."""
+        """Allocate losses by the plain phase where an account is bankrupt, and publish offers.
+
+        Bankrupt accounts wait while their lots are on offer.
+        """
         step, program = self.step, self.program
+        program.add(bind_kernel(liquidation.begin_offers, step.to_sell, step.to_buy))
         for each in self.pools:
+            plan, here = each.plan, each.pool.pool.instruments
+            noted = (plan.assessed, plan.bankrupt_since, plan.is_offered)
+            program.add(bind_kernel(liquidation.find_bankrupt, *noted))
+            for kernel in each.offers:
+                program.add(kernel)
+            fund = each.venue.system_accounts.insurance_fund
             program.add(
-                bind_kernel(
-                    liquidation.find_bankrupt, each.pool.assessed, each.plan.bankrupt_since
-                ),
+                bind_kernel(liquidation.await_offers, plan.assessed, plan.is_offered, fund),
                 self._allocate_plainly,
                 LOSSES_DONE,
             )
-        program.add(bind_kernel(liquidation.begin_offers, step.to_sell, step.to_buy))
-        for each in self.pools:
-            for kernel in each.offers:
-                program.add(kernel)
+            lots = (plan.is_offered, plan.position, plan.is_spot)
+            program.add(
+                bind_kernel(
+                    liquidation.publish_offers, *lots, step.to_sell[here], step.to_buy[here]
+                )
+            )
         program.mark(LOSSES_DONE)
 
     def _allocate_plainly(self) -> None:

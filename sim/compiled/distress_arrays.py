@@ -30,7 +30,7 @@ class DistressArrays:
         self.attribution = np.zeros(5, dtype=np.int64)
         self.rows, self.chosen = np.zeros((2, owners), dtype=np.int64)
         self.n_rows, self.n_chosen, self.n_planned = np.zeros((3, 1), dtype=np.int64)
-        self.touched, self.is_whole = np.zeros((2, owners), dtype=np.bool_)
+        self.touched, self.is_whole, self.is_offered = np.zeros((3, owners), dtype=np.bool_)
         self.present: B1 = np.zeros(10, dtype=np.bool_)
         self.before, self.after, self.due = np.zeros((3, owners))
         self.orders = np.zeros((most, 8), dtype=np.int64)

@@ -257,7 +257,7 @@ def charge_liquidation_fees(
         if details[row, POOL] != pool or due[owner] == 0:
             continue
         left = value_account(owner, owner, balance, pool, price, position, lot_value)
-        paid = np.int64(np.floor(min(due[owner], max(left, 0.0))))
+        paid = int(np.floor(min(due[owner], max(left, 0.0))))
         due[owner] = 0.0
         if owner != target:
             move_cash(
@@ -479,17 +479,40 @@ def begin_next_round(tick: int, round_state: I8, max_rounds: int, rounds: I8) ->
 
 
 @kernel
-def find_bankrupt(tick: int, assessed: F8, bankrupt_since: I8) -> int:
-    """Note since when accounts are bankrupt; ask for the loss waterfall if any are."""
-    is_any = False
+def find_bankrupt(tick: int, assessed: F8, bankrupt_since: I8, is_offered: B1) -> int:
+    """Note since when accounts are bankrupt; no lots are on offer yet."""
+    is_offered[:] = False
     for owner in range(bankrupt_since.size):
         if not assessed[EQUITY, owner] < 0:
             bankrupt_since[owner] = MISSING
-            continue
-        is_any = True
-        if bankrupt_since[owner] == MISSING:
+        elif bankrupt_since[owner] == MISSING:
             bankrupt_since[owner] = tick
-    return CALL_PYTHON if is_any else 0
+    return 0
+
+
+@kernel
+def await_offers(tick: int, assessed: F8, is_offered: B1, fund: int) -> int:
+    """Ask for the loss waterfall unless all bankrupt accounts wait for their lots to be sold.
+
+    The fund does not wait (LIQ-3).
+    """
+    for owner in range(is_offered.size):
+        if assessed[EQUITY, owner] < 0 and (owner == fund or not is_offered[owner]):
+            return CALL_PYTHON
+    return 0
+
+
+@kernel
+def publish_offers(
+    tick: int, is_offered: B1, position: I8, is_spot: B1, to_sell: I8, to_buy: I8
+) -> int:
+    """Add the lots of a pool's accounts on public offer, (K,): see ``Venue.publish_auctions``."""
+    for k in range(is_spot.size):
+        for owner in range(0 if is_spot[k] else is_offered.size):
+            if is_offered[owner]:
+                to_sell[k] += max(position[k, owner], 0)
+                to_buy[k] += max(-position[k, owner], 0)
+    return 0
 
 
 @kernel

@@ -114,10 +114,8 @@ class AuctionCloseOut(FullCloseOut):
         )
         return (*self._bind_whole_close_outs(arrays), priced)
 
-    def bind_offers(
-        self, arrays: PlanArrays, to_sell: I8, to_buy: I8
-    ) -> tuple[BoundKernel, ...] | None:
-        """Return the kernel that adds the lots of accounts on public offer."""
+    def bind_offers(self, arrays: PlanArrays) -> tuple[BoundKernel, ...] | None:
+        """Return the kernel that finds the accounts on public offer."""
         if type(self) is not AuctionCloseOut:
             return None
         return (
@@ -130,8 +128,7 @@ class AuctionCloseOut(FullCloseOut):
                 arrays.position,
                 arrays.is_spot,
                 self._duration_in_steps(self.duration),
-                to_sell,
-                to_buy,
+                arrays.is_offered,
             ),
         )
 

@@ -59,12 +59,10 @@ class LiquidationBase(Component):
         """
         return None
 
-    def bind_offers(
-        self, arrays: PlanArrays, to_sell: I8, to_buy: I8
-    ) -> tuple[BoundKernel, ...] | None:
-        """Return the kernels that add lots on public offer, (K,); None where there are none.
+    def bind_offers(self, arrays: PlanArrays) -> tuple[BoundKernel, ...] | None:
+        """Return the kernels that do what :meth:`select_auctioned` does, None where there are none.
 
-        They select accounts as :meth:`select_auctioned` does.
+        They set ``is_offered``.
         """
         return None
 

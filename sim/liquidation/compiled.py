@@ -52,6 +52,7 @@ class PlanArrays(NamedTuple):
     chosen: I8  # (N,) places in ``rows`` of the accounts due, in order
     n_chosen: I8  # (1,)
     is_whole: B1  # (N,) whether each of ``rows`` is closed out whole
+    is_offered: B1  # (N,) whether lots are on public offer after the step, False before
 
 
 def bind_selection(
@@ -305,20 +306,17 @@ def offer_auctioned(
     position: I8,
     is_spot: B1,
     duration: int,
-    to_sell: I8,
-    to_buy: I8,
+    is_offered: B1,
 ) -> int:
-    """Add the lots on public offer after the step, (K,): see ``AuctionCloseOut``."""
+    """Find the accounts whose lots are on public offer after the step: see ``AuctionCloseOut``."""
     for row in range(liquidatable_since.size):
         equity, since = assessed[EQUITY, row], liquidatable_since[row]
         if not equity < assessed[MAINTENANCE, row]:
             continue
-        is_offered = since != MISSING and last_action[row] >= since
+        is_due = since != MISSING and last_action[row] >= since
         if equity < 0:
             elapsed = 0 if bankrupt_since[row] == MISSING else tick - bankrupt_since[row]
-            is_offered = elapsed < duration
-        for k in range(is_spot.size if is_offered else 0):
-            if not is_spot[k]:
-                to_sell[k] += max(position[k, row], 0)
-                to_buy[k] += max(-position[k, row], 0)
+            is_due = elapsed < duration
+        for k in range(is_spot.size if is_due else 0):
+            is_offered[row] |= not is_spot[k] and position[k, row] != 0
     return 0

@@ -99,9 +99,7 @@ class FractionalCloseOut(LiquidationBase):
             bind_close_outs(arrays, float(self.share)),
         )
 
-    def bind_offers(
-        self, arrays: PlanArrays, to_sell: I8, to_buy: I8
-    ) -> tuple[BoundKernel, ...] | None:
+    def bind_offers(self, arrays: PlanArrays) -> tuple[BoundKernel, ...] | None:
         """Return no kernel: nothing is on offer."""
         return () if type(self) is FractionalCloseOut else None
 

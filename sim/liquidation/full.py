@@ -7,7 +7,7 @@ from pydantic import Field
 from sim.liquidation.base import NO_CLOSE_OUTS, LiquidationBase, build_close_outs
 from sim.liquidation.compiled import PlanArrays, bind_close_outs, bind_selection, choose_whole
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
-from sim.types import F8, I8, CloseOuts, DistressHistory, Exposure, MarginAssessment
+from sim.types import F8, CloseOuts, DistressHistory, Exposure, MarginAssessment
 
 
 class FullCloseOut(LiquidationBase):
@@ -45,9 +45,7 @@ class FullCloseOut(LiquidationBase):
         """See :class:`LiquidationBase`; a policy derived from this one has none by itself."""
         return self._bind_whole_close_outs(arrays) if type(self) is FullCloseOut else None
 
-    def bind_offers(
-        self, arrays: PlanArrays, to_sell: I8, to_buy: I8
-    ) -> tuple[BoundKernel, ...] | None:
+    def bind_offers(self, arrays: PlanArrays) -> tuple[BoundKernel, ...] | None:
         """Return no kernel: nothing is on offer."""
         return () if type(self) is FullCloseOut else None
 

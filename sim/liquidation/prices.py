@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
 
 from sim.liquidation.windows import Curve, sample_curve
 from sim.types import F8, MISSING, Exposure, MarginAssessment
@@ -120,6 +119,8 @@ def make_excess_function(
 
 def _find_nearest_root(excess: Callable[[float], float], marks: F8) -> float:
     """Return the first root along marks that lead away from the present one, which is the first."""
+    from scipy.optimize import brentq
+
     curve: Curve = lambda prices: np.array([excess(float(price)) for price in prices])  # noqa: E731
     here = float(marks[0])
     x, y = sample_curve(curve, np.unique(marks))

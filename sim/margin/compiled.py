@@ -30,7 +30,7 @@ class MarketArrays(NamedTuple):
 class MarginArrays(NamedTuple):
     """Accounts of one pool that an engine assesses, and its results; A accounts, K instruments."""
 
-    count: I8  # (1,) accounts in use, the first of A
+    count: I8  # type: ignore[assignment]  # (1,) accounts in use, the first of A
     position: I8  # (K, A) lots
     entry: I8  # (K, A) value paid, minor units of the settle asset
     leverage: F8  # (K, A) leverage that owners chose, inf = the venue's highest
@@ -147,6 +147,6 @@ def bind_leg_shares(
     requirement: object, arrays: MarginArrays, shares: F8
 ) -> tuple[BoundKernel, ...] | None:
     """Return the kernels of a requirement's shares, or None where there are none."""
-    if not isinstance(requirement, CompiledLegShares) or not is_compiled(requirement):
+    if not is_compiled(requirement) or not isinstance(requirement, CompiledLegShares):
         return None
     return requirement.bind_leg_shares(arrays, shares)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import nnls
 
 from sim.metrics.inputs import require_columns
 from sim.metrics.returns import NORMAL_95
@@ -125,6 +124,8 @@ def _build_design(counts: F8, outside: B1, lags: int) -> tuple[F8, F8]:
 
 def _fit_reweighted(design: F8, observed: F8, passes: int) -> tuple[F8, F8]:
     """Return coefficients >= 0 of reweighted least squares, and the last weights."""
+    from scipy.optimize import nnls
+
     weights: F8 = np.ones(observed.size)
     fitted: F8 = np.zeros(design.shape[1])
     for _ in range(passes):

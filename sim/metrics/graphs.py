@@ -1,9 +1,8 @@
 """Contagion as a networkx graph, for pictures, export and networkx algorithms."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -12,6 +11,9 @@ from sim.errors import DataError
 from sim.metrics.contagion import ROOT_KINDS, ContagionLinks
 from sim.metrics.generations import assign_cascades, compute_depths
 from sim.types import B1, F8, I8
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def build_graph(links: ContagionLinks, cascade: int | None = None) -> "nx.DiGraph[str]":
@@ -29,6 +31,8 @@ def build_graph(links: ContagionLinks, cascade: int | None = None) -> "nx.DiGrap
     Raises:
         DataError: the cascade does not exist.
     """
+    import networkx as nx
+
     number = assign_cascades(links)
     wanted = _select_cascade(number, cascade)
     graph: nx.DiGraph[str] = nx.DiGraph()

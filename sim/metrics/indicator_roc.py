@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from sim.types import B1, F8
 
@@ -16,6 +15,8 @@ def compute_roc_area(score: F8, event: B1) -> float:
     It is the probability that a reading before an event scores higher than another reading; ties
     count half. It is nan without events, or without other readings.
     """
+    from scipy.stats import rankdata
+
     hits, rest = int(event.sum()), int((~event).sum())
     if not hits or not rest:
         return math.nan

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats
 
 from sim.types import F8
 
@@ -21,6 +20,8 @@ def compute_autocorrelation(values: F8, lag: int) -> float:
 
 def compute_kurtosis(returns: F8) -> float:
     """Return the fourth moment over squared variance: 3 for a normal distribution."""
+    from scipy import stats
+
     return float(stats.kurtosis(returns, fisher=False))
 
 

@@ -101,6 +101,11 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
 
     _impl_class = _KernelCacheImpl
 
+    @property
+    def is_empty(self) -> bool:
+        """True if no compiled form of the present sources is on disk."""
+        return not Path(self._cache_file._index_path).is_file()
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled form of a signature, or none."""
         try:

@@ -26,12 +26,10 @@ from sim.recording.account_columns import AccountSnapshot, list_account_columns
 from sim.recording.event_tables import N_CAUSES, ORDER, ROUND, STEP, VENUE, EventTables
 from sim.recording.profile_recorder import ProfileRecorder
 from sim.recording.units import label_units
-from sim.records import LiquidationRound, Losses, LossEvent, StepRecord
+from sim.records import LiquidationRound, Losses, LossEvents, NameArray, StepRecord
 from sim.state import MarketState
 from sim.types import B1, F8, I8, MISSING, SPOT
 from sim.venue import Venue
-
-NameArray = np.ndarray[tuple[int], np.dtype[np.object_]]
 
 PRICE_COLUMNS = (
     "index",
@@ -110,7 +108,7 @@ class Recorder:
         self.profile_recorder = ProfileRecorder(market, readings)
         self.rounds = np.zeros(steps, dtype=np.int64)  # of each step
         self.events = EventTables()
-        self._losses: list[tuple[int, LossEvent]] = []
+        self._losses: list[tuple[int, LossEvents]] = []
         self.snapshots: dict[str, AccountSnapshot] = {}  # by moment, in order
         self.peak_gross = np.zeros(1, dtype=np.int64)
 
@@ -133,13 +131,13 @@ class Recorder:
             np.add.at(self._counts[name][row], executed.instrument, values)
         self.events.append_round(self.market.tick, done)
 
-    def _record_loss(self, row: int, event: LossEvent) -> None:
-        """Keep the part of one account's shortfall that one layer absorbed."""
-        part = event.pool.instruments
-        if event.layer.startswith("adl"):
-            self._counts["adl"][row, part] += event.lots
-            self._counts["adl_notional"][row, part] += event.notional
-        self._losses.append((self.market.tick, event))
+    def _record_losses(self, row: int, events: LossEvents) -> None:
+        """Keep the parts of accounts' shortfalls that layers absorbed."""
+        part = events.pool.instruments
+        is_adl = np.array([kind.startswith("adl") for kind in events.kinds])[events.layer]
+        self._counts["adl"][row, part] += events.lots[is_adl].sum(axis=0)
+        self._counts["adl_notional"][row, part] += events.notional[is_adl].sum(axis=0)
+        self._losses.append((self.market.tick, events))
 
     def record_opening(self) -> None:
         """Record the state before the first step: first row of ``venues``, and all accounts."""
@@ -186,8 +184,8 @@ class Recorder:
 
     def record_losses(self, losses: Losses) -> None:
         """Record the shortfalls of a step, and the layers that absorbed them."""
-        for event in losses.events:
-            self._record_loss(self.market.tick - 1, event)
+        for events in losses.events:
+            self._record_losses(self.market.tick - 1, events)
         self._money["shortfall"][self.market.tick] += losses.shortfalls
 
     def _record_venue(self, row: int, venue: Venue, index: F8, exogenous: F8) -> None:
@@ -371,22 +369,21 @@ class Recorder:
         )
 
     def _losses_frame(self) -> pd.DataFrame:
-        losses = [event for _, event in self._losses]
-        venue = [self.market.venues[event.pool.venue].config.name for event in losses]
+        batches = [events for _, events in self._losses]
+        sizes = [events.account.size for events in batches]
+        steps = np.array([step for step, _ in self._losses], dtype=np.int64)
+        venues = [self.market.venues[events.pool.venue].config.name for events in batches]
+        pools = np.array([events.pool.number for events in batches], dtype=np.int64)
         columns: dict[str, Any] = {
-            "step": np.array([step for step, _ in self._losses], dtype=np.int64)
-        }
-        columns["venue"] = np.array(venue, dtype=object)
-        columns["pool"] = np.array([event.pool.number for event in losses], dtype=np.int64)
-        columns["owner"] = np.array([event.account for event in losses], dtype=np.int64)
-        columns["layer"] = np.array([event.layer for event in losses], dtype=object)
-        columns |= {
-            name: np.array([getattr(event, name) for event in losses], dtype=np.int64)
-            for name in ("shortfall", "absorbed")
-        }
-        columns |= {
-            name: np.array([getattr(event, name).sum() for event in losses], dtype=np.int64)
-            for name in ("notional", "lots")
+            "step": np.repeat(steps, sizes),
+            "venue": np.repeat(np.array(venues, dtype=object), sizes),
+            "pool": np.repeat(pools, sizes),
+            "owner": _join_columns([events.account for events in batches]),
+            "layer": _join_columns([events.layer_names for events in batches], object),
+            "shortfall": _join_columns([events.shortfall for events in batches]),
+            "absorbed": _join_columns([events.absorbed for events in batches]),
+            "notional": _join_columns([events.notional.sum(axis=1) for events in batches]),
+            "lots": _join_columns([events.lots.sum(axis=1) for events in batches]),
         }
         return pd.DataFrame(columns)
 
@@ -399,9 +396,11 @@ class Recorder:
         """Return totals of the run, money in minor units."""
         counts, money, done = self._counts, self._money, self.market.tick
         layers: dict[str, int] = {}
-        for _, event in self._losses:
-            name = f"absorbed_{event.layer}"
-            layers[name] = layers.get(name, 0) + event.absorbed
+        for _, events in self._losses:
+            for number in np.unique(events.layer):
+                name = f"absorbed_{events.kinds[number]}"
+                absorbed = int(events.absorbed[events.layer == number].sum())
+                layers[name] = layers.get(name, 0) + absorbed
         totals = {
             name: int(counts[name][:done].sum()) for name in COUNT_COLUMNS[len(STATE_COLUMNS) :]
         }
@@ -412,6 +411,11 @@ class Recorder:
             **totals,
             **dict(sorted(layers.items())),
         }
+
+
+def _join_columns(parts: list[Any], kind: type = np.int64) -> Any:
+    """Return columns one after another; an empty one of this type without any."""
+    return np.concatenate([np.empty(0, dtype=kind), *parts])
 
 
 _TICK_COLUMNS = ("limit", "mark_before", "mark_after", "mid_before", "mid_after")

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from sim.component import Component
 from sim.losses import LayerContext, LayerResult, Shortfall
-from sim.types import MISSING, Exposure, Fills
+from sim.types import B1, I8, MISSING, Exposure, Fills
 from sim.waterfall.layer_results import NO_LAYER_RESULT
 
 
@@ -35,17 +35,23 @@ class FundLayer(Component):
             return NO_LAYER_RESULT
         if loss.deficit.sum() > self.max_share * context.assessment.equity[context.fund_owner]:
             return NO_LAYER_RESULT
-        after = context.assess(_merge_accounts(context.accounts, context.fund_owner, loss.account))
-        if after.equity[0] < after.initial[0]:
+        if not can_margin_accounts(context, np.array([loss.account]))[0]:
             return NO_LAYER_RESULT
         return NO_LAYER_RESULT._replace(
             fills=_take_over_positions(context, loss.account), assuming_owner=context.fund_owner
         )
 
 
-def _merge_accounts(accounts: Exposure, fund: int, account: int) -> Exposure:
-    """Return the fund's row with the cash, pledges and positions of the account added."""
-    row, other = accounts.take(slice(fund, fund + 1)), accounts.take(slice(account, account + 1))
+def can_margin_accounts(context: LayerContext, rows: I8) -> B1:
+    """Return whether the fund could margin each of some accounts if it took over this one alone."""
+    after = context.assess(_merge_accounts(context.accounts, context.fund_owner, rows))
+    can_margin: B1 = after.equity >= after.initial
+    return can_margin
+
+
+def _merge_accounts(accounts: Exposure, fund: int, rows: I8) -> Exposure:
+    """Return the fund's row with cash, pledges and positions of each account added, (n,)."""
+    row, other = accounts.take(np.full(rows.size, fund)), accounts.take(rows)
     contracts, mark = accounts.market.contracts, accounts.market.mark
     paid = (other.position * mark * contracts.multiplier).astype(np.int64)
     return row._replace(

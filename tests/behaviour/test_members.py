@@ -1,13 +1,17 @@
 """Members as seen by a Mesa user: removed, stepped, read in documented units."""
 
+import gc
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import mesa
 import numpy as np
 import pyarrow.parquet
 import pytest
 from markets import BTC, ETH, build, config, move, venue
 
+from agents import Trader
 from experiments.results.store import write_frame
 from sim.errors import DeleverageError
 from sim.market import Market
@@ -59,6 +63,50 @@ def removed(model: Market) -> list[int]:
     for agent in gone:
         agent.remove()
     return sorted(agent.owner for agent in gone)
+
+
+def test_members_are_created_when_they_are_first_used() -> None:
+    """A market of 10^6 owners has no objects of its members until somebody reads them."""
+    before = count_members()
+    model = advanced(market(), 3)
+    assert count_members() == before
+    by_type = model.agents_by_type
+    assert count_members() == before + 73
+    assert [agent.owner for agent in model.agents] == list(range(73))
+    assert [agent.unique_id for agent in model.agents] == list(range(1, 74))
+    assert sorted(len(members) for members in by_type.values()) == [1, 2, 10, 60]
+    assert set(model.agent_types) == set(by_type)
+    assert count_members() == before + 73, "they are created once"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda model: model.agent_types,
+        lambda model: mesa.Agent(model),
+        lambda model: mesa.DataCollector(agent_reporters={"owner": "owner"}).collect(model),
+    ],
+)
+def test_every_use_of_agents_creates_them(
+    use: Callable[[Market], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created: list[int] = []
+    original = Trader.__init__
+
+    def record(self: Trader, model: mesa.Model, owner: int, population: str) -> None:
+        created.append(owner)
+        original(self, model, owner, population)
+
+    monkeypatch.setattr(Trader, "__init__", record)
+    model = market()
+    assert created == []
+    use(model)
+    assert created == list(range(73))
+
+
+def count_members() -> int:
+    gc.collect()
+    return sum(isinstance(each, Trader) for each in gc.get_objects())
 
 
 def test_who_is_removed_trades_no_more_and_has_no_order_left() -> None:

@@ -291,6 +291,21 @@ def test_what_only_some_margins_need_is_not_loaded_for_the_others() -> None:
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
+DRAWING_AND_TESTS = ["matplotlib", "seaborn", "scipy.stats", "scipy.optimize", "sklearn", "arch"]
+
+
+@pytest.mark.parametrize("modules", ["experiments.run", "experiments.sweep.execute_jobs"])
+def test_a_run_loads_neither_plots_nor_statistics(modules: str) -> None:
+    """They take most of the time of a short run, and only figures and tables need them."""
+    code = f"import sys, {modules}\n"
+    code += "from experiments.sweep.study import load_study_module\n"
+    code += "from experiments.sweep.config import list_study_names\n"
+    code += "[load_study_module(f'experiments.studies.{name}') for name in list_study_names()]\n"
+    code += f"print([name for name in {DRAWING_AND_TESTS} if name in sys.modules])"
+    done = python(code)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
 IMPATIENT = """
 import sys
 

@@ -84,7 +84,7 @@ def test_a_constant_changed_in_another_file_reaches_a_cached_kernel(tree: Path) 
     assert len(before) == len(after) == 2  # those of the old constant are gone
     assert not set(before) & set(after)
     edit(
-        tree / "sim" / "market.py", "import mesa\n", "import mesa  # a remark\n"
+        tree / "sim" / "market.py", "import warnings\n", "import warnings  # a remark\n"
     )  # no part of this kernel
     assert called(tree)[1].split()[0] == "1"
 
@@ -270,3 +270,19 @@ def test_libraries_are_not_followed() -> None:
     files = kernel_cache._find_imports(ROOT / "sim" / "types.py", ROOT)
     assert {path.name for path in files} >= {"instrument_values.py", "account_sums.py"}
     assert all(path.is_relative_to(ROOT) for path in files)
+
+
+COMPILED_OR_NOT = """
+import numpy as np
+from sim.margin import leg_values
+from sim.numerics.jit import is_compiled
+kernel, whole = leg_values._compute_lot_values, np.array([1, 1])
+print(is_compiled(kernel))
+kernel(np.ones(2), whole, np.ones(2), np.array([0, 0]), np.array([0, 1]))
+print(is_compiled(kernel))
+"""
+
+
+def test_a_kernel_is_known_to_be_compiled_once_its_cache_has_it(tree: Path) -> None:
+    assert called(tree, code=COMPILED_OR_NOT) == ["False", "True"]
+    assert called(tree, code=COMPILED_OR_NOT) == ["True", "True"]

@@ -8,8 +8,8 @@ from contracts.margin_worlds import few, seeds, world
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.shared import ladder_orders
 from agents.base import count_whole_lots
+from agents.shared import ladder_orders
 from agents.shared.entry_exit import order_sizes
 from sim.exchange.mark import compute_median_mark
 from sim.margin import leg_values

@@ -10,7 +10,7 @@ from markets import BTC, ETH, Watch, build, config, move, script, tiers, venue, 
 
 from sim.attribution import CLOSE_OUT, DEPOSIT, LOSS
 from sim.market import Market
-from sim.types import IOC, LIMIT, Fills, Transfers
+from sim.types import IOC, LIMIT, MISSING, Fills, Transfers
 
 strong = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -39,6 +39,8 @@ class Twin:
                     source, target, source_pool, target_pool, asset, amount = row
                     moves = ((source, source_pool, -amount), (target, target_pool, amount))
                 for owner, pool, cash in moves:
+                    if owner == MISSING:  # of a net change; others have rows of their own
+                        continue
                     self.balance[asset, pool, owner] += cash
         self.done = len(watch.postings)
         assert (self.balance == ledger.balance).all()

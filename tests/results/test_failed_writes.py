@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -83,23 +82,21 @@ sys.addaudithook(DISK.hear)
 
 
 @pytest.fixture(autouse=True)
-def parquet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Arrow writes without telling Python: a full disk leaves half a file."""
-    original = pyarrow.parquet.write_table
+def half_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that becomes full while a frame is written leaves half a file."""
+    original = Path.write_bytes
 
-    def write_table(table: Any, path: Path, **options: Any) -> None:
-        if DISK.folder and str(path).startswith(DISK.folder):
-            try:
-                DISK.count(str(path), "open")
-            except OSError:
-                if DISK.number in FULL:
-                    folder, DISK.folder = DISK.folder, ""
-                    Path(path).write_bytes(b"PAR1 half")
-                    DISK.folder = folder
-                raise
-        original(table, path, **options)
+    def write_bytes(path: Path, content: Any) -> int:
+        try:
+            return original(path, content)
+        except OSError:
+            if DISK.folder and DISK.number in FULL and path.suffix == ".parquet":
+                folder, DISK.folder = DISK.folder, ""
+                original(path, b"PAR1 half")
+                DISK.folder = folder
+            raise
 
-    monkeypatch.setattr(pyarrow.parquet, "write_table", write_table)
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
 
 
 def call(*arguments: object) -> Result:

@@ -11,8 +11,10 @@ from synthetic import frames
 from experiments.figures.overview import FIGURES, draw_overview
 from experiments.results.store import (
     ResultDraft,
+    decode_frame,
     dump_canonical_json,
     hash_config,
+    restore_frame,
     write_csv,
     write_frame,
     write_json,
@@ -35,6 +37,23 @@ def test_a_frame_comes_back_as_it_was(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(after, before, check_dtype=False)
     assert after["stamp"].dtype == "datetime64[ms]"  # the coarsest that Parquet has
     assert parquet.read_schema(tmp_path / "x.parquet").metadata[b"config"] == b"{}"
+
+
+@pytest.mark.parametrize(("replay", "losses"), [(True, True), (False, False)])
+def test_a_frame_in_memory_is_restored_as_the_file_would_be(
+    tmp_path: Path, replay: bool, losses: bool
+) -> None:
+    """Scores of runs just made and of runs read from disk see the same frames."""
+    made = frames(50, replay=replay, losses=losses)
+    made["steps"] = made["steps"].assign(zero=-0.0)
+    for name, frame in made.items():
+        frame.attrs["units"] = {"step": "1"}
+        write_frame(frame, tmp_path / name, {})
+        restored, read = restore_frame(frame), decode_frame((tmp_path / name).read_bytes())
+        pd.testing.assert_frame_equal(restored, read, check_exact=True)
+        assert (restored.attrs, frame.attrs["units"]) == (read.attrs, {"step": "1"})
+        for column in restored.select_dtypes("floating"):
+            assert restored[column].to_numpy().tobytes() == read[column].to_numpy().tobytes()
 
 
 def test_the_hash_knows_what_decides_a_result() -> None:

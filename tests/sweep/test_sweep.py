@@ -135,6 +135,29 @@ def test_a_run_is_a_row_and_a_folder(whole: Path) -> None:
     }
 
 
+def test_a_run_just_made_is_scored_from_the_frames_that_a_resumed_sweep_reads(
+    whole: Path, tmp_path: Path
+) -> None:
+    unit = plan_study(tiny())[0]
+    for spec in unit.pack_job().runs.values():
+        made = execute_jobs.write_run(spec, tmp_path / spec.hash)
+        read = execute_jobs.read_run(tmp_path / spec.hash)
+        assert list(made) == list(read)
+        for name, frame in made.items():
+            pd.testing.assert_frame_equal(frame, read[name], check_exact=True)
+            assert frame.attrs == read[name].attrs
+
+
+def test_a_sweep_reads_no_run_that_it_made(
+    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(execute_jobs, "read_run", read.append)
+    out = run_sweep(tiny(), out=tmp_path / "tiny", options=SERIAL).folder
+    assert read == []
+    assert files(out) == files(whole)
+
+
 def test_a_twin_that_nothing_tells_apart_is_its_base(whole: Path) -> None:
     names = pd.read_parquet(whole / "runs.parquet")["hash"].to_numpy().reshape(-1, 2)
     closed = pd.read_parquet(whole / "scores.parquet")["closed"] > 0
@@ -585,3 +608,29 @@ def test_long_jobs_go_one_by_one() -> None:
     pool = Hospital(set(), slots=2, seconds=30)
     list(driver.run_jobs(units(10), pool, PLACE))
     assert pool.orders == [[number] for number in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("compiled", "apart", "begun"),
+    [(False, True, 1), (True, True, 0), (False, False, 0)],
+)
+def test_kernels_are_compiled_once_before_workers_start(
+    compiled: bool, apart: bool, begun: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a cold cache needs it, and only workers that would otherwise all compile the same."""
+    simulated: Made = []
+
+    def simulate(config: Any, bars: Any, limit: float) -> Any:
+        simulated.append(limit)
+        raise TimeLimitError("is left to the worker")
+
+    monkeypatch.setattr(driver, "simulate_market", simulate)
+    monkeypatch.setattr(driver, "is_compiled", lambda kernel: compiled)
+    units = plan_study(tiny())
+    place = PLACE._replace(folder=str(tmp_path), apart=apart, limit=5.0)
+    driver.compile_kernels(units, place)
+    assert simulated == [5.0] * begun
+    for unit in units:
+        (tmp_path / "runs" / unit.hashes["base"]).mkdir(parents=True)
+    driver.compile_kernels(units, place)
+    assert len(simulated) == begun, "a finished sweep compiles nothing"

@@ -2,18 +2,24 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
-import seaborn
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from experiments.figures.style import PAGE_WIDTH, draw_estimates, save_figure, use_style
+from experiments.figures.style import (
+    PAGE_WIDTH,
+    create_figure,
+    draw_estimates,
+    save_figure,
+    use_style,
+)
 from experiments.results.markdown import format_estimate, format_header, format_row
 from experiments.statistics import Estimate, summarise_measures
 from experiments.studies.shared.rules import choose_line_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 ESTIMATES = "estimates"
 """Name of the default table and of the default figure."""
@@ -70,6 +76,8 @@ def draw_figures(runs: pd.DataFrame, folder: Path) -> None:
 
     Points and bars are the means and intervals of the default table.
     """
+    import seaborn
+
     by, measures = split_columns(runs)
     if not measures or not by:
         return
@@ -79,7 +87,7 @@ def draw_figures(runs: pd.DataFrame, folder: Path) -> None:
     shown = measures[:MAX_PANELS]
     n_rows = -(-len(shown) // PANELS_PER_ROW)
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 2.4 * n_rows), layout="constrained")
+        figure = create_figure(PAGE_WIDTH, 2.4 * n_rows)
         panels = figure.subplots(n_rows, min(len(shown), PANELS_PER_ROW), squeeze=False).ravel()
         for axes, name in zip(panels, shown, strict=False):
             _draw_panel(axes, table[table["measure"] == name], along, others)
@@ -93,7 +101,7 @@ def draw_figures(runs: pd.DataFrame, folder: Path) -> None:
         save_figure(figure, folder / ESTIMATES, table)
 
 
-def _draw_panel(axes: Axes, table: pd.DataFrame, along: str, others: list[str]) -> None:
+def _draw_panel(axes: "Axes", table: pd.DataFrame, along: str, others: list[str]) -> None:
     """Draw one measure: a line of means with intervals for each setting of ``others``."""
     is_number = is_numeric_dtype(table[along])
     values = list(dict.fromkeys(table[along]))

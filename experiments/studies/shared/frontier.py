@@ -2,19 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import seaborn
-from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
 from experiments.figures.style import (
     COLOURS,
     PAGE_WIDTH,
     add_legend_entry,
+    create_figure,
     draw_intervals,
     draw_line,
     save_figure,
@@ -22,6 +19,10 @@ from experiments.figures.style import (
 from experiments.statistics import compare_with_reference, tabulate_frontier
 from experiments.statistics.tails import average_worst
 from experiments.studies.shared.rules import REFERENCE_RULE, choose_line_style, list_rules
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SETTING_COLUMNS = ("engine", "arm", "elasticity", "kappa")
 PRESET_ARM, COMMON_ARM = "preset", "common"
@@ -82,7 +83,7 @@ def draw_frontier(runs: pd.DataFrame, folder: Path) -> None:
     table, names = tabulate_frontiers(runs), list_rules(runs)
     chosen = _choose_highlights(table, names)
     wide, high = int(runs["elasticity"].nunique()), int(runs["arm"].nunique())
-    figure = Figure(figsize=(PAGE_WIDTH, 0.9 + 1.75 * high), layout="constrained")
+    figure = create_figure(PAGE_WIDTH, 0.9 + 1.75 * high)
     grid = figure.subplots(high, wide, sharex=True, sharey=True, squeeze=False)
     for axes, (arm, elasticity) in zip(grid.flat, _iterate_panels(runs), strict=True):
         here = table[(table["arm"] == arm) & (table["elasticity"] == elasticity)]
@@ -95,7 +96,7 @@ def draw_frontier(runs: pd.DataFrame, folder: Path) -> None:
     save_figure(figure, folder / "frontier", table)
 
 
-def _label_frontier(figure: Figure, axes: Axes, statistic: str) -> None:
+def _label_frontier(figure: "Figure", axes: "Axes", statistic: str) -> None:
     figure.supxlabel("Initial margin before the shock (% of notional)", fontsize="medium")
     figure.supylabel(f"System loss (% of open interest)\n{statistic}", fontsize="medium")
     handles, labels = axes.get_legend_handles_labels()
@@ -103,7 +104,7 @@ def _label_frontier(figure: Figure, axes: Axes, statistic: str) -> None:
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)
 
 
-def _draw_points(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
+def _draw_points(axes: "Axes", table: pd.DataFrame, names: list[str]) -> None:
     """Draw a point for each rule and level, and a line through those on the frontier.
 
     Args:
@@ -111,6 +112,8 @@ def _draw_points(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
         table: points of one panel.
         names: rules with a line of their own; the points of others are pale.
     """
+    import seaborn
+
     percent = table.assign(
         calm_margin=100 * table["calm_margin"], system_loss=100 * table["system_loss"]
     ).sort_values("calm_margin")
@@ -148,7 +151,7 @@ def draw_differences(runs: pd.DataFrame, folder: Path) -> None:
     )
     elasticities = sorted(runs["elasticity"].unique())
     names = [name for name in list_rules(runs) if name != REFERENCE_RULE]
-    figure = Figure(figsize=(PAGE_WIDTH, 0.9 + 0.32 * len(names)), layout="constrained")
+    figure = create_figure(PAGE_WIDTH, 0.9 + 0.32 * len(names))
     grid = figure.subplots(1, len(elasticities), sharex=True, sharey=True, squeeze=False)
     for axes, elasticity in zip(grid[0], elasticities, strict=True):
         _draw_difference_panel(axes, table[table["elasticity"] == elasticity], names)
@@ -161,8 +164,11 @@ def draw_differences(runs: pd.DataFrame, folder: Path) -> None:
     save_figure(figure, folder / "differences", table)
 
 
-def _draw_difference_panel(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
+def _draw_difference_panel(axes: "Axes", table: pd.DataFrame, names: list[str]) -> None:
     """Draw the differences of each rule at one elasticity, a point for each level."""
+    import seaborn
+    from matplotlib.colors import to_hex
+
     kappas = sorted(table["kappa"].unique())
     shift = 0.22 * (table["kappa"].map(kappas.index) - (len(kappas) - 1) / 2)
     placed = table.assign(

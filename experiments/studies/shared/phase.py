@@ -2,19 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import seaborn
-from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from experiments.figures.style import (
     COLOURS,
     PAGE_WIDTH,
+    create_figure,
     draw_estimates,
     draw_intervals,
     save_figure,
@@ -23,6 +19,10 @@ from experiments.figures.style import (
 from experiments.statistics import summarise_measures
 from experiments.studies.shared.critical import RULE_COLUMNS, SETTING_COLUMNS, find_critical_kappas
 from experiments.studies.shared.rules import choose_line_style, list_rules
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PANELS = {
     "deleveraged": ("ADL\n(% of open interest)", 100),
@@ -54,7 +54,7 @@ def _draw_phase(runs: pd.DataFrame, folder: Path) -> None:
     marks = find_critical_kappas(runs)
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(PAGE_WIDTH, 0.6 + 1.75 * rows), layout="constrained")
+    figure = create_figure(PAGE_WIDTH, 0.6 + 1.75 * rows)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes, name in zip(grid.flat, names, strict=False):
         _draw_panel(axes, table[table["engine"] == name], marks[marks["engine"] == name])
@@ -73,8 +73,11 @@ def _draw_phase(runs: pd.DataFrame, folder: Path) -> None:
     )
 
 
-def _draw_panel(axes: Axes, table: pd.DataFrame, marks: pd.DataFrame) -> None:
+def _draw_panel(axes: "Axes", table: pd.DataFrame, marks: pd.DataFrame) -> None:
     """Draw shares with Wilson's intervals by elasticity, and below them κ* with its interval."""
+    import seaborn
+    from matplotlib.ticker import MaxNLocator
+
     elasticities = sorted(table["elasticity"].unique())
     reach = (float(table["kappa"].min()), float(table["kappa"].max()))
     _draw_critical(axes, marks[marks["half_at"].notna()], elasticities, reach)
@@ -88,9 +91,12 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, marks: pd.DataFrame) -> None:
 
 
 def _draw_critical(
-    axes: Axes, marks: pd.DataFrame, elasticities: list[float], reach: tuple[float, float]
+    axes: "Axes", marks: pd.DataFrame, elasticities: list[float], reach: tuple[float, float]
 ) -> None:
     """Draw κ* of each elasticity in a row of its own, with its interval cut at the runs' range."""
+    import seaborn
+    from matplotlib.colors import to_hex
+
     place = marks["elasticity"].map(elasticities.index).to_numpy(dtype=np.int64)
     rows = pd.DataFrame(
         {
@@ -109,7 +115,7 @@ def _draw_critical(
     seaborn.scatterplot(rows, x="kappa", y="at", hue="colour", palette=colours, ax=axes, **stroke)
 
 
-def _draw_lines(axes: Axes, table: pd.DataFrame, factor: float) -> None:
+def _draw_lines(axes: "Axes", table: pd.DataFrame, factor: float) -> None:
     """Draw one measure of one rule against κ, a line with intervals for each elasticity."""
     scaled = table.assign(**factor * table[["mean", "low", "high"]])
     groups = {
@@ -125,7 +131,7 @@ def _draw_costs(runs: pd.DataFrame, folder: Path) -> None:
     table, names = summarise_measures(runs, SETTING_COLUMNS, list(panels)), list_rules(runs)
     columns = min(MAX_COLUMNS, len(names))
     high = len(panels) * -(-len(names) // columns)
-    figure = Figure(figsize=(PAGE_WIDTH, 0.7 + 1.3 * high), layout="constrained")
+    figure = create_figure(PAGE_WIDTH, 0.7 + 1.3 * high)
     grid = figure.subplots(high, columns, sharex=True, sharey="row", squeeze=False)
     # Column after column of panels, from left to right and then further down.
     blocks = grid.reshape(-1, len(panels), columns)
@@ -142,9 +148,12 @@ def _draw_costs(runs: pd.DataFrame, folder: Path) -> None:
 
 
 def _draw_cost_column(
-    places: Sequence[Axes], table: pd.DataFrame, panels: Mapping[str, Any], *, is_first: bool
+    places: "Sequence[Axes]", table: pd.DataFrame, panels: Mapping[str, Any], *, is_first: bool
 ) -> None:
     """Draw every measure of one rule against κ, a panel below the other."""
+    import seaborn
+    from matplotlib.ticker import MaxNLocator
+
     for axes, (measure, (label, factor)) in zip(places, panels.items(), strict=True):
         _draw_lines(axes, table[table["measure"] == measure], factor)
         axes.xaxis.set_major_locator(MaxNLocator(3))
@@ -154,7 +163,7 @@ def _draw_cost_column(
     places[0].set_title(str(table["engine"].iloc[0]), fontsize="medium")
 
 
-def _draw_legend(figure: Figure, axes: Axes, *, columns: int, handlelength: float) -> None:
+def _draw_legend(figure: "Figure", axes: "Axes", *, columns: int, handlelength: float) -> None:
     """Draw one legend of all panels above them, in at most so many columns."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(

@@ -191,12 +191,14 @@ class LognormalMargin(AdditiveRequirement):
     def _maintenance_by_leg(self, accounts: Exposure) -> F8:
         """Return the maintenance of each position with its orders, (A, K), unrounded."""
         lot_value, spot = leg_values.compute_lot_values(accounts.market)
+        long, short = self._factors
         required = compute_leg_maintenance(
             accounts.position,
             accounts.bids,
             accounts.asks,
             spot,
-            *self._factors,
+            long,
+            short,
             self.rule.slippage,
             self.rule.slippage_on == "riskiest",
             np.nan_to_num(accounts.market.funding),

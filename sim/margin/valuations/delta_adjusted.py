@@ -132,7 +132,7 @@ def cut_unhedged(
     initial: F8,
     maintenance: F8,
 ) -> int:
-    """Add haircuts to both margins of the accounts in use; shares are those of instruments, (K,)."""
+    """Add haircuts to both margins of the accounts in use; ``share`` is (K,) by instrument."""
     holdings = (position, balance, pool, lot_value, is_spot, settle, price)
     count_all = underlying.max() + 1
     owned, net = np.zeros(count_all), np.zeros(count_all)

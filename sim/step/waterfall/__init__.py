@@ -1,0 +1,1 @@
+"""Compiled loss waterfall: the same postings as ``sim.step.plain_waterfall``, by kernels."""
