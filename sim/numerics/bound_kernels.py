@@ -7,7 +7,10 @@ it with :func:`call_bound`, whatever its arrays. A list of bound kernels is ther
 needs no compilation of its own.
 """
 
+import ast
 import functools
+import inspect
+import textwrap
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -97,21 +100,35 @@ class _EntryCache(KernelCache):
 @functools.cache
 def _compile_entry(kernel: Any, layout: str) -> Any:
     """Compile the entry of a kernel for arguments of a layout, or load it from the cache."""
-
-    def enter(tick, block):  # type: ignore[no-untyped-def]  # compiled
-        return kernel(tick, *unpack_arguments(block, layout))
-
-    plain = kernel.py_func
-    enter.__code__ = enter.__code__.replace(
-        co_filename=plain.__code__.co_filename, co_firstlineno=plain.__code__.co_firstlineno
-    )
-    enter.__module__ = plain.__module__
-    enter.__qualname__ = f"{plain.__qualname__}.enter_{layout.replace(' ', '_')}"
+    enter = _make_entry(kernel.py_func, layout)
     entry = CFunc(enter, (CALL_TYPES, types.int64), locals={}, options={"nogil": True})
     with suppress(RuntimeError, OSError):  # no folder for it is both writable and safe
         entry._cache = _EntryCache(enter)  # type: ignore[attr-defined]
     entry.compile()
     return entry
+
+
+def _make_entry(plain: Callable[..., int], layout: str) -> Callable[[int, int], int]:
+    """Return a kernel's function with its arguments read from a block.
+
+    The entry is the kernel itself with another head. One that called the kernel would compile it
+    twice.
+    """
+    tree = ast.parse(textwrap.dedent(inspect.getsource(plain)))
+    (function,) = tree.body
+    assert isinstance(function, ast.FunctionDef)
+    tick, *names = (each.arg for each in function.args.args)
+    reading = f"{', '.join(names)}, = _unpack(_block, {layout!r})" if names else "pass"
+    function.decorator_list, function.returns = [], None
+    function.args = ast.arguments([], [ast.arg(tick), ast.arg("_block")], None, [], [], None, [])
+    function.body[:0] = ast.parse(reading).body
+    ast.increment_lineno(tree, plain.__code__.co_firstlineno - 1)
+    scope = {**plain.__globals__, "_unpack": unpack_arguments}
+    exec(compile(ast.fix_missing_locations(tree), plain.__code__.co_filename, "exec"), scope)
+    enter: Callable[[int, int], int] = scope[plain.__name__]
+    enter.__module__ = plain.__module__
+    enter.__qualname__ = f"{plain.__qualname__}.enter_{layout.replace(' ', '_')}"
+    return enter
 
 
 CALL_TYPES = (types.int64, types.int64)
