@@ -13,6 +13,7 @@ from sim.compiled.distress_phases.components import DistressContext
 from sim.compiled.distress_phases.round_program import RoundProgram
 from sim.numerics.bound_kernels import bind_kernel
 from sim.step import loss_waterfall
+from sim.types import F8, I8
 
 DISTRESS, ROUNDS_DONE, LOSSES_DONE, NEXT_ROUND = (
     "distress",
@@ -47,14 +48,18 @@ class DistressPhases:
             close_out.add(venue)
         made = self.recorder.rounds
         program.add(bind_kernel(rounds.end_round, state, made), jump=ROUNDS_DONE)
-        values = (self.step.lot_value, self.step.unit_value)
-        program.add(bind_kernel(prices.value_lots, self.step.mark, *terms, *values))
+        self._add_lot_values(*terms)
         assess()
         attribute.add()
         limits = (state, self.market.config.max_rounds, made)
         program.add(bind_kernel(rounds.begin_next_round, *limits), jump=NEXT_ROUND)
         program.mark(ROUNDS_DONE)
         self._add_losses()
+
+    def _add_lot_values(self, multiplier: I8, quote_price: F8) -> None:
+        step = self.step
+        values = (multiplier, quote_price, step.lot_value, step.unit_value)
+        self.program.add(bind_kernel(prices.value_lots, step.mark, *values))
 
     def _add_losses(self) -> None:
         """Allocate losses by the plain phase where an account is bankrupt, and publish offers.
