@@ -159,7 +159,10 @@ class Ledger:
 
     @property
     def writable(self) -> "LedgerArrays":
-        """Arrays of the accounts, for kernels that post to them in balance (LED-1)."""
+        """Arrays of the accounts, for kernels that post to them in balance (LED-1).
+
+        A kernel that posts outside the compiled step logs with :meth:`log_posted`.
+        """
         return LedgerArrays(
             self._balance, self._position, self._entry, self._leverage, self._max_leverage
         )
@@ -208,13 +211,6 @@ class Ledger:
         if moves.source.size:
             self._n_cash_moves = moves.source.size + (self._n_cash_moves if self.journal else 0)
             self.journal.append(JournalEntry(event, moves))
-
-    def writeable_arrays(self) -> tuple[I8, I8, I8]:
-        """Return balances (C, P, N), positions and entry values (K, N), for kernels that post.
-
-        Postings must balance, and :meth:`log_posted` must log them.
-        """
-        return self._balance, self._position, self._entry
 
     def _condense(self) -> None:
         """Replace the cash moves of the log by the net change of each account under each event.

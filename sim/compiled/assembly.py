@@ -47,7 +47,8 @@ from sim.step import (
     loss_waterfall,
     marking,
 )
-from sim.types import F8, MISSING, MarginPool, MarketView
+from sim.step import orders as plain_orders
+from sim.types import F8, MISSING, MarginPool, MarketView, Orders
 from sim.venue import StepFlows, Venue
 
 DEPOSIT_EVENT = CAUSE_KINDS.index(DEPOSIT)
@@ -332,8 +333,16 @@ class Assembly:
                 market.highest_fee,
                 step.packed,
                 step.chosen,
-            )
+            ),
+            self._refuse_orders,
         )
+
+    def _refuse_orders(self) -> None:
+        """Raise the error of the plain step for the orders of this one."""
+        market, sent = self.market, self.step.orders[: self.step.counters[N_ORDERS]].T
+        columns = [sent[at].copy() for at in range(LATENCY + 1)]
+        active, classes = plain_orders.take_active(market, Orders(*columns[:-1]), columns[-1])
+        plain_orders.sort_by_arrival(market, active, classes)
 
     def add_account_view(self, venue: Venue) -> None:
         """Show owners their accounts at a venue."""

@@ -16,11 +16,12 @@ from sim.compiled.arrays import (
     QUANTITY,
     SLOT,
 )
+from sim.compiled.prices import CALL_PYTHON
 from sim.exchange import matching
 from sim.numerics.compiled_draws import draw_four
 from sim.numerics.jit import kernel
 from sim.numerics.sorting import sort_keys
-from sim.step.orders import PLACE_BITS, compute_reserve, pack_arrival_key
+from sim.step.orders import LEAST_LEVERAGE, PLACE_BITS, compute_reserve, pack_arrival_key
 from sim.types import B1, F8, I8, MISSING
 from sim.types import LIMIT as LIMIT_ORDER
 
@@ -120,7 +121,12 @@ def sort_orders(
     packed: I8,
     chosen: I8,
 ) -> int:
-    """Pack the orders of participants who have not retired, in order of arrival (BOOK-2)."""
+    """Pack the orders of participants who have not retired, in order of arrival (BOOK-2).
+
+    If there are too many, or one chooses a leverage below one, the plain counterpart refuses them.
+    """
+    if counters[N_ORDERS] > 1 << PLACE_BITS:
+        return CALL_PYTHON
     count, block, draws = 0, -1, (0.0, 0.0, 0.0, 0.0)
     for row in range(counters[N_ORDERS]):
         owner = orders[row, OWNER]
@@ -146,5 +152,7 @@ def sort_orders(
         )
         packed[row, matching.CAUSE] = MISSING
         chosen[row] = sent[LEVERAGE]
+        if sent[LEVERAGE] and sent[LEVERAGE] < LEAST_LEVERAGE:
+            return CALL_PYTHON
     counters[N_ORDERS] = count
     return 0

@@ -30,7 +30,7 @@ class MarketArrays(NamedTuple):
 class MarginArrays(NamedTuple):
     """Accounts of one pool that an engine assesses, and its results; A accounts, K instruments."""
 
-    count: I8  # (1,) accounts in use, the first of A
+    count: I8  # type: ignore[assignment]  # (1,) accounts in use, the first of A
     position: I8  # (K, A) lots
     entry: I8  # (K, A) value paid, minor units of the settle asset
     leverage: F8  # (K, A) leverage that owners chose, inf = the venue's highest

@@ -24,6 +24,9 @@ DRAW_BITS, PLACE_BITS = 36, 22
 """Bits of an arrival key: latency class, then the owner's uniform draw, then the order's place in
 the batch (RNG-1)."""
 
+LEAST_LEVERAGE = round(1 / LEVERAGE_STEP)
+"""Smallest leverage that an order may choose, hundredths."""
+
 
 def collect_orders(market: MarketState) -> tuple[I8, I8]:
     """Collect all orders of this step in order of arrival, those of the external owner first.
@@ -33,13 +36,9 @@ def collect_orders(market: MarketState) -> tuple[I8, I8]:
         hundredths, empty where none does.
     """
     orders, classes = _collect_decisions(market)
-    # keys are distinct, and their low bits are the order's place
-    keys = np.sort(make_arrival_keys(market, orders.owner, classes))
+    places, chosen = sort_by_arrival(market, orders, classes)
     for venue in market.venues:
         _set_bands(market.price_bands, venue)
-    places = keys & ((1 << PLACE_BITS) - 1)
-    chosen = orders.leverage[places] if orders.leverage.any() else NO_LEVERAGE_CHOSEN
-    _refuse_leverage(orders, chosen, places)
     packed = pack_orders(
         orders.owner,
         orders.instrument,
@@ -56,6 +55,28 @@ def collect_orders(market: MarketState) -> tuple[I8, I8]:
     return packed, chosen
 
 
+def sort_by_arrival(market: MarketState, orders: Orders, classes: I8) -> tuple[I8, I8]:
+    """Return the places of orders in order of arrival, and the leverage that each chooses.
+
+    Args:
+        market: state of the market.
+        orders: of the step, with global owners.
+        classes: (n,) their latency classes.
+
+    Returns:
+        (n,) places, and (n,) hundredths, empty where none chooses a leverage.
+
+    Raises:
+        ValueError: too many orders, or one chooses a leverage below one.
+    """
+    # keys are distinct, and their low bits are the order's place
+    keys = np.sort(make_arrival_keys(market, orders.owner, classes))
+    places = keys & ((1 << PLACE_BITS) - 1)
+    chosen = orders.leverage[places] if orders.leverage.any() else NO_LEVERAGE_CHOSEN
+    _refuse_leverage(orders, chosen, places)
+    return places, chosen
+
+
 def _collect_decisions(market: MarketState) -> tuple[Orders, I8]:
     """Return the orders of the external owner and of all populations, and their latency classes."""
     observation = market.build_observation()
@@ -70,6 +91,11 @@ def _collect_decisions(market: MarketState) -> tuple[Orders, I8]:
         latency.append(population.latency)
     classes = np.repeat(np.array(latency, dtype=np.int64), [batch.owner.size for batch in batches])
     orders = Orders.join(batches)
+    return take_active(market, orders, classes)
+
+
+def take_active(market: MarketState, orders: Orders, classes: I8) -> tuple[Orders, I8]:
+    """Return the orders of participants who have not retired, and their latency classes."""
     if market.is_retired.any():
         is_active = np.append(~market.is_retired, True)[orders.owner]
         orders, classes = orders.take(is_active), classes[is_active]
@@ -82,7 +108,7 @@ def _refuse_leverage(orders: Orders, chosen: I8, places: I8) -> None:
     Raises:
         ValueError: an order chooses such a leverage.
     """
-    wrong = np.flatnonzero((chosen != 0) & (chosen < round(1 / LEVERAGE_STEP)))
+    wrong = np.flatnonzero((chosen != 0) & (chosen < LEAST_LEVERAGE))
     if wrong.size:
         row = int(places[wrong[0]])
         raise ValueError(

@@ -1,7 +1,6 @@
 """Margins, haircuts and learning in compiled code are those of the plain classes, to the bit."""
 
-import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,13 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from sim.checks.margin_worlds import UNIT, make_accounts, make_contracts, make_market
+from sim.component import has_own_rules
 from sim.margin import REQUIREMENTS, VALUATIONS
 from sim.margin.compiled import (
     CompiledRequirement,
     CompiledValuation,
     LearningArrays,
+    LearningStep,
     MarginArrays,
     MarketArrays,
     bind_leg_shares,
@@ -23,7 +24,7 @@ from sim.margin.compiled import (
 from sim.margin.engine import EngineConfig
 from sim.pricing.instrument_values import find_seconds_per_year
 from sim.protocols import Requirement
-from sim.types import F8, SPOT, Exposure, MarketView
+from sim.types import SPOT, Exposure, MarketView
 
 TIERS = {
     "kind": "tiered",
@@ -31,6 +32,7 @@ TIERS = {
 }
 TAIL = {"kind": "tail", "every": 60, "floor": 0.01}
 FILTERED = {"kind": "filtered", "window": 1200, "least": 300, "seed": 4}
+SCALED = {"kind": "scaled", "half_life": 300, "inner": TIERS}
 STEADY = {"every": 120, "inner": TIERS | {"maintenance_rule": "step"}}
 
 REQUIREMENT_EXAMPLES: list[dict[str, Any]] = [
@@ -169,9 +171,20 @@ def make_steps(rng: np.random.Generator, market: MarketView, steps: int) -> Iter
         )
 
 
-def compare_bits(found: F8, expected: F8) -> None:
-    """Fail unless two arrays hold the same floats; zeros may differ in sign."""
-    assert_array_equal(found, np.asarray(expected, dtype=np.float64))
+def bind_example(example: dict[str, Any], accounts: Exposure) -> Requirement:
+    """A requirement with a state of its own."""
+    rule = EngineConfig.model_validate({"requirement": example}).requirement
+    requirement = rule.bind(accounts.market.contracts, UNIT)
+    assert not has_own_rules(requirement, "bind_margins", "bind_learning")
+    return requirement
+
+
+def learn_bound(steps: Iterable[LearningStep], view: MarketView) -> None:
+    """Let a bound requirement learn; a part whose kernel has done nothing learns plainly."""
+    for step in steps:
+        if step.bound.call(view.tick):
+            assert step.plain is not None
+            step.plain(view)
 
 
 def make_world(seed: int) -> tuple[np.random.Generator, Exposure]:
@@ -202,9 +215,7 @@ def compare_shares(
 def test_requirements_ask_and_learn_the_same(example: dict[str, Any], seed: int) -> None:
     """Step by step, whichever of both learns, and then for the same accounts."""
     rng, accounts = make_world(seed)
-    rule = EngineConfig.model_validate({"requirement": example}).requirement
-    plain = rule.bind(accounts.market.contracts, UNIT)
-    bound = copy.deepcopy(plain)
+    plain, bound = (bind_example(example, accounts) for _ in range(2))
     assert isinstance(bound, CompiledRequirement)
     live = bind_accounts(accounts)
     returns = np.zeros((12, accounts.market.oracle.size))
@@ -219,19 +230,16 @@ def test_requirements_ask_and_learn_the_same(example: dict[str, Any], seed: int)
         if rng.random() < 0.2:
             bound.observe(view)
         else:
-            for step in learning:
-                if step.bound.call(view.tick):
-                    assert step.plain is not None
-                    step.plain(view)
-        compare_shares(bound, plain, accounts._replace(market=view), live)
+            learn_bound(learning, view)
+        seen = accounts._replace(market=view)
+        compare_shares(bound, plain, seen, live)
         for kernel in margins:
             assert kernel.call(view.tick) == 0
-        asked = plain.compute_margins(accounts._replace(market=view))
-        compare_bits(live.initial, asked.initial)
-        compare_bits(live.maintenance, asked.maintenance)
-        handed = bound.compute_margins(accounts._replace(market=view))
-        compare_bits(handed.initial, asked.initial)
-        compare_bits(handed.maintenance, asked.maintenance)
+        found = (live.initial, live.maintenance)
+        asked, handed = plain.compute_margins(seen), bound.compute_margins(seen)
+        for written, plainly, later in zip(found, asked, handed, strict=True):
+            assert_array_equal(written, plainly)
+            assert_array_equal(later, plainly)
 
 
 @pytest.mark.parametrize("example", VALUATION_EXAMPLES, ids=name_example)
@@ -250,8 +258,8 @@ def test_valuations_cut_the_same(example: dict[str, Any], seed: int) -> None:
         for kernel in haircuts:
             assert kernel.call(view.tick) == 0
         cut = valuation.compute_haircuts(accounts._replace(market=view))
-        compare_bits(live.initial, cut.initial)
-        compare_bits(live.maintenance, cut.maintenance)
+        assert_array_equal(live.initial, cut.initial)
+        assert_array_equal(live.maintenance, cut.maintenance)
 
 
 def test_every_component_has_an_example() -> None:

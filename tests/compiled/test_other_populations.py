@@ -1,6 +1,7 @@
 """Members who are not leveraged traders decide in compiled code as in plain Python, to the byte."""
 
 import json
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -171,3 +172,16 @@ def test_members_in_python_may_send_any_number_of_orders() -> None:
     compiled.advance(10)
     assert_same(plain, compiled)
     assert compiled.order_books.resting_totals.sum() > 10_000
+
+
+def test_a_leverage_below_one_is_refused_alike() -> None:
+    orders = {4: [(0, 0, 1, 990, LIMIT, 0, 500), (1, 0, 1, 990, LIMIT, 0, 50)]}
+    plain, compiled = (build_market(market_config(), [script([1e9, 1e9], orders)]) for _ in "12")
+    for _ in range(3):
+        plain.step()
+    compiled.advance(3)
+    assert_same(plain, compiled)
+    with pytest.raises(ValueError, match="owner 1 chooses leverage 50") as told:
+        plain.step()
+    with pytest.raises(ValueError, match=re.escape(str(told.value))):
+        compiled.advance(1)

@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from sim.errors import ConfigError
 from sim.margin.base import (
     RequirementComponent,
     find_underlying,
@@ -25,11 +24,14 @@ from sim.margin.scenarios.pmrm2 import (
     StaticDiscount,
     build_standard_grid,
 )
-from sim.margin.scenarios.pmrm2_kernels import charge_pmrm, value_moves, weigh_gains
+from sim.margin.scenarios.pmrm2_kernels import bind_moves, charge_pmrm, weigh_gains
 from sim.margin.scenarios.pmrm2_legs import (
     UnderlyingLegs,
     build_underlying_legs,
+    find_asset,
+    find_least_confidence,
     list_underlyings,
+    number_legs,
 )
 from sim.margin.scenarios.scenarios import (
     SCANNING_RISK,
@@ -51,7 +53,7 @@ from sim.pricing.instrument_values import (
     find_years_to_expiry,
     value_instruments,
 )
-from sim.types import F8, I8, MISSING, OPTION, Contracts, Exposure, Margins, MarketView
+from sim.types import F8, OPTION, Contracts, Exposure, Margins, MarketView
 
 TILTS = ("linear", "abs")
 
@@ -153,14 +155,14 @@ class PmrmMargin(ScenarioMargin):
         self.weights = np.array([each.weight for each in rule.scenarios])
         self.is_tilt = np.array([each.vol in TILTS for each in rule.scenarios])
         moving = {
-            _find_asset(asset, contracts): find_underlying(
+            find_asset(asset, contracts): find_underlying(
                 name, contracts, f"requirement.collateral.{asset}"
             )
             for asset, name in rule.collateral.items()
             if name
         }
         self.collateral = np.array(
-            [_find_asset(asset, contracts) for asset in rule.collateral], dtype=np.int64
+            [find_asset(asset, contracts) for asset in rule.collateral], dtype=np.int64
         )
         self.underlyings = [
             build_underlying_legs(contracts, int(number), moving)
@@ -173,7 +175,7 @@ class PmrmMargin(ScenarioMargin):
     def compute_margins(self, accounts: Exposure) -> Margins:
         """Return the margins, (A,), as in :class:`DerivePmrm2`."""
         values, rule = self.risk_arrays.get_current(accounts.market), self.rule
-        initial_factor = self._initial_factor(accounts.market)
+        initial_factor = self._initial_factor(accounts.market.peg)
         maintenance, initial = (
             np.zeros(len(accounts.position)),
             self._charge_doubtful_collateral(accounts),
@@ -191,36 +193,26 @@ class PmrmMargin(ScenarioMargin):
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
         """See :class:`sim.margin.compiled.CompiledRequirement`.
 
-        There are none for options, nor for risk arrays that are revalued at intervals. Prices of
-        collateral and the numeraire's peg are certain in a market.
+        There are none for options, nor for arrays revalued at intervals. The numeraire is at par.
         """
         contracts, market = arrays.market.contracts, arrays.market
         if (contracts.kind == OPTION).any() or self.rule.revalue:
             return None
-        charges = self.rule.charges
         table, spot = np.zeros((self.moves.size, len(contracts.names))), np.zeros(market.mark.size)
-        shares = (
-            float(self.rule.initial + max(charges.peg - 1.0, 0.0) * charges.peg_factor),
-            float(self.rule.maintenance),
-            float(charges.perp_maintenance + charges.perp_initial),
-            float(charges.perp_maintenance),
-            float(charges.confidence),
-            float(charges.doubt_factor),
+        factors = (self._initial_factor(1.0), self.rule.maintenance)
+        shares = np.array([*factors, *self.rule.charges.list_shares()])
+        rule = (
+            self.moves,
+            self.weights,
+            *number_legs(contracts, self.underlyings),
+            self.collateral,
         )
-        rule = (self.moves, self.weights, *self._number_legs(contracts), self.collateral)
         accounts = (arrays.count, arrays.position, arrays.balance, arrays.pool, arrays.price)
-        results = (market.confidence, np.array(shares), arrays.initial, arrays.maintenance)
+        results = (market.confidence, shares, arrays.initial, arrays.maintenance)
         return (
-            self._bind_values(arrays, table, spot),
+            bind_moves(arrays, self.moves, table, spot),
             bind_kernel(charge_pmrm, *accounts, table, spot, *rule, *results),
         )
-
-    def _bind_values(self, arrays: MarginArrays, table: F8, spot: F8) -> BoundKernel:
-        """Return the kernel that writes gains of one lot, (S, K), and values of underlyings."""
-        contracts = arrays.market.contracts
-        money = (contracts.multiplier, contracts.tick, arrays.settle, arrays.price)
-        prices = (arrays.mark, arrays.market.oracle, contracts.underlying)
-        return bind_kernel(value_moves, *prices, *money, self.moves, table, spot)
 
     def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
         """See :class:`sim.margin.compiled.CompiledLegShares`."""
@@ -228,24 +220,9 @@ class PmrmMargin(ScenarioMargin):
             return None
         count = arrays.lot_value.size
         table, spot = np.zeros((self.moves.size, count)), np.zeros(count)
-        values = self._bind_values(arrays, table, spot)
+        values = bind_moves(arrays, self.moves, table, spot)
         weighted = bind_kernel(weigh_gains, self.weights, table)
         return (values, weighted, bind_standalone_shares(arrays, table, shares))
-
-    def _number_legs(self, contracts: Contracts) -> tuple[I8, I8, I8, I8]:
-        """Return what tells which leg and asset belongs to which underlying.
-
-        Returns:
-            (G,) underlyings, (K,) that of each leg, (K,) one for perpetuals and futures, (C,) that
-            of each collateral asset that moves with one, else MISSING.
-        """
-        numbers = np.array([group.number for group in self.underlyings], dtype=np.int64)
-        is_linear = np.zeros(len(contracts.names), dtype=np.int64)
-        follows = np.full(len(contracts.assets), MISSING)
-        for group in self.underlyings:
-            is_linear[group.linear] = 1
-            follows[group.collateral] = group.number
-        return numbers, contracts.underlying, is_linear, follows
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
         """Return no step if risk arrays are valued at every assessment, else None."""
@@ -269,7 +246,7 @@ class PmrmMargin(ScenarioMargin):
             lost = np.minimum(self._compute_gains(accounts, group, values).min(axis=0), 0.0)
             scan -= lost
             basis += np.maximum(lost - self._compute_basis(accounts, group, values), 0.0)
-        initial_factor = self._initial_factor(accounts.market)
+        initial_factor = self._initial_factor(accounts.market.peg)
         maintenance_factor = self.rule.maintenance
         margins = {
             SCANNING_RISK: Margins(initial_factor * scan, maintenance_factor * scan),
@@ -299,10 +276,10 @@ class PmrmMargin(ScenarioMargin):
             accounts, (values.moved - values.now) * self.weights[:, None]
         )
 
-    def _initial_factor(self, market: MarketView) -> float:
+    def _initial_factor(self, peg: float) -> float:
         """Return initial over the worst loss, larger if the stable price is below its peg."""
         charges = self.rule.charges
-        return float(self.rule.initial + max(charges.peg - market.peg, 0.0) * charges.peg_factor)
+        return float(self.rule.initial + max(charges.peg - peg, 0.0) * charges.peg_factor)
 
     def _compute_gains(self, accounts: Exposure, group: UnderlyingLegs, values: PmrmValues) -> F8:
         """Return the gain on one underlying in each scenario, (S, A)."""
@@ -336,13 +313,13 @@ class PmrmMargin(ScenarioMargin):
         charges, size = self.rule.charges, np.abs(accounts.position)
         perps, short_options = sum_leg_values(size, values.spot, group.linear), np.zeros(len(size))
         confidence = np.minimum(
-            accounts.market.confidence[group.number], _find_least_confidence(accounts, group.linear)
+            accounts.market.confidence[group.number], find_least_confidence(accounts, group.linear)
         )
         doubt = self._charge_doubt(confidence, perps)
         for expiry in group.expiries:
             options = sum_leg_values(size, values.spot, expiry.legs)
             doubt = doubt + self._charge_doubt(
-                np.minimum(confidence, _find_least_confidence(accounts, expiry.legs)), options
+                np.minimum(confidence, find_least_confidence(accounts, expiry.legs)), options
             )
             for legs in expiry.strikes:
                 short_options += np.maximum(
@@ -400,17 +377,9 @@ class PmrmMargin(ScenarioMargin):
             moved=in_scenarios * tick_value,
             bumped=bumped * tick_value,
             spot=spot * tick_value / market.contracts.tick,
-            discount=self._compute_discounts(market.rate, years),
+            discount=rule.discount.tabulate(market.rate, years),
             factor=rule.basis.add + rule.basis.mult * years,
         )
-
-    def _compute_discounts(self, rate: F8, years: F8) -> F8:
-        """Return the factors on assets and on debts, (2, K)."""
-        factors = [
-            self.rule.discount.compute_factors(*pair)
-            for pair in zip(rate.tolist(), years.tolist(), strict=True)
-        ]
-        return np.array(factors).reshape(-1, 2).T
 
     def _build_scenario_states(self, market: MarketView, years: F8) -> ShockedStates:
         """Return the states of the grid and of the tilts, for options with some years to expiry."""
@@ -429,24 +398,3 @@ class PmrmMargin(ScenarioMargin):
                 market.vol[options], moneyness, years[options], rule.scenarios[number].vol
             )
         return moved
-
-
-def _find_least_confidence(accounts: Exposure, legs: I8) -> F8:
-    """Return the least confidence of the feeds that value the legs that are held, (A,)."""
-    feed = accounts.market.feed
-    if not feed.size:
-        return np.ones(len(accounts.position))
-    return np.where(accounts.position[:, legs] != 0, feed[legs], 1.0).min(axis=1, initial=1.0)
-
-
-def _find_asset(name: str, contracts: Contracts) -> int:
-    """Return the number of a collateral asset."""
-    if name not in contracts.assets[1:]:
-        known = ", ".join(contracts.assets[1:]) or "none"
-        raise ConfigError(
-            [
-                f"requirement.collateral: {name!r} is not an asset beside the numeraire, "
-                f"use one of {known}"
-            ]
-        )
-    return contracts.assets.index(name)

@@ -94,6 +94,12 @@ class StaticDiscount(Component):
         owed = self.short * np.exp(years * (rate * self.short_scale + self.short_add))
         return float(owned), float(min(np.exp(rate * years), owed))
 
+    def tabulate(self, rate: F8, years: F8) -> F8:
+        """Return the factors on assets and on debts of instruments, (2, K)."""
+        pairs = zip(rate.tolist(), years.tolist(), strict=True)
+        factors = [self.compute_factors(*pair) for pair in pairs]
+        return np.array(factors).reshape(-1, 2).T
+
 
 class BasisContingency(Component):
     """Loss of each expiry from the worse of two moves of its forward alone, x (add + mult x T).
@@ -141,6 +147,11 @@ class PmrmCharges(Component):
     peg_factor: float = Field(
         default=2.0, ge=0, description="additional weight per unit below the peg (ratio)"
     )
+
+    def list_shares(self) -> tuple[float, float, float, float]:
+        """Return initial and maintenance charge on perpetuals, least confidence, its factor."""
+        perpetuals = (self.perp_maintenance + self.perp_initial, self.perp_maintenance)
+        return (*perpetuals, self.confidence, self.doubt_factor)
 
 
 def build_standard_grid() -> tuple[SkewScenario, ...]:

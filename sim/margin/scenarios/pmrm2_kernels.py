@@ -2,9 +2,19 @@
 
 import numpy as np
 
+from sim.margin.compiled import MarginArrays
 from sim.margin.scenarios.grid_kernels import sum_lots
+from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.types import F8, I8
+
+
+def bind_moves(arrays: MarginArrays, moves: F8, table: F8, spot: F8) -> BoundKernel:
+    """Return the kernel that writes gains of one lot, (S, K), and values of underlyings, (K,)."""
+    contracts = arrays.market.contracts
+    money = (contracts.multiplier, contracts.tick, arrays.settle, arrays.price)
+    prices = (arrays.mark, arrays.market.oracle, contracts.underlying)
+    return bind_kernel(value_moves, *prices, *money, moves, table, spot)
 
 
 @kernel

@@ -1,10 +1,12 @@
 """Legs of a pool by underlying, expiry and strike, for Derive's portfolio margin."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from sim.types import FUTURE, I8, OPTION, PERPETUAL, Contracts
+from sim.errors import ConfigError
+from sim.types import F8, FUTURE, I8, MISSING, OPTION, PERPETUAL, Contracts, Exposure
 
 
 class ExpiryLegs(NamedTuple):
@@ -55,3 +57,42 @@ def build_underlying_legs(
     return UnderlyingLegs(
         number, linear, np.flatnonzero(here & (contracts.kind != OPTION)), expiries, assets
     )
+
+
+def number_legs(
+    contracts: Contracts, underlyings: Sequence[UnderlyingLegs]
+) -> tuple[I8, I8, I8, I8]:
+    """Return what tells which leg and asset belongs to which underlying.
+
+    Returns:
+        (G,) underlyings, (K,) that of each leg, (K,) one for perpetuals and futures, (C,) that of
+            each collateral asset that moves with one, else MISSING.
+    """
+    numbers = np.array([group.number for group in underlyings], dtype=np.int64)
+    is_linear = np.zeros(len(contracts.names), dtype=np.int64)
+    follows = np.full(len(contracts.assets), MISSING)
+    for group in underlyings:
+        is_linear[group.linear] = 1
+        follows[group.collateral] = group.number
+    return numbers, contracts.underlying, is_linear, follows
+
+
+def find_asset(name: str, contracts: Contracts) -> int:
+    """Return the number of a collateral asset."""
+    if name not in contracts.assets[1:]:
+        known = ", ".join(contracts.assets[1:]) or "none"
+        raise ConfigError(
+            [
+                f"requirement.collateral: {name!r} is not an asset beside the numeraire, "
+                f"use one of {known}"
+            ]
+        )
+    return contracts.assets.index(name)
+
+
+def find_least_confidence(accounts: Exposure, legs: I8) -> F8:
+    """Return the least confidence of the feeds that value the legs that are held, (A,)."""
+    feed = accounts.market.feed
+    if not feed.size:
+        return np.ones(len(accounts.position))
+    return np.where(accounts.position[:, legs] != 0, feed[legs], 1.0).min(axis=1, initial=1.0)

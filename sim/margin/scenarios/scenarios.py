@@ -11,7 +11,9 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
+from sim.errors import ConfigError
 from sim.margin import leg_values
+from sim.margin.base import find_underlying
 from sim.margin.breakdown import ItemisedRequirement
 from sim.numerics.jit import kernel
 from sim.pricing import instrument_values
@@ -305,3 +307,41 @@ def group_by_underlying(contracts: Contracts) -> list[I8]:
     return [
         np.flatnonzero(contracts.underlying == number) for number in np.unique(contracts.underlying)
     ]
+
+
+def group_by_expiry(contracts: Contracts, legs: I8) -> list[I8]:
+    """Return an underlying's columns by expiry."""
+    if not contracts.expiry.size:
+        return [legs]
+    return [legs[contracts.expiry[legs] == expiry] for expiry in np.unique(contracts.expiry[legs])]
+
+
+def compute_spreads(accounts: Exposure, delta: F8, expiries: list[I8]) -> F8:
+    """Return the value of the deltas that offset those of other expiries, (A,)."""
+    by_expiry = np.stack(
+        [sum_leg_values(accounts.position, delta, legs) for legs in expiries], axis=1
+    )
+    long, short = np.maximum(by_expiry, 0), np.maximum(-by_expiry, 0)
+    return np.minimum(leg_values.sum_legs(long), leg_values.sum_legs(short))
+
+
+def find_pair(
+    names: tuple[str, str], contracts: Contracts, numbers: list[int]
+) -> tuple[int, int] | None:
+    """Return the places of the underlyings of a credit among those of the pool.
+
+    None if the pool does not hold both.
+    """
+    first, second = (
+        find_underlying(name, contracts, "requirement.credits.underlyings") for name in names
+    )
+    if first == second:
+        raise ConfigError(
+            [
+                f"requirement.credits.underlyings: {names[0]!r} twice, "
+                "a spread needs two underlyings, name another"
+            ]
+        )
+    return (
+        (numbers.index(first), numbers.index(second)) if {first, second} <= set(numbers) else None
+    )

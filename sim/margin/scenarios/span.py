@@ -6,16 +6,12 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.component import Component
-from sim.errors import ConfigError
-from sim.margin import leg_values
 from sim.margin.base import RequirementComponent, find_underlying
 from sim.margin.breakdown import subtract_parts
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
 from sim.margin.scenarios.grid_kernels import (
     bind_linear_gains,
     bind_standalone_shares,
-    charge_span,
-    fix_gains,
 )
 from sim.margin.scenarios.scenarios import (
     SCANNING_RISK,
@@ -23,11 +19,15 @@ from sim.margin.scenarios.scenarios import (
     ScenarioMargin,
     ShockedStates,
     compute_lot_pnl,
+    compute_spreads,
     compute_standalone_shares,
+    find_pair,
     find_worst_gain,
+    group_by_expiry,
     group_by_underlying,
     sum_leg_values,
 )
+from sim.margin.scenarios.span_kernels import charge_span, fix_gains, number_legs
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.pricing.instrument_values import compute_sensitivities
 from sim.types import F8, I8, OPTION, Contracts, Exposure, Margins, MarketView
@@ -176,9 +176,11 @@ class SpanMargin(ScenarioMargin):
         self.vol_scan = np.array([commodity.vol_scan for commodity in by_number])
         ranges = [*np.array(RANGE_THIRDS) / 3, rule.extreme, -rule.extreme]
         self.moves = np.outer(ranges, self.scan).ravel()
-        self.credits = [(_find_pair(credit, contracts, numbers), credit) for credit in rule.credits]
+        self.credits = [
+            (find_pair(credit.underlyings, contracts, numbers), credit) for credit in rule.credits
+        ]
         self.is_option = contracts.kind == OPTION
-        self.expiry_columns = [_group_by_expiry(contracts, legs) for legs in self.groups]
+        self.expiry_columns = [group_by_expiry(contracts, legs) for legs in self.groups]
         self.published_arrays = {
             k: np.array(rule.arrays[name])
             for k, name in enumerate(contracts.names)
@@ -197,7 +199,7 @@ class SpanMargin(ScenarioMargin):
         for number, (legs, each) in enumerate(zip(self.groups, self.commodities, strict=True)):
             risk = scans[number] - credit[number]
             if each.calendar:
-                risk = risk + each.calendar * _compute_spreads(
+                risk = risk + each.calendar * compute_spreads(
                     accounts, priced.delta, self.expiry_columns[number]
                 )
             if each.short_option:
@@ -221,7 +223,7 @@ class SpanMargin(ScenarioMargin):
         known = [(pair, credit) for pair, credit in self.credits if pair is not None]
         spreads = [(*credit.deltas, credit.rate) for _, credit in known]
         rule = (
-            *self._number_legs(contracts),
+            *number_legs(self.expiry_columns, count),
             np.array([(each.scan, each.calendar, each.short_option) for each in self.commodities]),
             np.array([pair for pair, _ in known], dtype=np.int64).reshape(-1, 2),
             np.array(spreads).reshape(-1, 3),
@@ -256,14 +258,6 @@ class SpanMargin(ScenarioMargin):
         values = self._bind_values(arrays, table, per_lot)
         return (*values, bind_standalone_shares(arrays, table, shares))
 
-    def _number_legs(self, contracts: Contracts) -> tuple[I8, I8]:
-        """Return the place of each leg's underlying, and of its expiry within it, (K,) each."""
-        group, expiry = np.zeros((2, len(contracts.names)), dtype=np.int64)
-        for number, expiries in enumerate(self.expiry_columns):
-            for place, legs in enumerate(expiries):
-                group[legs], expiry[legs] = number, place
-        return group, expiry
-
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
         """Return no step if risk arrays are valued at every assessment, else None."""
         return None if self.rule.revalue else ()
@@ -280,7 +274,7 @@ class SpanMargin(ScenarioMargin):
             np.zeros(len(accounts.position)),
         )
         for expiries, each in zip(self.expiry_columns, self.commodities, strict=True):
-            calendar += each.calendar * _compute_spreads(accounts, priced.delta, expiries)
+            calendar += each.calendar * compute_spreads(accounts, priced.delta, expiries)
         parts = {
             SCANNING_RISK: scans.sum(axis=0),
             "calendar spreads": calendar,
@@ -393,42 +387,3 @@ def _list_commodities(
     }
     n_underlyings = max([*numbers, *named], default=-1) + 1
     return [named.get(number, rule.commodity) for number in range(n_underlyings)]
-
-
-def _find_pair(
-    credit: InterCommodityCredit, contracts: Contracts, numbers: list[int]
-) -> tuple[int, int] | None:
-    """Return the places of a credit's underlyings among those of the pool.
-
-    None if the pool does not hold both.
-    """
-    first, second = (
-        find_underlying(name, contracts, "requirement.credits.underlyings")
-        for name in credit.underlyings
-    )
-    if first == second:
-        raise ConfigError(
-            [
-                f"requirement.credits.underlyings: {credit.underlyings[0]!r} twice, "
-                "a spread needs two underlyings, name another"
-            ]
-        )
-    return (
-        (numbers.index(first), numbers.index(second)) if {first, second} <= set(numbers) else None
-    )
-
-
-def _group_by_expiry(contracts: Contracts, legs: I8) -> list[I8]:
-    """Return an underlying's columns by expiry."""
-    if not contracts.expiry.size:
-        return [legs]
-    return [legs[contracts.expiry[legs] == expiry] for expiry in np.unique(contracts.expiry[legs])]
-
-
-def _compute_spreads(accounts: Exposure, delta: F8, expiries: list[I8]) -> F8:
-    """Return the value of the deltas that offset those of other expiries, (A,)."""
-    by_expiry = np.stack(
-        [sum_leg_values(accounts.position, delta, legs) for legs in expiries], axis=1
-    )
-    long, short = np.maximum(by_expiry, 0), np.maximum(-by_expiry, 0)
-    return np.minimum(leg_values.sum_legs(long), leg_values.sum_legs(short))

@@ -236,7 +236,7 @@ class CompiledWaterfall(PlainWaterfall):
         self.context = self.context._replace(
             assessment=visible, is_eligible=flags[tables.IS_ELIGIBLE]
         )
-        balance, position, entry = self.market.ledger.writeable_arrays()
+        balance, position, entry = self.market.ledger.writable[:3]
         return tables.Accounts(
             balance=balance,
             position=position,
