@@ -28,7 +28,7 @@ def find_clamp(venue: Venue) -> float | None:
 
 @dataclass
 class PoolProgram:
-    """What the program of one pool is bound from."""
+    """Bound components of one pool."""
 
     venue: Venue
     venue_arrays: VenueArrays
@@ -42,7 +42,7 @@ class PoolProgram:
 
 
 class DistressContext:
-    """What the parts of the program of distress are made from.
+    """Market, program and arrays that the parts of these phases share.
 
     Args:
         step: arrays of the step.
