@@ -245,23 +245,23 @@ def replace_and_withdraw(
         withdrawn_share: share of its gains that a member withdraws.
         outside_cash: (n,) cash that members may still deposit.
     """
-    highest = max(probabilities[0], probabilities[1])
     for i in range(len(start_wealth)):
         if not is_without_position(owner + i, position):
-            continue
-        draw = draw_one(i * N_CASH_FLOW_DRAWS + ENTRY_EXIT_COLUMN, tick, key)
-        if not draw < highest:
             continue
         start, wealth = start_wealth[i].sum(), 0.0
         for v in range(len(equity)):
             wealth += equity[v, owner + i]
-        if wealth < thresholds[0] * start and draw < probabilities[0]:
+        is_ruined, is_rich = wealth < thresholds[0] * start, wealth >= thresholds[1] * start
+        if not (is_ruined or is_rich):  # a draw costs more than the rest
+            continue
+        draw = draw_one(i * N_CASH_FLOW_DRAWS + ENTRY_EXIT_COLUMN, tick, key)
+        if is_ruined and draw < probabilities[0]:
             outside_cash[i] = multiple * start_wealth[i, venue]
             for v in range(len(equity)):
                 lost = max(start_wealth[i, v] - np.floor(equity[v, owner + i]), 0.0)
                 amount = to_exact_one(lost)
                 send_payment(payments, counters, owner + i, v, MISSING, amount, 1)
-        if wealth >= thresholds[1] * start and draw < probabilities[1]:
+        if is_rich and draw < probabilities[1]:
             for v in range(len(equity)):
                 free = min(free_margin[v, owner + i], float(balance[0, wallet_pools[v], owner + i]))
                 gain = withdrawn_share * max(equity[v, owner + i] - start_wealth[i, v], 0.0)

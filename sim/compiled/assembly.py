@@ -77,7 +77,7 @@ def compile_run(market: MarketState, recorder: Recorder) -> CompiledRun:
 
 def _count_orders(market: MarketState, population: PopulationProtocol) -> int:
     """Return the most orders of a population in a step."""
-    if isinstance(population, BoundedOrders):
+    if isinstance(population, BoundedOrders) and not has_own_rules(population, "bind_decision"):
         return population.count_orders()
     return population.count * 4 * len(market.contracts.names)
 

@@ -11,7 +11,7 @@ from sim.types import B1, F8, I8, Contracts, MarketView
 
 
 class MarketArrays(NamedTuple):
-    """What a pool's requirement sees of the market (see ``MarketView``); K instruments."""
+    """View of the market that a pool's requirement has (see ``MarketView``); K instruments."""
 
     contracts: Contracts  # of the pool
     mark: F8  # (K,) ticks
@@ -71,14 +71,14 @@ class CompiledValuation(Protocol):
 
 
 class LearningArrays(NamedTuple):
-    """What a pool's requirement learns from, once per step; U underlyings."""
+    """Source from which a pool's requirement learns, once per step; U underlyings."""
 
     returns: F8  # (T, U) log returns of the oracle, row tick - 1 the newest
     probe: MarginArrays  # one lot of each instrument, long and then short, at the mark
 
     @property
     def market(self) -> MarketArrays:
-        """What the pool sees of the market."""
+        """View of the market that the pool has."""
         return self.probe.market
 
 

@@ -62,7 +62,7 @@ def build_underlying_legs(
 def number_legs(
     contracts: Contracts, underlyings: Sequence[UnderlyingLegs]
 ) -> tuple[I8, I8, I8, I8]:
-    """Return what tells which leg and asset belongs to which underlying.
+    """Return the underlying to which each leg and asset belongs.
 
     Returns:
         (G,) underlyings, (K,) that of each leg, (K,) one for perpetuals and futures, (C,) that of

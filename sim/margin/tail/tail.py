@@ -101,6 +101,10 @@ class TailMargin:
             self._forecast, self._is_stale[0] = self.forecaster.forecast(), False
         return self._forecast
 
+    @forecast.setter
+    def forecast(self, forecast: ReturnForecast | None) -> None:
+        self._forecast, self._is_stale[0] = forecast, False
+
     def observe(self, market: MarketView) -> None:
         """Update the model with every complete return since the last call."""
         stride, learnt = count_rows(self.rule.every, market.dt), False

@@ -126,7 +126,7 @@ class LognormalMargin(AdditiveRequirement):
             self._set_risk_factors(np.full(year.size, self.rule.sigma))
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
-        """Return a step that asks for the plain one where risk factors change.
+        """Return a step that leaves changes of risk factors to the plain method.
 
         A volatility that is given changes them once, when the market's clock is known.
         """

@@ -90,7 +90,7 @@ class ParameterClockMargin(ItemisedRequirement, AdditiveRequirement):
         return bind_leg_shares(self.learning_copy, arrays, shares)
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
-        """Return the inner steps, and one that asks for the plain copy when one is due."""
+        """Return the inner steps, and one that leaves a copy that is due to the plain method."""
         inner, stride = self.inner, count_rows(self.every, arrays.market.dt)
         steps = inner.bind_learning(arrays) if is_compiled(inner) else None
         due = bind_kernel(is_copy_due, stride, self._turn, self._next)

@@ -226,7 +226,7 @@ class AntiProcyclicalityMargin(FactorMargin):
         self.is_set[0] = True
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
-        """Return the inner steps, and one that asks for the plain tool when an entry is due."""
+        """Return the inner steps, and one that leaves an entry that is due to the plain tool."""
         inner = self._bind_inner_learning(arrays)
         if inner is None:
             return None
