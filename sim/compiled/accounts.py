@@ -100,7 +100,7 @@ def find_deficits(
 
 @kernel
 def skip_rounds(tick: int, counters: I8) -> int:
-    """Jump over the rounds of a step in which nobody is below maintenance."""
+    """Jump over the rounds of a step in which no account is below maintenance."""
     counters[N_FILLS] = counters[N_MOVES] = 0
     return JUMP
 

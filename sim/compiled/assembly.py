@@ -23,8 +23,9 @@ from sim.compiled.arrays import (
     VenueArrays,
 )
 from sim.compiled.components import BoundedOrders, CompiledPopulation
-from sim.compiled.distress import DISTRESS, DistressPhases
-from sim.compiled.distress_arrays import DistressArrays
+from sim.compiled.distress_phases.arrays import DistressArrays
+from sim.compiled.distress_phases.components import DistressContext
+from sim.compiled.distress_phases.phases import DISTRESS, DistressPhases
 from sim.compiled.payment_assembly import PaymentAssembly
 from sim.compiled.profile_assembly import ProfileAssembly
 from sim.compiled.program import CompiledRun, PlainPhase, Program
@@ -767,8 +768,8 @@ class Assembly:
         market, program = self.market, self.program
         pools = [pool for venue in market.venues for pool in self._pools(venue)]
         engines = [self.engines[pool.pool.number].bind_kernels(pool.live) for pool in pools]
-        phases = DistressPhases(self.step, self.distress, self.recorder, program)
-        is_compiled = phases.prepare()
+        context = DistressContext(self.step, self.distress, self.recorder, program)
+        is_compiled = context.prepare()
         if any(each is None for each in engines) or market.config.rescues:
             program.add(None, self._finish_plainly, END)
             return
@@ -780,7 +781,7 @@ class Assembly:
             self._log_assessment(pool)
         program.add(bind_kernel(accounts.skip_rounds, self.step.counters), jump=RECORD)
         if not is_suppressed and is_compiled:
-            phases.add(self._assess_pools)
+            DistressPhases(context).add(self._assess_pools)
         else:
             program.mark(DISTRESS)
             program.add(None, self._finish_plainly, END)

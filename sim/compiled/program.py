@@ -136,6 +136,7 @@ class CompiledRun:
         self._assemble, self._list_movable = assemble, list_movable
         self._bound_arrays = list_movable()
         self._program = assemble()
+        self._table = self._program.table()
         self.n_plain_phases = 0
 
     def advance(self, last_tick: int) -> None:
@@ -143,11 +144,11 @@ class CompiledRun:
         market = self.step.market
         load_state(self.step)
         self._refresh()
-        tick, place, table = market.tick + 1, 0, self._program.table()
+        tick, place = market.tick + 1, 0
         while True:
-            tick, place = run_steps(table, place, tick, last_tick)
+            tick, place = run_steps(self._table, place, tick, last_tick)
             store_state(self.step, tick)
-            if place == table.shape[1]:
+            if place == self._table.shape[1]:
                 return
             instruction = self._program.instructions[place]
             assert instruction.plain is not None
@@ -155,15 +156,14 @@ class CompiledRun:
             self.n_plain_phases += 1
             place = self._program.place_after(place)
             load_state(self.step)
-            if self._refresh():
-                table = self._program.table()
+            self._refresh()
 
-    def _refresh(self) -> bool:
-        """Bind the kernels anew if an array has moved; return whether one had."""
+    def _refresh(self) -> None:
+        """Bind the kernels anew if an array has moved."""
         now = self._list_movable()
         if all(old is new for old, new in zip(self._bound_arrays, now, strict=True)):
-            return False
+            return
         self._bound_arrays = now
         self.step.books = self.step.market.order_books.reserve_capacity(0)
         self._program = self._assemble()
-        return True
+        self._table = self._program.table()

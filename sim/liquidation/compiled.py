@@ -28,7 +28,7 @@ NO_CAPACITY = -1
 
 
 class PlanArrays(NamedTuple):
-    """What a policy plans from in one pool, and the plan of its venue; N owners, K instruments."""
+    """Accounts of one pool for its policy, and the plan of its venue; N owners, K instruments."""
 
     rows: I8  # (N,) liquidatable accounts, ascending, the first of them in use
     n_rows: I8  # (1,)

@@ -25,7 +25,7 @@ rows and amounts in use."""
 
 
 class CauseArrays(NamedTuple):
-    """What a pool's log keeps: the last assessment of N accounts, and the stages since."""
+    """Log of one pool: the last assessment of its N accounts, and the stages since."""
 
     excess: F8  # (N,) at the last assessment, minor units of the numeraire
     since: I8  # (N,) first stage since the excess was last >= 0, MISSING = it is

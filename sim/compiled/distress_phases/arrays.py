@@ -26,20 +26,24 @@ class DistressArrays:
 
     def __init__(self, step: StepArrays) -> None:
         owners, instruments = step.ledger.position.shape[1], len(step.mark)
-        most = owners * instruments  # close-outs of a round; memory is taken as they are planned
         self.attribution = np.zeros(5, dtype=np.int64)
         self.rows, self.chosen = np.zeros((2, owners), dtype=np.int64)
         self.n_rows, self.n_chosen, self.n_planned = np.zeros((3, 1), dtype=np.int64)
         self.touched, self.is_whole, self.is_offered = np.zeros((3, owners), dtype=np.bool_)
         self.present: B1 = np.zeros(10, dtype=np.bool_)
         self.before, self.after, self.due = np.zeros((3, owners))
-        self.orders = np.zeros((most, 8), dtype=np.int64)
-        self.details = np.zeros((most, 2), dtype=np.int64)
-        self.report = np.zeros((most, 5), dtype=np.int64)
-        self.notional, self.around = np.zeros(most), np.zeros((2, most))
-        self.actions: I8 = np.zeros(most, dtype=np.int64)
         self.mark_before, self.tick_value = np.zeros((2, instruments))
+        self._allocate_plan(owners * instruments)
         self.pools = {number: _allocate_pool(step, pool) for number, pool in step.pools.items()}
+
+    def _allocate_plan(self, most: int) -> None:
+        """Allocate the plan of a venue; memory is taken as close-outs are planned."""
+        self.orders: I8 = np.zeros((most, 8), dtype=np.int64)
+        self.details: I8 = np.zeros((most, 2), dtype=np.int64)
+        self.report: I8 = np.zeros((most, 5), dtype=np.int64)
+        self.notional: F8 = np.zeros(most)
+        self.around: F8 = np.zeros((2, most))
+        self.actions: I8 = np.zeros(most, dtype=np.int64)
 
 
 def _allocate_pool(step: StepArrays, pool: PoolArrays) -> PoolDistress:

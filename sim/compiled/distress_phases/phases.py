@@ -1,0 +1,90 @@
+"""Phases 7 to 9 of a compiled step where accounts are below maintenance (LIQ-1 to LIQ-6).
+
+The program is the loop of ``sim.step.liquidation.run_liquidation_rounds``, with jumps. Losses of
+bankrupt accounts are allocated by the plain phase.
+"""
+
+from collections.abc import Callable
+
+from sim.compiled import prices
+from sim.compiled.distress_phases import rounds
+from sim.compiled.distress_phases.attribution_program import AttributionProgram
+from sim.compiled.distress_phases.components import DistressContext
+from sim.compiled.distress_phases.round_program import RoundProgram
+from sim.numerics.bound_kernels import bind_kernel
+from sim.step import loss_waterfall
+from sim.types import F8, I8
+
+DISTRESS, ROUNDS_DONE, LOSSES_DONE, NEXT_ROUND = (
+    "distress",
+    "rounds done",
+    "losses done",
+    "next round",
+)
+"""Labels of places in the program."""
+
+
+class DistressPhases:
+    """Attribution and liquidation rounds of one market as parts of its program."""
+
+    def __init__(self, context: DistressContext) -> None:
+        self.context, self.program = context, context.program
+        self.step, self.arrays, self.market = context.step, context.arrays, context.market
+        self.recorder = context.recorder
+
+    def add(self, assess: Callable[[], None]) -> None:
+        """Add the phases; ``assess`` adds the assessment of every pool."""
+        program, state = self.program, self.step.round_state
+        attribute, close_out = AttributionProgram(self.context), RoundProgram(self.context)
+        terms = (self.market.contracts.multiplier, self.step.quote_price)
+        program.mark(DISTRESS)
+        program.add(bind_kernel(rounds.begin_assessment, state))
+        attribute.add()
+        program.add(bind_kernel(rounds.begin_rounds, state))
+        program.add(bind_kernel(rounds.value_ticks, *terms, self.arrays.tick_value))
+        program.mark(NEXT_ROUND)
+        program.add(bind_kernel(rounds.begin_round, state))
+        for venue in self.market.venues:
+            close_out.add(venue)
+        made = self.recorder.rounds
+        program.add(bind_kernel(rounds.end_round, state, made), jump=ROUNDS_DONE)
+        self._add_lot_values(*terms)
+        assess()
+        attribute.add()
+        limits = (state, self.market.config.max_rounds, made)
+        program.add(bind_kernel(rounds.begin_next_round, *limits), jump=NEXT_ROUND)
+        program.mark(ROUNDS_DONE)
+        self._add_losses()
+
+    def _add_lot_values(self, multiplier: I8, quote_price: F8) -> None:
+        step = self.step
+        values = (multiplier, quote_price, step.lot_value, step.unit_value)
+        self.program.add(bind_kernel(prices.value_lots, step.mark, *values))
+
+    def _add_losses(self) -> None:
+        """Allocate losses by the plain phase where an account is bankrupt, and publish offers.
+
+        Bankrupt accounts wait while their lots are on offer.
+        """
+        step, program = self.step, self.program
+        program.add(bind_kernel(rounds.begin_offers, step.to_sell, step.to_buy))
+        for each in self.context.pools:
+            plan, here = each.plan, each.pool.pool.instruments
+            noted = (plan.assessed, plan.bankrupt_since, plan.is_offered)
+            program.add(bind_kernel(rounds.find_bankrupt, *noted))
+            for kernel in each.offers:
+                program.add(kernel)
+            fund = each.venue.system_accounts.insurance_fund
+            program.add(
+                bind_kernel(rounds.await_offers, plan.assessed, plan.is_offered, fund),
+                self._allocate_plainly,
+                LOSSES_DONE,
+            )
+            lots = (plan.is_offered, plan.position, plan.is_spot)
+            program.add(
+                bind_kernel(rounds.publish_offers, *lots, step.to_sell[here], step.to_buy[here])
+            )
+        program.mark(LOSSES_DONE)
+
+    def _allocate_plainly(self) -> None:
+        self.recorder.record_losses(loss_waterfall.allocate_losses(self.market))
