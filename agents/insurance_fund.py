@@ -11,9 +11,9 @@ from agents.compiled.unwinding import send_slices
 from agents.shared.commitment import WalletCommitment
 from agents.shared.unwinding import UnwindPace, unwind_positions
 from sim.cash_flows import CashFlows
-from sim.compiled.accounts import EQUITY, INITIAL
 from sim.compiled.arrays import StepArrays
-from sim.compiled.payments import send_payment
+from sim.compiled.kernels.accounts import EQUITY, INITIAL
+from sim.compiled.kernels.payments import send_payment
 from sim.numerics.account_sums import sum_pairwise
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel, chain_kernels
 from sim.numerics.jit import kernel

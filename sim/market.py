@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from sim.build import build_state
-from sim.compiled.assembly import compile_run
+from sim.compiled.assembly.run import compile_run
 from sim.compiled.program import CompiledRun
 from sim.config import MarketConfig
 from sim.deferred_agents import DeferredAgentsModel

@@ -5,7 +5,7 @@ import numpy as np
 from agents.base import BASIS_POINT
 from agents.compiled.amounts import count_lots, limit_price, sum_exposure
 from sim.arrays import U8
-from sim.compiled.orders import send_order
+from sim.compiled.kernels.orders import send_order
 from sim.numerics.compiled_draws import draw_one
 from sim.numerics.jit import kernel
 from sim.types import F8, I8, IOC, REDUCE_ONLY

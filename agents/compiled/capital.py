@@ -3,8 +3,8 @@
 import numpy as np
 
 from sim.arrays import U8
-from sim.compiled.accounts import EQUITY, INITIAL
-from sim.compiled.payments import send_payment
+from sim.compiled.kernels.accounts import EQUITY, INITIAL
+from sim.compiled.kernels.payments import send_payment
 from sim.numerics.compiled_draws import draw_one
 from sim.numerics.jit import kernel
 from sim.numerics.rounding import to_exact_one

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sim.compiled.arrays import N_PAYMENTS
-from sim.compiled.payments import OWNER
+from sim.compiled.kernels.payments import OWNER
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8
 

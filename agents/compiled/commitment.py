@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sim.compiled.accounts import EQUITY
-from sim.compiled.payments import send_payment
+from sim.compiled.kernels.accounts import EQUITY
+from sim.compiled.kernels.payments import send_payment
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from agents.compiled.amounts import count_lots
 from sim.arrays import U8
-from sim.compiled.orders import send_order
+from sim.compiled.kernels.orders import send_order
 from sim.numerics.compiled_draws import draw_four
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, LIMIT, MISSING

@@ -4,7 +4,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from sim.compiled.orders import send_order
+from sim.compiled.kernels.orders import send_order
 from sim.numerics.jit import kernel
 from sim.types import F8, I8
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from sim.arrays import U8
 from sim.compiled.arrays import LEVERAGE
-from sim.compiled.orders import send_order
+from sim.compiled.kernels.orders import send_order
 from sim.numerics.compiled_draws import draw_four
 from sim.numerics.jit import kernel
 from sim.types import (

@@ -3,7 +3,7 @@
 import numpy as np
 
 from agents.compiled.amounts import count_lots, sum_exposure
-from sim.compiled.orders import send_order
+from sim.compiled.kernels.orders import send_order
 from sim.numerics.account_sums import sum_pairwise
 from sim.numerics.jit import kernel
 from sim.types import F8, I8, POST_ONLY

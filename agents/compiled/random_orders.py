@@ -1,7 +1,7 @@
 """Kernels of zero-intelligence traders: random limit orders about the mark."""
 
 from sim.arrays import U8
-from sim.compiled.orders import send_order
+from sim.compiled.kernels.orders import send_order
 from sim.numerics.compiled_draws import draw_four
 from sim.numerics.jit import kernel
 from sim.types import F8, I8, LIMIT

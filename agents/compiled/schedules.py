@@ -1,7 +1,7 @@
 """Kernel of metaorders (AGT-2b): orders executed in equal parts over time."""
 
 from agents.compiled.amounts import limit_price
-from sim.compiled.orders import send_order
+from sim.compiled.kernels.orders import send_order
 from sim.numerics.jit import kernel
 from sim.types import F8, I8, IOC
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from agents.compiled.amounts import limit_price
 from agents.shared.unwinding import UNWIND_SLOT
-from sim.compiled.orders import send_order
+from sim.compiled.kernels.orders import send_order
 from sim.numerics.jit import kernel
 from sim.types import F8, I8, IOC, REDUCE_ONLY
 

@@ -190,7 +190,7 @@ class StepArrays:
         part = state.pool.instruments
         count = part.stop - part.start
         live = MarginArrays(
-            count=np.zeros(1, dtype=np.int64),
+            n_accounts=np.zeros(1, dtype=np.int64),
             position=self.ledger.position[part],
             entry=self.ledger.entry[part],
             leverage=self.ledger.max_leverage[part],

@@ -14,7 +14,7 @@ import numpy as np
 
 from sim.compiled.arrays import StepArrays
 from sim.compiled.handover import load_state, store_state
-from sim.compiled.prices import CALL_PYTHON
+from sim.compiled.kernels.prices import CALL_PYTHON
 from sim.numerics.bound_kernels import BoundKernel, call_bound
 from sim.numerics.jit import kernel
 from sim.types import I8

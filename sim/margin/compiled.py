@@ -30,7 +30,7 @@ class MarketArrays(NamedTuple):
 class MarginArrays(NamedTuple):
     """Accounts of one pool that an engine assesses, and its results; A accounts, K instruments."""
 
-    count: I8  # type: ignore[assignment]  # (1,) accounts in use, the first of A
+    n_accounts: I8  # (1,) accounts in use, the first of A
     position: I8  # (K, A) lots
     entry: I8  # (K, A) value paid, minor units of the settle asset
     leverage: F8  # (K, A) leverage that owners chose, inf = the venue's highest
@@ -50,7 +50,7 @@ class MarginArrays(NamedTuple):
         """Return arrays for hypothetical accounts of the same pool."""
         shape = (like.lot_value.size, accounts)
         return like._replace(
-            count=np.zeros(1, dtype=np.int64),
+            n_accounts=np.zeros(1, dtype=np.int64),
             position=np.zeros(shape, dtype=np.int64),
             entry=np.zeros(shape, dtype=np.int64),
             leverage=np.full(shape, np.inf),

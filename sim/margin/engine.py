@@ -30,18 +30,15 @@ from sim.margin.learning import explain_short_run
 from sim.margin.netting import CrossNetting
 from sim.margin.options.options_separately import OptionsSeparately
 from sim.margin.probe_portfolio import build_one_lot_accounts
+from sim.margin.rounding import round_up_sum
 from sim.margin.tiers.tiered import TieredRequirement
 from sim.margin.valuations.cash import CashValuation
 from sim.margin.wrappers.compressed import Compression
 from sim.margin.wrappers.rescaled import RescaledMargin, scale_leverage
 from sim.numerics import account_sums
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
-from sim.numerics.jit import kernel
 from sim.protocols import Requirement, Valuation
 from sim.types import F8, I8, OPTION, Contracts, Exposure, MarginAssessment, MarketView
-
-ROUNDING_TOLERANCE = 1e-12
-"""Relative noise of a sum of floats: an amount this near to a whole number is that number."""
 
 
 class EngineConfig(Component):
@@ -236,7 +233,7 @@ class MarginEngine:
         They write ``shares``, (K, A), of the accounts in use.
         """
         if arrays.lot_value.size == 1 and is_compiled(self.requirement):
-            columns = (arrays.count, arrays.position, shares)
+            columns = (arrays.n_accounts, arrays.position, shares)
             return (bind_kernel(leg_values.share_single_leg, *columns),)
         return bind_leg_shares(self.requirement, arrays, shares)
 
@@ -395,23 +392,3 @@ def compute_chosen_margin_by_leg(accounts: Exposure) -> F8:
     cost = np.abs(accounts.entry) * accounts.market.price[accounts.market.contracts.settle]
     share: F8 = np.minimum(cost, leg_values.compute_margined_notional(accounts)) / accounts.leverage
     return share
-
-
-@kernel
-def round_up_amount(amount: float) -> float:
-    """Return an amount rounded up to whole minor units; float noise above them is ignored."""
-    nearest = np.rint(amount)
-    is_whole = abs(amount - nearest) <= ROUNDING_TOLERANCE * abs(amount)
-    return nearest if is_whole else np.ceil(amount)
-
-
-@kernel
-def round_up_sum(haircut: F8, margin: F8) -> F8:
-    """Return the sums rounded up to whole minor units, (A,).
-
-    Float noise above a whole number is ignored.
-    """
-    units = np.empty(len(margin))
-    for a in range(len(margin)):
-        units[a] = round_up_amount(haircut[a] + margin[a])
-    return units

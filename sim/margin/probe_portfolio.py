@@ -47,7 +47,7 @@ def bind_margin_rates(
     margins = requirement.bind_margins(probe)
     if margins is None:
         return None
-    terms = (probe.count, market.mark, market.contracts.multiplier, probe.entry)
+    terms = (probe.n_accounts, market.mark, market.contracts.multiplier, probe.entry)
     kernels = (
         bind_kernel(enter_probe, *terms),
         *margins,

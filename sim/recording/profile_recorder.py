@@ -19,7 +19,7 @@ from sim.types import F8, I8
 class ProfileTables(NamedTuple):
     """Readings of a run, which the kernels of a compiled step write, too; R readings."""
 
-    count: I8  # (1,) readings so far
+    n_readings: I8  # (1,) readings so far
     step: I8  # (R,)
     at_risk: F8  # (R, K, moves) minor units of the numeraire
     fresh: I8  # (R, K, moves) lots
@@ -31,7 +31,7 @@ class ProfileTables(NamedTuple):
         """Return tables for a number of readings."""
         shape = (readings, len(market.contracts.names), len(MARK_MOVES))
         return cls(
-            count=np.zeros(1, dtype=np.int64),
+            n_readings=np.zeros(1, dtype=np.int64),
             step=np.zeros(readings, dtype=np.int64),
             at_risk=np.zeros(shape),
             fresh=np.zeros(shape, dtype=np.int64),
@@ -55,8 +55,8 @@ class ProfileRecorder:
     def take_reading(self) -> F8:
         """Take a reading, and return R(1%) of every instrument, (K,)."""
         market, tables = self.market, self.tables
-        row = int(tables.count[0])
-        tables.count[0] += 1
+        row = int(tables.n_readings[0])
+        tables.n_readings[0] += 1
         tables.step[row] = market.tick
         tables.resting[row] = self._count_resting_lots()
         for venue in market.venues:
@@ -98,7 +98,7 @@ class ProfileRecorder:
         market = self.market
         names, moves = np.array(market.contracts.names, dtype=object), np.array(MARK_MOVES)
         venues = np.array([venue.config.name for venue in market.venues], dtype=object)
-        n_readings, n_moves = int(self.tables.count[0]), len(moves)
+        n_readings, n_moves = int(self.tables.n_readings[0]), len(moves)
         steps = self.tables.step[:n_readings]
         columns: dict[str, object] = {
             "step": np.repeat(steps, names.size * n_moves),
@@ -115,7 +115,7 @@ class ProfileRecorder:
         market = self.market
         names = np.array([population.name for population in market.populations], dtype=object)
         venues = np.array([venue.config.name for venue in market.venues], dtype=object)
-        n_readings = int(self.tables.count[0])
+        n_readings = int(self.tables.n_readings[0])
         steps, sums = self.tables.step[:n_readings], self.tables.sums[:n_readings]
         columns: dict[str, object] = {
             "step": np.repeat(steps, venues.size * names.size),

@@ -15,7 +15,7 @@ Frames (prices in quote currency, quantities in lots, money in whole minor units
 - ``populations``: one row per reading, venue and population.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,67 +25,24 @@ from sim.prices.impact import compute_index
 from sim.recording.account_columns import AccountSnapshot, list_account_columns
 from sim.recording.event_tables import N_CAUSES, ORDER, ROUND, STEP, VENUE, EventTables
 from sim.recording.profile_recorder import ProfileRecorder
+from sim.recording.recorder_tables import (
+    ASSESSMENT_COLUMNS,
+    COUNT_COLUMNS,
+    EVENT_COLUMNS,
+    MONEY_COLUMNS,
+    PRICE_COLUMNS,
+    RATE_COLUMNS,
+    STATE_COLUMNS,
+    RecorderTables,
+)
 from sim.recording.units import label_units
 from sim.records import LiquidationRound, Losses, LossEvents, NameArray, StepRecord
 from sim.state import MarketState
-from sim.types import B1, F8, I8, MISSING, SPOT
+from sim.types import F8, I8, MISSING, SPOT
 from sim.venue import Venue
-
-PRICE_COLUMNS = (
-    "index",
-    "exogenous",
-    "oracle",
-    "mark",
-    "mid",
-    "bid",
-    "ask",
-    "last",
-    "depth",
-    "depth_near",
-    "funding",
-    "feedback",
-)
-RATE_COLUMNS = ("margin_long", "margin_short")
-STATE_COLUMNS = ("open_interest", "gross", "to_sell", "to_buy")
-COUNT_COLUMNS = (
-    *STATE_COLUMNS,
-    "volume",
-    "trades",
-    "markout",
-    "closeouts",
-    "liquidated",
-    "liquidated_notional",
-    "adl",
-    "adl_notional",
-)
-ASSESSMENT_COLUMNS, FLOW_COLUMNS = ("equity", "initial", "maintenance"), ("deposits", "withdrawals")
-CALL_COLUMNS = ("calls", "calls_met", "calls_missed")
-EVENT_COLUMNS = ("shortfall", *CALL_COLUMNS)
-MONEY_COLUMNS = ("fund", *ASSESSMENT_COLUMNS, *FLOW_COLUMNS, *EVENT_COLUMNS)
-"""Columns of a venue; a run's summary adds up the events."""
-
 
 ROUTE_NAMES = ("book", "auction")
 """Names of ROUTE_BOOK and ROUTE_AUCTION."""
-
-
-class RecorderTables(NamedTuple):
-    """Tables of a recorder with a fixed size, which the kernels of a compiled step write, too."""
-
-    prices: F8  # (columns, steps, K) quote currency, lots and rates
-    counts: I8  # (columns, steps, K)
-    money: I8  # (columns, steps + 1, V) minor units; row 0 is the opening
-    has_missing_side: B1  # (steps, K)
-
-    @classmethod
-    def allocate(cls, steps: int, instruments: int, venues: int) -> "RecorderTables":
-        """Return the tables of a run before its opening."""
-        return cls(
-            prices=np.full((len(PRICE_COLUMNS + RATE_COLUMNS), steps, instruments), np.nan),
-            counts=np.zeros((len(COUNT_COLUMNS), steps, instruments), dtype=np.int64),
-            money=np.zeros((len(MONEY_COLUMNS), steps + 1, venues), dtype=np.int64),
-            has_missing_side=np.zeros((steps, instruments), dtype=bool),
-        )
 
 
 class Recorder:

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from twins import assert_same, build, run_twins
 
 from experiments.config import RunConfig, load_run
-from sim.compiled.assembly import Assembly
+from sim.compiled.assembly.run import Assembly
 from sim.liquidation.full import FullCloseOut
 from sim.market import Market
 

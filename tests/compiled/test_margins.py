@@ -122,7 +122,7 @@ def bind_accounts(accounts: Exposure) -> MarginArrays:
         dt=market.dt,
     )
     return MarginArrays(
-        count=np.array([count]),
+        n_accounts=np.array([count]),
         position=np.ascontiguousarray(accounts.position.T),
         entry=np.ascontiguousarray(accounts.entry.T),
         leverage=np.ascontiguousarray(accounts.leverage.T),

@@ -12,7 +12,7 @@ from agents.traders import NoiseTraders
 from experiments.config import load_run
 from sim.cash_flows import CashFlows
 from sim.compiled.arrays import StepArrays
-from sim.compiled.payments import send_payment
+from sim.compiled.kernels.payments import send_payment
 from sim.market import Market
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel

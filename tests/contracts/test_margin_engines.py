@@ -27,7 +27,8 @@ from sim import margin
 from sim.errors import ConfigError
 from sim.margin import leg_values
 from sim.margin.base import AnyNetting
-from sim.margin.engine import EngineConfig, MarginEngine, round_up_sum
+from sim.margin.engine import EngineConfig, MarginEngine
+from sim.margin.rounding import round_up_sum
 from sim.margin.tiers.tiered import (
     Tier,
     TieredRequirement,

@@ -129,7 +129,9 @@ def test_ladders(seed: int) -> None:
         np.array([0.0, 0.2, 0.6, 1.0]),
         np.array([150, 160]),
     )
-    quantity, limit = alike(ladder_orders._compute_levels, fair, half, depth, distance, share, highest)
+    quantity, limit = alike(
+        ladder_orders._compute_levels, fair, half, depth, distance, share, highest
+    )
     away = turn[:, None] * (half[..., None, None] * distance)
     price = turn[:, None] * np.floor(turn[:, None] * (fair[..., None, None] * (1 - away)))
     with np.errstate(invalid="ignore"):

@@ -73,13 +73,13 @@ class AddOnMargin(ItemisedRequirement, AdditiveRequirement):
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
         charges = np.zeros(arrays.leverage.shape)
         by_leg = self._bind_charges(arrays, charges)
-        results = (arrays.count, charges, arrays.initial, arrays.maintenance)
+        results = (arrays.n_accounts, charges, arrays.initial, arrays.maintenance)
         return by_leg and (by_leg, bind_kernel(add_charges, *results))
 
     def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
         """See :class:`sim.margin.compiled.CompiledLegShares`."""
         by_leg = self._bind_charges(arrays, shares)
-        columns = (arrays.count, arrays.position, arrays.lot_value)
+        columns = (arrays.n_accounts, arrays.position, arrays.lot_value)
         return by_leg and (by_leg, bind_kernel(leg_values.normalise_all_shares, *columns, shares))
 
     def _bind_charges(self, arrays: MarginArrays, charges: F8) -> BoundKernel | None:

@@ -50,7 +50,7 @@ class ConcentrationAddOn(AddOn):
 
     def bind_charges(self, arrays: MarginArrays, history: QuoteHistory, charges: F8) -> BoundKernel:
         """See :class:`AddOn`."""
-        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        columns = (arrays.n_accounts, arrays.position, arrays.lot_value, arrays.is_spot)
         seen = (arrays.market.open_interest, history.interest)
         rule = (float(self.rate), float(np.sqrt(self.threshold)), float(self.least))
         return bind_kernel(charge_concentration, *columns, *seen, *rule, charges)

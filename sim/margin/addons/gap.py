@@ -55,7 +55,7 @@ class GapAddOn(AddOn):
         contracts = arrays.market.contracts
         numbers = range(int(contracts.underlying.max(initial=-1)) + 1)
         jumps = np.array([self._jump_size(contracts.underlyings, each) for each in numbers])
-        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        columns = (arrays.n_accounts, arrays.position, arrays.lot_value, arrays.is_spot)
         rule = (contracts.underlying, jumps, charges)
         return bind_kernel(charge_jumps, *columns, *rule)
 

@@ -47,7 +47,7 @@ class LiquidityAddOn(AddOn):
 
     def bind_charges(self, arrays: MarginArrays, history: QuoteHistory, charges: F8) -> BoundKernel:
         """See :class:`AddOn`."""
-        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        columns = (arrays.n_accounts, arrays.position, arrays.lot_value, arrays.is_spot)
         rule = (arrays.market.depth, history.depth, float(self.impact), float(self.least))
         return bind_kernel(charge_impact, *columns, *rule, charges)
 

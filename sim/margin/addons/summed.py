@@ -65,7 +65,7 @@ class RequirementSumMargin(ItemisedRequirement, AdditiveRequirement):
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
-        clear = bind_kernel(clear_margins, arrays.count, arrays.initial, arrays.maintenance)
+        clear = bind_kernel(clear_margins, arrays.n_accounts, arrays.initial, arrays.maintenance)
         kernels, size = [clear], arrays.initial.size
         for part in self.parts:
             own = arrays._replace(initial=np.empty(size), maintenance=np.empty(size))
@@ -73,20 +73,20 @@ class RequirementSumMargin(ItemisedRequirement, AdditiveRequirement):
             if inner is None:
                 return None
             results = (own.initial, own.maintenance, arrays.initial, arrays.maintenance)
-            kernels += [*inner, bind_kernel(add_margins, arrays.count, *results)]
+            kernels += [*inner, bind_kernel(add_margins, arrays.n_accounts, *results)]
         return tuple(kernels)
 
     def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
         """See :class:`sim.margin.compiled.CompiledLegShares`; margins are overwritten."""
-        clear = bind_kernel(clear_shares, arrays.count, shares)
-        kernels, columns = [clear], (arrays.count, arrays.position, arrays.lot_value)
+        clear = bind_kernel(clear_shares, arrays.n_accounts, shares)
+        kernels, columns = [clear], (arrays.n_accounts, arrays.position, arrays.lot_value)
         for part in self.parts:
             own = np.zeros(shares.shape)
             inner = bind_leg_shares(part, arrays, own)
             margins = part.bind_margins(arrays) if is_compiled(part) else None
             if inner is None or margins is None:
                 return None
-            added = bind_kernel(add_shares, arrays.count, own, arrays.maintenance, shares)
+            added = bind_kernel(add_shares, arrays.n_accounts, own, arrays.maintenance, shares)
             kernels += [*inner, *margins, added]
         return (*kernels, bind_kernel(leg_values.normalise_all_shares, *columns, shares))
 

@@ -70,7 +70,13 @@ class WrongWayAddOn(AddOn):
     def bind_charges(self, arrays: MarginArrays, history: QuoteHistory, charges: F8) -> BoundKernel:
         """See :class:`AddOn`."""
         contracts = arrays.market.contracts
-        accounts = (arrays.count, arrays.position, arrays.balance, arrays.pool, arrays.lot_value)
+        accounts = (
+            arrays.n_accounts,
+            arrays.position,
+            arrays.balance,
+            arrays.pool,
+            arrays.lot_value,
+        )
         terms = (arrays.is_spot, arrays.settle, arrays.price, contracts.underlying)
         rule = (self._find_followers(contracts), float(self.share))
         return bind_kernel(charge_double_exposure, *accounts, *terms, *rule, charges)

@@ -207,7 +207,7 @@ class PmrmMargin(ScenarioMargin):
             *number_legs(contracts, self.underlyings),
             self.collateral,
         )
-        accounts = (arrays.count, arrays.position, arrays.balance, arrays.pool, arrays.price)
+        accounts = (arrays.n_accounts, arrays.position, arrays.balance, arrays.pool, arrays.price)
         results = (market.confidence, shares, arrays.initial, arrays.maintenance)
         return (
             bind_moves(arrays, self.moves, table, spot),

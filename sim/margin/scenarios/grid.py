@@ -187,7 +187,7 @@ class GridMargin(ScenarioMargin):
             is_future[self.linear_columns[number]] = 1
         charges = (rule.contingencies.futures, rule.net_delta, rule.hedged_delta)
         shares = np.array([*charges, rule.initial, rule.maintenance, rule.fee])
-        accounts = (arrays.count, arrays.position, arrays.lot_value, table, per_lot)
+        accounts = (arrays.n_accounts, arrays.position, arrays.lot_value, table, per_lot)
         results = (group, is_future, shares, arrays.initial, arrays.maintenance)
         return (
             self._bind_values(arrays, table, per_lot),

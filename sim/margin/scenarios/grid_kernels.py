@@ -148,7 +148,7 @@ def find_offset(position: I8, per_lot: F8, legs: I8) -> tuple[F8, F8]:
 
 def bind_standalone_shares(arrays: MarginArrays, table: F8, shares: F8) -> BoundKernel:
     """Return the kernel of ``scenarios.compute_standalone_shares`` for gains of a lot, (S, K)."""
-    columns = (arrays.count, arrays.position, arrays.lot_value)
+    columns = (arrays.n_accounts, arrays.position, arrays.lot_value)
     return bind_kernel(share_standalone, *columns, table, shares)
 
 

@@ -229,7 +229,7 @@ class SpanMargin(ScenarioMargin):
             np.array(spreads).reshape(-1, 3),
             float(self.rule.initial),
         )
-        accounts = (arrays.count, arrays.position, table, per_lot)
+        accounts = (arrays.n_accounts, arrays.position, table, per_lot)
         return (
             *self._bind_values(arrays, table, per_lot),
             bind_kernel(charge_span, *accounts, *rule, arrays.initial, arrays.maintenance),

@@ -138,7 +138,7 @@ class TailMargin:
 
         There are none for options, nor for a joint law of several underlyings.
         """
-        rule, accounts = self.rule, (arrays.count, arrays.position, arrays.leverage)
+        rule, accounts = self.rule, (arrays.n_accounts, arrays.position, arrays.leverage)
         columns = (*accounts, arrays.lot_value, arrays.is_spot)
         bounds = (float(rule.floor), float(rule.maintenance_ratio))
         results = (*bounds, arrays.initial, arrays.maintenance)
@@ -156,7 +156,7 @@ class TailMargin:
         """See :class:`sim.margin.compiled.CompiledLegShares`."""
         if self.has_options:
             return None
-        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        columns = (arrays.n_accounts, arrays.position, arrays.lot_value, arrays.is_spot)
         return (bind_kernel(share_by_rates, *columns, self.place, self.side_rates, shares),)
 
     def _list_tail_terms(self) -> tuple[float, int, int]:

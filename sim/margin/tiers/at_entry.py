@@ -54,13 +54,13 @@ class EntryTiersMargin(AdditiveRequirement):
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
-        accounts = (arrays.count, arrays.position, arrays.entry, arrays.leverage)
+        accounts = (arrays.n_accounts, arrays.position, arrays.entry, arrays.leverage)
         terms = (arrays.is_spot, arrays.settle, arrays.price, self.inner.table)
         return (bind_kernel(charge_entry, *accounts, *terms, arrays.initial, arrays.maintenance),)
 
     def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledLegShares`."""
-        accounts = (arrays.count, arrays.position, arrays.entry, arrays.leverage)
+        accounts = (arrays.n_accounts, arrays.position, arrays.entry, arrays.leverage)
         terms = (arrays.is_spot, arrays.settle, arrays.price, self.inner.table)
         return (bind_kernel(share_entry, *accounts, *terms, arrays.lot_value, shares),)
 

@@ -62,13 +62,25 @@ class ClosingFeeMargin(ItemisedRequirement, AdditiveRequirement):
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
-        columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
+        columns = (
+            arrays.n_accounts,
+            arrays.position,
+            arrays.leverage,
+            arrays.lot_value,
+            arrays.is_spot,
+        )
         rule = (self.inner.table, float(self.fee))
         return (bind_kernel(charge_with_fee, *columns, *rule, arrays.initial, arrays.maintenance),)
 
     def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledLegShares`."""
-        columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
+        columns = (
+            arrays.n_accounts,
+            arrays.position,
+            arrays.leverage,
+            arrays.lot_value,
+            arrays.is_spot,
+        )
         return (bind_kernel(share_with_fee, *columns, self.inner.table, float(self.fee), shares),)
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:

@@ -138,7 +138,7 @@ class LognormalMargin(AdditiveRequirement):
 
     def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledLegShares`."""
-        rule, columns = self.rule, (arrays.count, arrays.position, arrays.lot_value)
+        rule, columns = self.rule, (arrays.n_accounts, arrays.position, arrays.lot_value)
         funding = (arrays.market.funding, float(rule.funding_factor))
         rates = (arrays.is_spot, self._factors, float(rule.slippage), *funding)
         return (bind_kernel(share_shortfalls, *columns, *rates, shares),)
@@ -146,7 +146,13 @@ class LognormalMargin(AdditiveRequirement):
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
         rule, market = self.rule, arrays.market
-        columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
+        columns = (
+            arrays.n_accounts,
+            arrays.position,
+            arrays.leverage,
+            arrays.lot_value,
+            arrays.is_spot,
+        )
         rates = (self._factors, float(rule.slippage), market.funding, float(rule.funding_factor))
         results = (float(rule.initial), arrays.initial, arrays.maintenance)
         return (bind_kernel(charge_shortfalls, *columns, *rates, *results),)

@@ -117,7 +117,13 @@ class OpenInterestMargin(AdditiveRequirement):
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
         rule = self.rule
-        columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
+        columns = (
+            arrays.n_accounts,
+            arrays.position,
+            arrays.leverage,
+            arrays.lot_value,
+            arrays.is_spot,
+        )
         bounds = (float(rule.lower), float(rule.upper), float(rule.base_ppm))
         terms = (arrays.market.open_interest, float(self.unit), *bounds)
         fraction = float(round(rule.fraction * MILLION))
@@ -126,7 +132,7 @@ class OpenInterestMargin(AdditiveRequirement):
 
     def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledLegShares`."""
-        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        columns = (arrays.n_accounts, arrays.position, arrays.lot_value, arrays.is_spot)
         rates = (float(self.rule.base_ppm), float(round(self.rule.fraction * MILLION)))
         return (bind_kernel(share_by_interest, *columns, *rates, shares),)
 

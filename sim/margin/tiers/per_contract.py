@@ -119,14 +119,20 @@ class PerContractMargin(AdditiveRequirement):
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
-        columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
+        columns = (
+            arrays.n_accounts,
+            arrays.position,
+            arrays.leverage,
+            arrays.lot_value,
+            arrays.is_spot,
+        )
         return (
             bind_kernel(charge_contracts, *columns, self.table, arrays.initial, arrays.maintenance),
         )
 
     def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledLegShares`."""
-        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        columns = (arrays.n_accounts, arrays.position, arrays.lot_value, arrays.is_spot)
         return (bind_kernel(share_contracts, *columns, self.table, shares),)
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:

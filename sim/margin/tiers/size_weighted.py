@@ -66,14 +66,20 @@ class SizeWeightedMargin(AdditiveRequirement):
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
-        columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
+        columns = (
+            arrays.n_accounts,
+            arrays.position,
+            arrays.leverage,
+            arrays.lot_value,
+            arrays.is_spot,
+        )
         ratios = (float(self.rule.initial), float(self.rule.maintenance), float(self.rule.imf))
         rule = (arrays.market.contracts.lot, *ratios)
         return (bind_kernel(charge_by_size, *columns, *rule, arrays.initial, arrays.maintenance),)
 
     def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledLegShares`."""
-        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        columns = (arrays.n_accounts, arrays.position, arrays.lot_value, arrays.is_spot)
         ratio = (float(self.rule.maintenance), float(self.rule.imf))
         return (bind_kernel(share_by_size, *columns, arrays.market.contracts.lot, *ratio, shares),)
 

@@ -224,7 +224,13 @@ class TieredMargin(AdditiveRequirement):
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
-        columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
+        columns = (
+            arrays.n_accounts,
+            arrays.position,
+            arrays.leverage,
+            arrays.lot_value,
+            arrays.is_spot,
+        )
         return (
             bind_kernel(charge_tiers, *columns, self.table, arrays.initial, arrays.maintenance),
         )
@@ -235,7 +241,13 @@ class TieredMargin(AdditiveRequirement):
 
     def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledLegShares`."""
-        columns = (arrays.count, arrays.position, arrays.leverage, arrays.lot_value, arrays.is_spot)
+        columns = (
+            arrays.n_accounts,
+            arrays.position,
+            arrays.leverage,
+            arrays.lot_value,
+            arrays.is_spot,
+        )
         return (bind_kernel(share_tiers, *columns, self.table, shares),)
 
     def compute_charges(self, notional: F8, leverage: F8) -> tuple[F8, F8]:

@@ -102,7 +102,13 @@ class BracketValuation(ValuationComponent):
             for row, bracket in enumerate(ladder):
                 table[column, row] = bracket.cap, bracket.counted_share
         lengths, units = np.array([len(each) for each in ladders]), np.array(contracts.units, float)
-        accounts = (arrays.count, arrays.position, arrays.balance, arrays.pool, arrays.lot_value)
+        accounts = (
+            arrays.n_accounts,
+            arrays.position,
+            arrays.balance,
+            arrays.pool,
+            arrays.lot_value,
+        )
         terms = (arrays.is_spot, arrays.settle, arrays.price, units, contracts.lot, table, lengths)
         return (bind_kernel(cut_brackets, *accounts, *terms, arrays.initial, arrays.maintenance),)
 

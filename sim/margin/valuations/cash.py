@@ -33,7 +33,13 @@ class CashValuation(ValuationComponent):
 
     def bind_haircuts(self, arrays: MarginArrays) -> tuple[BoundKernel, ...]:
         """See :class:`sim.margin.compiled.CompiledValuation`."""
-        accounts = (arrays.count, arrays.position, arrays.balance, arrays.pool, arrays.lot_value)
+        accounts = (
+            arrays.n_accounts,
+            arrays.position,
+            arrays.balance,
+            arrays.pool,
+            arrays.lot_value,
+        )
         terms = (arrays.is_spot, arrays.settle, arrays.price)
         return (
             bind_kernel(disallow_noncash, *accounts, *terms, arrays.initial, arrays.maintenance),

@@ -86,7 +86,13 @@ class DeltaAdjustedValuation(ValuationComponent):
         contracts = arrays.market.contracts
         _, share = map_shares_to_columns(contracts, self.unhedged, self.other)
         is_linear = (contracts.kind != SPOT) & (contracts.kind != OPTION)
-        accounts = (arrays.count, arrays.position, arrays.balance, arrays.pool, arrays.lot_value)
+        accounts = (
+            arrays.n_accounts,
+            arrays.position,
+            arrays.balance,
+            arrays.pool,
+            arrays.lot_value,
+        )
         terms = (arrays.is_spot, arrays.settle, arrays.price, contracts.lot, contracts.underlying)
         rule = (is_linear, share, float(self.hedged))
         results = (arrays.initial, arrays.maintenance)

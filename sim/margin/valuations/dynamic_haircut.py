@@ -119,7 +119,13 @@ class DynamicHaircut(ValuationComponent):
         """See :class:`sim.margin.compiled.CompiledValuation`."""
         market, contracts = arrays.market, arrays.market.contracts
         column = [*self._find_asset_columns(contracts), *range(len(contracts.names))]
-        accounts = (arrays.count, arrays.position, arrays.balance, arrays.pool, arrays.lot_value)
+        accounts = (
+            arrays.n_accounts,
+            arrays.position,
+            arrays.balance,
+            arrays.pool,
+            arrays.lot_value,
+        )
         units = np.array(contracts.units, dtype=np.float64)
         terms = (arrays.is_spot, arrays.settle, arrays.price, units, contracts.lot)
         root = np.sqrt(self.horizon / market.seconds_per_year)

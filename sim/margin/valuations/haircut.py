@@ -98,7 +98,13 @@ class StaticHaircut(ValuationComponent):
             np.concatenate(map_shares_to_columns(contracts, named, self.other))
             for named in (self.maintenance | self.initial, self.maintenance)
         ]
-        accounts = (arrays.count, arrays.position, arrays.balance, arrays.pool, arrays.lot_value)
+        accounts = (
+            arrays.n_accounts,
+            arrays.position,
+            arrays.balance,
+            arrays.pool,
+            arrays.lot_value,
+        )
         terms = (arrays.is_spot, arrays.settle, arrays.price, np.stack(shares))
         return (bind_kernel(cut_shares, *accounts, *terms, arrays.initial, arrays.maintenance),)
 

@@ -139,7 +139,13 @@ class SizeWeightedValuation(ValuationComponent):
             if (token := self.tokens.get(name)) is not None:
                 owned, owed = token.weight_pairs()
                 weights[column] = *owned, *owed, token.imf
-        accounts = (arrays.count, arrays.position, arrays.balance, arrays.pool, arrays.lot_value)
+        accounts = (
+            arrays.n_accounts,
+            arrays.position,
+            arrays.balance,
+            arrays.pool,
+            arrays.lot_value,
+        )
         units = np.array(contracts.units, dtype=np.float64)
         terms = (arrays.is_spot, arrays.settle, arrays.price, units, contracts.lot, weights)
         return (bind_kernel(cut_weighted, *accounts, *terms, arrays.initial, arrays.maintenance),)

@@ -63,8 +63,8 @@ class CompressionMargin(ItemisedRequirement, AdditiveRequirement):
             return None
         factor, scaled = float(self.factor), np.empty(arrays.leverage.shape)
         inner = self.inner.bind_margins(arrays._replace(leverage=scaled))
-        before = bind_kernel(multiply_leverage, arrays.count, factor, arrays.leverage, scaled)
-        results = (arrays.count, arrays.initial, arrays.maintenance)
+        before = bind_kernel(multiply_leverage, arrays.n_accounts, factor, arrays.leverage, scaled)
+        results = (arrays.n_accounts, arrays.initial, arrays.maintenance)
         return inner and (before, *inner, bind_kernel(rescale_margins, factor, -1.0, *results))
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:

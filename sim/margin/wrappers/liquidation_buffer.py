@@ -103,7 +103,7 @@ class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
         if not is_compiled(self.inner):
             return None
         inner, terms = self.inner.bind_margins(arrays), self._list_rate_terms(arrays)
-        columns = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        columns = (arrays.n_accounts, arrays.position, arrays.lot_value, arrays.is_spot)
         own = bind_kernel(charge_closing, *columns, *terms, arrays.initial, arrays.maintenance)
         return inner and (*inner, own)
 
@@ -113,7 +113,7 @@ class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
         margins = self.inner.bind_margins(arrays) if is_compiled(self.inner) else None
         if inner is None or margins is None:
             return None
-        terms = (arrays.count, arrays.position, arrays.lot_value, arrays.is_spot)
+        terms = (arrays.n_accounts, arrays.position, arrays.lot_value, arrays.is_spot)
         added = bind_kernel(
             add_closing_shares, *terms, *self._list_rate_terms(arrays), arrays.maintenance, shares
         )

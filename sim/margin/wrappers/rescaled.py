@@ -50,7 +50,7 @@ class RescaledMargin(ItemisedRequirement, AdditiveRequirement):
             return None
         inner = self.inner.bind_margins(arrays)
         own = -1.0 if self.maintenance is None else float(self.maintenance)
-        results = (arrays.count, arrays.initial, arrays.maintenance)
+        results = (arrays.n_accounts, arrays.initial, arrays.maintenance)
         return inner and (*inner, bind_kernel(rescale_margins, float(self.factor), own, *results))
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:

@@ -65,16 +65,18 @@ class FactorMargin(ItemisedRequirement):
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
         scale, scaled = np.empty(arrays.initial.size), np.empty(arrays.leverage.shape)
         inner = self._bind_inner(arrays._replace(leverage=scaled))
-        accounts = (arrays.count, arrays.position, arrays.lot_value)
+        accounts = (arrays.n_accounts, arrays.position, arrays.lot_value)
         before = bind_kernel(find_factors, *accounts, self.rate, self.factor, scale)
-        divided = bind_kernel(scale_chosen, arrays.count, arrays.leverage, scale, scaled)
-        after = bind_kernel(apply_factors, arrays.count, scale, arrays.initial, arrays.maintenance)
+        divided = bind_kernel(scale_chosen, arrays.n_accounts, arrays.leverage, scale, scaled)
+        after = bind_kernel(
+            apply_factors, arrays.n_accounts, scale, arrays.initial, arrays.maintenance
+        )
         return inner and (before, divided, *inner, after)
 
     def bind_leg_shares(self, arrays: MarginArrays, shares: F8) -> tuple[BoundKernel, ...] | None:
         """See :class:`sim.margin.compiled.CompiledLegShares`."""
         inner = bind_leg_shares(self.inner, arrays, shares)
-        columns = (arrays.count, arrays.position, arrays.lot_value, self.factor, self.is_set)
+        columns = (arrays.n_accounts, arrays.position, arrays.lot_value, self.factor, self.is_set)
         return inner and (*inner, bind_kernel(weigh_shares, *columns, shares))
 
     def _bind_inner(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:

@@ -88,10 +88,10 @@ class VolatilityScaledMargin(FactorMargin):
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""
         inner, scale = self._bind_inner(arrays), np.empty(arrays.initial.size)
-        accounts = (arrays.count, arrays.position, arrays.lot_value)
+        accounts = (arrays.n_accounts, arrays.position, arrays.lot_value)
         before = bind_kernel(find_factors, *accounts, self.rate, self.factor, scale)
         after = bind_kernel(
-            scale_maintenance, arrays.count, scale, arrays.initial, arrays.maintenance
+            scale_maintenance, arrays.n_accounts, scale, arrays.initial, arrays.maintenance
         )
         return inner and (*inner, before, after)
 

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from sim.compiled.accounts import EQUITY, MAINTENANCE
-from sim.compiled.admission import value_account
 from sim.compiled.arrays import (
     BASIS,
     FIRST_ID,
@@ -17,10 +15,12 @@ from sim.compiled.arrays import (
     NUMBER,
     ORACLE,
 )
-from sim.compiled.cash import move_cash
-from sim.compiled.distress_phases.events import AT_CLOSE_OUT
-from sim.compiled.marks import mark_quotes
-from sim.compiled.prices import CALL_PYTHON
+from sim.compiled.distress.events import AT_CLOSE_OUT
+from sim.compiled.kernels.accounts import EQUITY, MAINTENANCE
+from sim.compiled.kernels.cash import move_cash
+from sim.compiled.kernels.equity import value_account
+from sim.compiled.kernels.marks import mark_quotes
+from sim.compiled.kernels.prices import CALL_PYTHON
 from sim.exchange import matching, order_ladder
 from sim.exchange.matching import (
     CAUSE,

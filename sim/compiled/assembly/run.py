@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from sim.attribution import CAUSE_KINDS, DEPOSIT
-from sim.compiled import accounts, admission, marks, orders, prices, recording, trading
 from sim.compiled.arrays import (
     INSTRUMENT,
     KIND,
@@ -22,12 +21,23 @@ from sim.compiled.arrays import (
     StepArrays,
     VenueArrays,
 )
+from sim.compiled.assembly.payments import PaymentAssembly
+from sim.compiled.assembly.profiles import ProfileAssembly
 from sim.compiled.components import BoundedOrders, CompiledPopulation
-from sim.compiled.distress_phases.arrays import DistressArrays
-from sim.compiled.distress_phases.components import DistressContext
-from sim.compiled.distress_phases.phases import DISTRESS, DistressPhases
-from sim.compiled.payment_assembly import PaymentAssembly
-from sim.compiled.profile_assembly import ProfileAssembly
+from sim.compiled.distress.arrays import DistressArrays
+from sim.compiled.distress.components import DistressContext
+from sim.compiled.distress.phases import DISTRESS, DistressPhases
+from sim.compiled.kernels import (
+    accounts,
+    admission,
+    marks,
+    order_margin,
+    orders,
+    prices,
+    recording,
+    single_orders,
+    trading,
+)
 from sim.compiled.program import CompiledRun, PlainPhase, Program
 from sim.component import has_own_rules
 from sim.exchange.funding import PremiumAverage
@@ -267,7 +277,7 @@ class Assembly:
         here = pool.pool.instruments
         return bind_kernel(
             accounts.find_max_leverage,
-            pool.probe.count,
+            pool.probe.n_accounts,
             pool.probe.position,
             pool.probe.entry,
             pool.probe.lot_value,
@@ -535,7 +545,7 @@ class Assembly:
         (address,), (block,) = self.program.list_inner((margin,))
         self.program.add(
             bind_kernel(
-                admission.retry_refused,
+                single_orders.retry_refused,
                 np.array([address, block]),
                 here.start,
                 step.packed,
@@ -577,7 +587,7 @@ class Assembly:
         step, here, engine = self.step, pool.pool.instruments, self.engines[pool.pool.number]
         hypothetical, before = pool.hypothetical, pool.before
         return bind_kernel(
-            admission.require_margin,
+            order_margin.require_margin,
             pool.n_senders,
             pool.resting,
             before.position,
@@ -588,7 +598,7 @@ class Assembly:
             step.quote_price[here],
             step.is_spot[here],
             float(engine.leverage_factor),
-            hypothetical.count,
+            hypothetical.n_accounts,
             hypothetical.position,
             hypothetical.entry,
             hypothetical.leverage,
@@ -798,7 +808,7 @@ class Assembly:
                     bind_kernel(
                         accounts.assess_pool,
                         market.external_owner,
-                        pool.live.count,
+                        pool.live.n_accounts,
                         pool.live.initial,
                         pool.live.maintenance,
                         *program.list_inner(kernels),

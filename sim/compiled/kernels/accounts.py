@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from sim.compiled.admission import find_free_wallet_cash, value_account
 from sim.compiled.arrays import N_FILLS, N_MOVES
-from sim.compiled.cash import move_cash
+from sim.compiled.kernels.cash import move_cash
+from sim.compiled.kernels.equity import find_free_wallet_cash, value_account
 from sim.compiled.program import JUMP
-from sim.margin.engine import round_up_amount
+from sim.margin.rounding import round_up_amount
 from sim.numerics.account_sums import sum_pairwise
 from sim.numerics.bound_kernels import call_bound
 from sim.numerics.jit import kernel

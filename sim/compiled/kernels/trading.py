@@ -3,7 +3,7 @@
 import numpy as np
 
 from sim.compiled.arrays import N_FILLS, N_ORDERS
-from sim.compiled.prices import CALL_PYTHON
+from sim.compiled.kernels.prices import CALL_PYTHON
 from sim.exchange import matching
 from sim.exchange.matching import LOTS, MAKER, TAKER, TICKS, TRADED
 from sim.exchange.order_ladder import HEADER, LIVE, ORDER, STRIDE

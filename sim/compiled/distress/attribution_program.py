@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sim.compiled.distress_phases import attribution, events
-from sim.compiled.distress_phases.components import DistressContext, PoolProgram, add_gathering
+from sim.compiled.distress import attribution, events
+from sim.compiled.distress.components import DistressContext, PoolProgram, add_gathering
 from sim.errors import ConservationError
 from sim.numerics.bound_kernels import Argument, BoundKernel, bind_kernel
 from sim.recording.cause_stages import CauseArrays

@@ -6,11 +6,11 @@ bankrupt accounts are allocated by the plain phase.
 
 from collections.abc import Callable
 
-from sim.compiled import prices
-from sim.compiled.distress_phases import rounds
-from sim.compiled.distress_phases.attribution_program import AttributionProgram
-from sim.compiled.distress_phases.components import DistressContext
-from sim.compiled.distress_phases.round_program import RoundProgram
+from sim.compiled.distress import rounds
+from sim.compiled.distress.attribution_program import AttributionProgram
+from sim.compiled.distress.components import DistressContext
+from sim.compiled.distress.round_program import RoundProgram
+from sim.compiled.kernels import prices
 from sim.numerics.bound_kernels import bind_kernel
 from sim.step import loss_waterfall
 from sim.types import F8, I8

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from sim.compiled import marks
 from sim.compiled.arrays import N_COLLECTED
-from sim.compiled.distress_phases import execution, rounds
-from sim.compiled.distress_phases.components import DistressContext, PoolProgram, add_gathering
+from sim.compiled.distress import execution, rounds
+from sim.compiled.distress.components import DistressContext, PoolProgram, add_gathering
+from sim.compiled.kernels import marks
 from sim.numerics.bound_kernels import bind_kernel
 from sim.types import MISSING
 from sim.venue import Venue

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from sim.compiled.arrays import PoolArrays, StepArrays, VenueArrays
-from sim.compiled.distress_phases import events
-from sim.compiled.distress_phases.arrays import DistressArrays
+from sim.compiled.distress import events
+from sim.compiled.distress.arrays import DistressArrays
 from sim.compiled.program import Program
 from sim.exchange.mark import BookMark, MedianMark
 from sim.liquidation.compiled import PlanArrays
@@ -131,7 +131,7 @@ def add_gathering(context: DistressContext, pool: PoolArrays, number: I8) -> Non
             step.ledger.entry[here],
             step.ledger.balance,
             pool.pool.number,
-            hypothetical.count,
+            hypothetical.n_accounts,
             hypothetical.position,
             hypothetical.entry,
             hypothetical.leverage,

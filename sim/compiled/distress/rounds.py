@@ -3,14 +3,14 @@
 import numpy as np
 
 from sim.arrays import U8
-from sim.compiled.accounts import EQUITY, MAINTENANCE
 from sim.compiled.arrays import (
     HAS_ACTED,
     HAS_FILLED,
     N_FILLS,
     NUMBER,
 )
-from sim.compiled.prices import CALL_PYTHON
+from sim.compiled.kernels.accounts import EQUITY, MAINTENANCE
+from sim.compiled.kernels.prices import CALL_PYTHON
 from sim.compiled.program import JUMP
 from sim.exchange import matching
 from sim.exchange.order_ladder import LIVE

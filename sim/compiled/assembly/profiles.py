@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim.compiled import profiles
 from sim.compiled.arrays import PoolArrays
+from sim.compiled.kernels import profiles
 from sim.numerics.bound_kernels import bind_kernel
 from sim.recording.liquidation_profile import FEEDBACK_MOVE, MARK_MOVES
 from sim.types import I8
 from sim.venue import Venue
 
 if TYPE_CHECKING:
-    from sim.compiled.assembly import Assembly
+    from sim.compiled.assembly.run import Assembly
 
 PEAK = "peak"
 
@@ -45,7 +45,7 @@ class ProfileAssembly:
             bind_kernel(
                 profiles.begin_reading,
                 self.every,
-                tables.count,
+                tables.n_readings,
                 tables.step,
                 self.step.books.data,
                 self.step.mark,
@@ -63,7 +63,7 @@ class ProfileAssembly:
             bind_kernel(
                 profiles.end_reading,
                 self.every,
-                tables.count,
+                tables.n_readings,
                 tables.fresh,
                 tables.resting,
                 FEEDBACK_MOVE,
@@ -79,7 +79,7 @@ class ProfileAssembly:
             bind_kernel(
                 profiles.profile_pool,
                 self.every,
-                self.tables.count,
+                self.tables.n_readings,
                 here.start,
                 self.moves,
                 self.market.is_margined,
@@ -92,7 +92,7 @@ class ProfileAssembly:
                 self.market.contracts.multiplier[here],
                 step.quote_price[here],
                 step.price,
-                moved.count,
+                moved.n_accounts,
                 moved.balance,
                 moved.position,
                 moved.entry,
@@ -117,7 +117,7 @@ class ProfileAssembly:
             bind_kernel(
                 profiles.sum_populations,
                 self.every,
-                self.tables.count,
+                self.tables.n_readings,
                 venue.number,
                 np.array([each.start for each in members]),
                 np.array([each.stop for each in members]),

@@ -4,8 +4,6 @@ They do what :class:`sim.attribution.CauseLog` does: the events since the last a
 on copies of the accounts with negative excess, and made again one kind after another.
 """
 
-from sim.compiled.accounts import EQUITY, MAINTENANCE
-from sim.compiled.admission import value_account
 from sim.compiled.arrays import (
     BASIS,
     LAST,
@@ -14,7 +12,7 @@ from sim.compiled.arrays import (
     N_MOVES,
     ORACLE,
 )
-from sim.compiled.distress_phases.events import (
+from sim.compiled.distress.events import (
     AT_CARRY,
     AT_CLOSE_OUT,
     AT_COLLATERAL,
@@ -31,9 +29,11 @@ from sim.compiled.distress_phases.events import (
     post_events,
     post_trading_fees,
 )
-from sim.compiled.marks import mark_quotes
-from sim.compiled.prices import CALL_PYTHON
-from sim.margin.engine import round_up_amount
+from sim.compiled.kernels.accounts import EQUITY, MAINTENANCE
+from sim.compiled.kernels.equity import value_account
+from sim.compiled.kernels.marks import mark_quotes
+from sim.compiled.kernels.prices import CALL_PYTHON
+from sim.margin.rounding import round_up_amount
 from sim.numerics.bound_kernels import call_bound
 from sim.numerics.jit import kernel
 from sim.recording.cause_stages import (

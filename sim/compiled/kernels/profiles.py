@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from sim.compiled.accounts import EQUITY, INITIAL, MAINTENANCE
-from sim.compiled.admission import value_account
+from sim.compiled.kernels.accounts import EQUITY, INITIAL, MAINTENANCE
+from sim.compiled.kernels.equity import value_account
 from sim.exchange import matching
-from sim.margin.engine import round_up_amount
+from sim.margin.rounding import round_up_amount
 from sim.numerics.account_sums import sum_pairwise
 from sim.numerics.bound_kernels import call_bound
 from sim.numerics.jit import kernel

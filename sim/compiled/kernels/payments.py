@@ -4,9 +4,9 @@ Payments from outside into wallets are posted first, then those from wallets int
 accounts, then withdrawals. Each is posted whole or not at all.
 """
 
-from sim.compiled.admission import find_free_wallet_cash, value_account
 from sim.compiled.arrays import N_PAYMENTS
-from sim.compiled.cash import move_cash
+from sim.compiled.kernels.cash import move_cash
+from sim.compiled.kernels.equity import find_free_wallet_cash, value_account
 from sim.numerics.jit import kernel
 from sim.step.cash_flows import MAX_BALANCE
 from sim.types import B1, F8, I8, MISSING
@@ -216,7 +216,7 @@ def gather_withdrawals(
         venue: number of the venue.
         first: the pool's first instrument.
         row_of_owner, senders, n_senders, position, entry, leverage: hypothetical accounts, see
-            ``sim.compiled.admission.gather_orders``.
+            ``sim.compiled.kernels.admission.gather_orders``.
         live_position, live_entry, live_leverage: accounts of the pool.
         balance, live_balance: (C, 1, N) of hypothetical accounts, and (C, P, N) of all pools.
         pool: number of the pool.

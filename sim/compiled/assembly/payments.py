@@ -3,15 +3,15 @@
 from typing import TYPE_CHECKING
 
 from sim.attribution import CAUSE_KINDS, DEPOSIT
-from sim.compiled import margin_calls, payments
 from sim.compiled.arrays import PoolArrays, VenueArrays
 from sim.compiled.components import CompiledCashFlows, requests_by_kernel
+from sim.compiled.kernels import margin_calls, payments
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.step import cash_flows
 from sim.venue import Venue
 
 if TYPE_CHECKING:
-    from sim.compiled.assembly import Assembly
+    from sim.compiled.assembly.run import Assembly
 
 DEPOSIT_EVENT = CAUSE_KINDS.index(DEPOSIT)
 

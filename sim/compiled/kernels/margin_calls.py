@@ -3,9 +3,9 @@
 import numpy as np
 
 from sim.arrays import U8
-from sim.compiled.accounts import EQUITY, INITIAL
-from sim.compiled.cash import move_cash
-from sim.compiled.payments import CALLS, CALLS_MET, CALLS_MISSED, DEPOSITS
+from sim.compiled.kernels.accounts import EQUITY, INITIAL
+from sim.compiled.kernels.cash import move_cash
+from sim.compiled.kernels.payments import CALLS, CALLS_MET, CALLS_MISSED, DEPOSITS
 from sim.margin.calls import N_CALL_DRAWS, count_waiting_steps
 from sim.numerics.compiled_draws import draw_one
 from sim.numerics.jit import kernel
@@ -51,7 +51,7 @@ def answer_calls(
         wallet_pool, pool: numbers of the pools that deposits come through and go to.
         balance: (C, P, N) minor units.
         moves, counters, event: cash moves of the step, and the kind of these.
-        flows: counts of the venue in this step, see ``sim.compiled.payments``.
+        flows: counts of the venue in this step, see ``sim.compiled.kernels.payments``.
     """
     for owner in range(answer_ticks.size):
         equity, initial = assessed[EQUITY, owner], assessed[INITIAL, owner]

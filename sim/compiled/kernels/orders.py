@@ -16,7 +16,7 @@ from sim.compiled.arrays import (
     QUANTITY,
     SLOT,
 )
-from sim.compiled.prices import CALL_PYTHON
+from sim.compiled.kernels.prices import CALL_PYTHON
 from sim.exchange import matching
 from sim.numerics.compiled_draws import draw_four
 from sim.numerics.jit import kernel
