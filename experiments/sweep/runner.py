@@ -118,8 +118,7 @@ def run_sweep(
         with ProgressReporter(study.name, quiet=options.quiet, slots=pool.n_slots) as reporter:
             _SweepLoop(planner, older, progress, reporter).run(units, pool, place)
         report = _write_results(results, study, progress, options.plugins)
-        about = _describe_sweep(options, code, began)
-        _write_manifest(results, study, progress, about)
+        _write_manifest(results, study, progress, _describe_sweep(options, code, began))
     if progress.score_problems:
         raise StudyError(*progress.score_problems)
     return _make_outcome(results.path, report, progress, older.describe())

@@ -94,12 +94,28 @@ class StepArrays:
     """
 
     def __init__(self, market: MarketState, max_orders: int) -> None:
-        count, owners = len(market.contracts.names), market.n_owners
-        underlyings, assets = market.log_impact.size, market.ledger.balance.shape[0]
         self.market, self.max_orders = market, max_orders
         self.ledger: LedgerArrays = market.ledger.writable
         self.books: BookArrays = market.order_books.reserve_capacity(max_orders)
-        # prices of instruments, (K,) ticks unless stated otherwise
+        self.counters = np.zeros(4, dtype=np.int64)
+        self.round_state = np.zeros(6, dtype=np.int64)  # see NUMBER
+        self.n_postings = 0  # entries of the journal that `moves` and fills hold
+        self._allocate_instruments()
+        self._allocate_underlyings()
+        self._allocate_owners()
+        self._allocate_orders(max_orders)
+        self._allocate_payments()
+        self.venues = [VenueArrays(self, venue) for venue in market.venues]
+        self.pools = {
+            number: self._allocate_pool(venue, number)
+            for venue in market.venues
+            for number in venue.pool_states
+        }
+
+    def _allocate_instruments(self) -> None:
+        """Allocate what is known of instruments, (K,) ticks unless stated otherwise."""
+        contracts = self.market.contracts
+        count = len(contracts.names)
         self.mark, self.bid, self.ask, self.last, self.oracle_ticks = np.zeros((5, count))
         self.depth, self.depth_near, self.imbalance = np.zeros((3, count))  # lots, lots, share
         self.volatility, self.crowd, self.funding = np.zeros((3, count))
@@ -108,44 +124,47 @@ class StepArrays:
         self.lot_value = np.zeros(count)  # minor units of the numeraire at the mark
         self.unit_value = np.zeros(count, dtype=np.int64)  # the same in the settle asset
         self.quote_price = np.zeros(count)  # price of the settle asset
-        self.is_spot: B1 = market.contracts.kind == SPOT
-        # underlyings and assets
-        self.index, self.log_impact = np.zeros((2, underlyings))
-        self.oracle, self.confidence = np.zeros((2, len(market.venues), underlyings))
-        self.price = np.zeros(assets)
+        self.is_spot: B1 = contracts.kind == SPOT
         self.external_spot_lots = np.zeros(count, dtype=np.int64)
-        # accounts as their owners see them, (V, N) minor units of the numeraire
-        self.equity, self.free_margin = np.zeros((2, len(market.venues), owners))
-        # what a step does
-        self.counters = np.zeros(4, dtype=np.int64)
-        self.round_state = np.zeros(6, dtype=np.int64)  # see NUMBER
-        self.n_postings = 0  # entries of the journal that `moves` and fills hold
-        self._allocate_orders(max_orders)
+        self.trade_sums = np.zeros((4, count), dtype=np.int64)
+
+    def _allocate_underlyings(self) -> None:
+        """Allocate what is known of underlyings and assets."""
+        underlyings, n_venues = self.market.log_impact.size, len(self.market.venues)
+        self.index, self.log_impact = np.zeros((2, underlyings))
+        self.oracle, self.confidence = np.zeros((2, n_venues, underlyings))
+        self.price = np.zeros(self.market.ledger.balance.shape[0])
+
+    def _allocate_owners(self) -> None:
+        """Allocate accounts as their owners see them, and as engines assess them."""
+        n_venues, owners = len(self.market.venues), self.market.n_owners
+        pools = len(self.market.ledger.pools)
+        # (V, N) minor units of the numeraire
+        self.equity, self.free_margin = np.zeros((2, n_venues, owners))
+        self.row_of_owner = np.full(owners, -1)
+        self.assessed = np.zeros((pools, 3, owners))  # equity, initial, maintenance
+        self.pool_sums = np.zeros((pools, 3))
+
+    def _allocate_payments(self) -> None:
+        """Allocate the tables of a step's payments and cash moves."""
+        owners = self.market.n_owners
         self.moves = np.zeros((0, 7), dtype=np.int64)
         self.reserve_moves(0)
         self.payments = np.zeros((self._count_payments(), 5), dtype=np.int64)
         self.passes = np.zeros(len(self.payments), dtype=np.bool_)  # payments that limits allow
         self.paid_before = np.zeros((2, owners), dtype=np.int64)  # earlier ones of each owner
         self.withdrawable = np.zeros(owners)  # minor units of the numeraire
-        self.trade_sums = np.zeros((4, count), dtype=np.int64)
-        self.paid = np.zeros((len(market.venues), 5), dtype=np.int64)
-        self.row_of_owner = np.full(owners, -1)
-        self.venues = [VenueArrays(self, venue) for venue in market.venues]
-        pools = len(market.ledger.pools)
-        self.assessed = np.zeros((pools, 3, owners))  # equity, initial, maintenance
-        self.pool_sums = np.zeros((pools, 3))
-        self.pools = {
-            number: self._allocate_pool(venue, number)
-            for venue in market.venues
-            for number in venue.pool_states
-        }
+        self.paid = np.zeros((len(self.market.venues), 5), dtype=np.int64)
 
     def _allocate_orders(self, count: int) -> None:
         """Allocate the tables of a step's orders."""
-        self.orders, self.packed = np.zeros((2, count, 8), dtype=np.int64)
-        self.keys, self.chosen, self.stood = np.zeros((3, count), dtype=np.int64)
-        self.row_of_order, self.next_order = np.zeros((2, count), dtype=np.int64)
-        self.admitted, self.reduces = np.zeros((2, count), dtype=np.bool_)
+        table, column = (count, 8), (3, count)
+        self.orders, self.packed = np.zeros((2, *table), dtype=np.int64)
+        self.keys, self.chosen, self.stood = np.zeros(column, dtype=np.int64)
+        self.row_of_order = np.zeros(count, dtype=np.int64)
+        self.next_order = np.zeros(count, dtype=np.int64)
+        self.admitted = np.zeros(count, dtype=np.bool_)
+        self.reduces = np.zeros(count, dtype=np.bool_)
         self.replaced = np.zeros((count, 2), dtype=np.int64)
 
     def reserve_orders(self, count: int) -> None:
@@ -187,24 +206,8 @@ class StepArrays:
     def _allocate_pool(self, venue: Venue, number: int) -> PoolArrays:
         """Return the arrays of one pool; the live accounts are those of the ledger."""
         state, owners = venue.pool_states[number], self.market.n_owners
-        part = state.pool.instruments
-        count = part.stop - part.start
-        live = MarginArrays(
-            n_accounts=np.zeros(1, dtype=np.int64),
-            position=self.ledger.position[part],
-            entry=self.ledger.entry[part],
-            leverage=self.ledger.max_leverage[part],
-            balance=self.ledger.balance,
-            pool=number,
-            mark=self.mark[part],
-            lot_value=self.lot_value[part],
-            is_spot=self.is_spot[part],
-            settle=self.market.contracts.settle[part],
-            price=self.price,
-            initial=np.zeros(owners),
-            maintenance=np.zeros(owners),
-            market=self._list_market_arrays(venue, state.pool),
-        )
+        live = self._view_live_accounts(venue, state.pool)
+        count = live.lot_value.size
         probe = MarginArrays.allocate(live, 2 * count)
         probe.position[:] = np.concatenate([np.eye(count), -np.eye(count)]).T
         moved = MarginArrays.allocate(live, owners)._replace(
@@ -229,6 +232,26 @@ class StepArrays:
             is_affordable=np.zeros(owners, dtype=np.bool_),
             n_refused=np.zeros(1, dtype=np.int64),
             first_order=np.zeros(owners, dtype=np.int64),
+        )
+
+    def _view_live_accounts(self, venue: Venue, pool: MarginPool) -> MarginArrays:
+        """Return the accounts of a pool in the ledger, with results of their own."""
+        part, owners = pool.instruments, self.market.n_owners
+        return MarginArrays(
+            n_accounts=np.zeros(1, dtype=np.int64),
+            position=self.ledger.position[part],
+            entry=self.ledger.entry[part],
+            leverage=self.ledger.max_leverage[part],
+            balance=self.ledger.balance,
+            pool=pool.number,
+            mark=self.mark[part],
+            lot_value=self.lot_value[part],
+            is_spot=self.is_spot[part],
+            settle=self.market.contracts.settle[part],
+            price=self.price,
+            initial=np.zeros(owners),
+            maintenance=np.zeros(owners),
+            market=self._list_market_arrays(venue, pool),
         )
 
     def _list_market_arrays(self, venue: Venue, pool: MarginPool) -> MarketArrays:

@@ -76,7 +76,24 @@ def _load_postings(step: StepArrays) -> None:
 
 
 def _load_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
-    """Copy one venue's view, quotes and counts."""
+    """Copy one venue's view, quotes, volatility and counts."""
+    _load_view(step, venue, arrays)
+    _load_quotes(arrays.quotes, arrays.is_book_empty, venue.quotes)
+    arrays.quotes[BASIS] = venue.basis
+    _load_quotes(arrays.previous_quotes, arrays.was_book_empty, venue.previous_quotes)
+    arrays.has_missing_side[:] = venue.has_missing_side
+    arrays.variance[:], arrays.seen[0] = venue.running_volatility.variance, venue.view.tick
+    flows, funding = venue.flows, venue.config.funding
+    counts = flows.calls_opened, flows.calls_met, flows.calls_missed
+    arrays.paid[:] = flows.paid_in, flows.paid_out, *counts
+    if funding is not None:
+        arrays.next_payment[0] = funding.next_payment
+        if isinstance(funding.observations, PremiumAverage):
+            arrays.premium_sums[:], arrays.premium_samples[0] = funding.observations.state
+
+
+def _load_view(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
+    """Copy what one venue publishes."""
     part, view = arrays.instruments, venue.view
     for name in ("mark", "bid", "ask", "last"):
         getattr(arrays, name)[:] = getattr(view, name)
@@ -85,21 +102,8 @@ def _load_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
     step.volatility[part] = view.vol
     step.max_leverage_long[part] = venue.max_leverage_long
     step.max_leverage_short[part] = venue.max_leverage_short
-    _load_quotes(arrays.quotes, arrays.is_book_empty, venue.quotes)
-    arrays.quotes[BASIS] = venue.basis
-    _load_quotes(arrays.previous_quotes, arrays.was_book_empty, venue.previous_quotes)
-    arrays.has_missing_side[:] = venue.has_missing_side
     arrays.oracle[:], step.confidence[venue.number] = view.oracle, view.confidence
     arrays.oracle_ticks[:] = venue.convert_to_ticks(view.oracle)
-    arrays.variance[:], arrays.seen[0] = venue.running_volatility.variance, view.tick
-    flows = venue.flows
-    counts = flows.calls_opened, flows.calls_met, flows.calls_missed
-    arrays.paid[:] = flows.paid_in, flows.paid_out, *counts
-    funding = venue.config.funding
-    if funding is not None:
-        arrays.next_payment[0] = funding.next_payment
-        if isinstance(funding.observations, PremiumAverage):
-            arrays.premium_sums[:], arrays.premium_samples[0] = funding.observations.state
 
 
 def _load_quotes(rows: F8, is_empty: B1, quotes: MarkInputs) -> None:
@@ -129,9 +133,29 @@ def store_state(step: StepArrays, tick: int) -> None:
 
 
 def _store_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
-    """Copy one venue's view, quotes and counts into its records."""
+    """Copy one venue's view, quotes, volatility and counts into its records."""
+    part, config = arrays.instruments, venue.config
+    _store_view(step, venue, arrays)
+    venue.quotes = _make_quotes(arrays.quotes, arrays.is_book_empty)
+    venue.previous_quotes = _make_quotes(arrays.previous_quotes, arrays.was_book_empty)
+    venue.basis = arrays.quotes[BASIS].copy()
+    venue.has_missing_side = arrays.has_missing_side.copy()
+    venue.max_leverage_long = step.max_leverage_long[part].copy()
+    venue.max_leverage_short = step.max_leverage_short[part].copy()
+    venue.running_volatility.resume(arrays.variance.copy(), int(arrays.seen[0]))
+    flows, (paid_in, paid_out, opened, met, missed) = venue.flows, map(int, arrays.paid)
+    flows.paid_in, flows.paid_out = paid_in, paid_out
+    flows.calls_opened, flows.calls_met, flows.calls_missed = opened, met, missed
+    if config.oracle.is_exact:
+        config.oracle.resume(venue.view.oracle)
+    if config.funding is not None and isinstance(config.funding.observations, PremiumAverage):
+        sums, samples = arrays.premium_sums.copy(), int(arrays.premium_samples[0])
+        config.funding.observations.resume(sums, samples)
+
+
+def _store_view(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
+    """Copy what one venue publishes into its record."""
     part, seen = arrays.instruments, int(arrays.seen[0])
-    seconds = step.market.exogenous_path.seconds
     venue.view = venue.view._replace(
         tick=seen,
         mark=arrays.mark.copy(),
@@ -149,23 +173,8 @@ def _store_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
         to_buy=step.to_buy[part].copy(),
         imbalance=step.imbalance[part].copy(),
         crowd=step.crowd[part].copy(),
-        seconds=float(seconds[seen]),
+        seconds=float(step.market.exogenous_path.seconds[seen]),
     )
-    venue.quotes = _make_quotes(arrays.quotes, arrays.is_book_empty)
-    venue.previous_quotes = _make_quotes(arrays.previous_quotes, arrays.was_book_empty)
-    venue.basis = arrays.quotes[BASIS].copy()
-    venue.has_missing_side = arrays.has_missing_side.copy()
-    venue.max_leverage_long = step.max_leverage_long[part].copy()
-    venue.max_leverage_short = step.max_leverage_short[part].copy()
-    venue.running_volatility.resume(arrays.variance.copy(), seen)
-    flows, (paid_in, paid_out, opened, met, missed) = venue.flows, map(int, arrays.paid)
-    flows.paid_in, flows.paid_out = paid_in, paid_out
-    flows.calls_opened, flows.calls_met, flows.calls_missed = opened, met, missed
-    if venue.config.oracle.is_exact:
-        venue.config.oracle.resume(venue.view.oracle)
-    funding = venue.config.funding
-    if funding is not None and isinstance(funding.observations, PremiumAverage):
-        funding.observations.resume(arrays.premium_sums.copy(), int(arrays.premium_samples[0]))
 
 
 def _make_quotes(rows: F8, is_empty: B1) -> MarkInputs:

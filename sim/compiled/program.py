@@ -1,9 +1,9 @@
-"""A compiled step as a list of bound kernels, and the run that calls them (item by item).
+"""Compiled step as a list of bound kernels, and the run that calls them one after another.
 
 A kernel that returns JUMP continues the step at another instruction. One that returns any other
-number but zero asks for the plain counterpart of its phase: funding that is
-due, orders that margin refuses, accounts below maintenance. The market is then handed over to the
-plain phases, which continue the same step, and taken back after them.
+number but zero needs the plain counterpart of its phase, for example because funding is due. The
+market is then handed over to the plain phase, which continues the same step, and taken back after
+it.
 """
 
 from collections.abc import Callable, Sequence

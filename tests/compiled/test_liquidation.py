@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from twins import assert_same, build, run_twins
 
 from experiments.config import RunConfig, load_run
-from sim.compiled.assembly.run import Assembly
+from sim.compiled.assembly.assessment import AssessmentPhases
 from sim.liquidation.full import FullCloseOut
 from sim.market import Market
 
@@ -47,13 +47,13 @@ def count_close_outs(market: Market) -> int:
 def finished_plainly(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Steps that compiled runs leave to the plain phases from the assessment on."""
     ticks: list[int] = []
-    finish = Assembly._finish_plainly
+    finish = AssessmentPhases._finish_plainly
 
-    def finish_and_count(self: Assembly) -> None:
+    def finish_and_count(self: AssessmentPhases) -> None:
         ticks.append(self.market.tick)
         finish(self)
 
-    monkeypatch.setattr(Assembly, "_finish_plainly", finish_and_count)
+    monkeypatch.setattr(AssessmentPhases, "_finish_plainly", finish_and_count)
     return ticks
 
 
@@ -93,7 +93,7 @@ def test_rounds_need_no_plain_phase(finished_plainly: list[int]) -> None:
 
 
 def test_the_logs_of_causes_are_the_same() -> None:
-    """What attribution begins from after the run is in the same arrays."""
+    """Attribution begins from the same arrays after either run."""
     plain, compiled = run_twins(crash(), steps=STEPS)
     for number, log in plain.state.cause_logs.items():
         ours, theirs = log.arrays, compiled.state.cause_logs[number].arrays

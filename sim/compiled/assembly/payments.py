@@ -1,36 +1,21 @@
 """Assembly of the payments that populations request (phase 4, AGT-7, ISO-1)."""
 
-from typing import TYPE_CHECKING
-
-from sim.attribution import CAUSE_KINDS, DEPOSIT
 from sim.compiled.arrays import PoolArrays, VenueArrays
+from sim.compiled.assembly.context import DEPOSIT_EVENT, StepPhase
 from sim.compiled.components import CompiledCashFlows, requests_by_kernel
 from sim.compiled.kernels import margin_calls, payments
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.step import cash_flows
 from sim.venue import Venue
 
-if TYPE_CHECKING:
-    from sim.compiled.assembly.run import Assembly
 
-DEPOSIT_EVENT = CAUSE_KINDS.index(DEPOSIT)
-
-
-class PaymentAssembly:
-    """Payments of one market.
-
-    Args:
-        assembly: the program that they are added to.
-    """
-
-    def __init__(self, assembly: "Assembly") -> None:
-        self.assembly, self.program = assembly, assembly.program
-        self.step, self.market = assembly.step, assembly.market
+class PaymentPhases(StepPhase):
+    """Payments of one market."""
 
     def add_calls(self) -> None:
         """Add the margin calls of each venue that makes any (MAR-4)."""
         market, step = self.market, self.step
-        for venue, arrays in zip(market.venues, step.venues, strict=True):
+        for venue, arrays in self.context.list_venues():
             for number, state in venue.pool_states.items():
                 if state.margin_calls is None:
                     continue
@@ -58,7 +43,7 @@ class PaymentAssembly:
                     )
                 )
 
-    def add_phase(self) -> None:
+    def add(self) -> None:
         """Add requests and postings, or the plain phase where one of them has no kernel."""
         market, program = self.market, self.program
         requests = self._bind_requests()
@@ -73,10 +58,10 @@ class PaymentAssembly:
         if not requests:
             return
         for venue in market.venues:
-            self.assembly.add_account_view(venue)
+            self.context.add_account_view(venue)
         for request in requests:
             program.add(request)
-        for venue, arrays in zip(market.venues, self.step.venues, strict=True):
+        for venue, arrays in self.context.list_venues():
             self._add_postings(venue, arrays, margins.get(venue.number))
 
     def _bind_requests(self) -> list[BoundKernel | None]:
@@ -93,8 +78,8 @@ class PaymentAssembly:
     def _bind_margin(self, venue: Venue) -> BoundKernel | None:
         """Return the kernel of the margin that limits withdrawals from a joint account."""
         pool = self.step.pools[venue.wallet_pool]
-        kernels = self.assembly.engines[venue.wallet_pool].bind_kernels(pool.hypothetical)
-        return None if kernels is None else self.assembly.bind_margin(pool, kernels)
+        kernels = self.context.engines[venue.wallet_pool].bind_kernels(pool.hypothetical)
+        return None if kernels is None else self.context.bind_margin(pool, kernels)
 
     def _add_postings(self, venue: Venue, arrays: VenueArrays, margin: BoundKernel | None) -> None:
         """Post deposits, then transfers into isolated accounts, then withdrawals."""

@@ -1,41 +1,33 @@
 """Assembly of the readings of a step: liquidation profile, populations, accounts at the peak."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from sim.compiled.arrays import PoolArrays
+from sim.compiled.assembly.context import AssemblyContext, StepPhase
 from sim.compiled.kernels import profiles
 from sim.numerics.bound_kernels import bind_kernel
 from sim.recording.liquidation_profile import FEEDBACK_MOVE, MARK_MOVES
 from sim.types import I8
 from sim.venue import Venue
 
-if TYPE_CHECKING:
-    from sim.compiled.assembly.run import Assembly
-
 PEAK = "peak"
+"""Moment of the snapshot that readings keep."""
 
 
-class ProfileAssembly:
-    """Readings of one market.
+class ProfileReadings(StepPhase):
+    """Readings of one market."""
 
-    Args:
-        assembly: the program that they are added to.
-    """
-
-    def __init__(self, assembly: "Assembly") -> None:
-        self.assembly, self.program = assembly, assembly.program
-        self.step, self.market = assembly.step, assembly.market
-        self.tables = assembly.recorder.profile_recorder.tables
-        self.every = assembly.recorder.profile_steps
+    def __init__(self, context: AssemblyContext) -> None:
+        super().__init__(context)
+        self.tables = context.recorder.profile_recorder.tables
+        self.every = context.recorder.profile_steps
         self.moves = np.array(MARK_MOVES)
 
-    def add_reading(self) -> None:
+    def add(self) -> None:
         """Add one reading of everything."""
-        recorder, tables = self.assembly.recorder, self.tables
+        recorder, tables = self.context.recorder, self.tables
         pools = [self.step.pools[n] for venue in self.market.venues for n in venue.pool_states]
-        bound = [self.assembly.engines[each.pool.number].bind_kernels(each.moved) for each in pools]
+        bound = [self.context.engines[each.pool.number].bind_kernels(each.moved) for each in pools]
         if any(each is None for each in bound):
             self.program.add(
                 bind_kernel(profiles.is_reading_due, self.every), recorder.record_profile
@@ -110,7 +102,7 @@ class ProfileAssembly:
     def _add_sums(self, venue: Venue) -> None:
         """Add the sums of populations at a venue; equity is seen anew after the assessment."""
         step, market = self.step, self.market
-        self.assembly.add_account_view(venue)
+        self.context.add_account_view(venue)
         members = market.member_slices
         part = venue.instrument_slice
         self.program.add(
@@ -132,7 +124,7 @@ class ProfileAssembly:
 
     def _add_peak(self) -> None:
         """Add the snapshot of all accounts at the peak of gross notional."""
-        step, market, recorder = self.step, self.market, self.assembly.recorder
+        step, market, recorder = self.step, self.market, self.context.recorder
         peak = recorder.reserve_snapshot(PEAK)
         self.program.add(
             bind_kernel(

@@ -3,12 +3,7 @@
 import numpy as np
 
 from sim.arrays import U8
-from sim.compiled.arrays import (
-    HAS_ACTED,
-    HAS_FILLED,
-    N_FILLS,
-    NUMBER,
-)
+from sim.compiled.arrays import HAS_ACTED, HAS_FILLED, N_FILLS, NUMBER
 from sim.compiled.kernels.accounts import EQUITY, MAINTENANCE
 from sim.compiled.kernels.prices import CALL_PYTHON
 from sim.compiled.program import JUMP
