@@ -27,7 +27,7 @@ BASIS_POINT = 1e-4
 
 
 class DecisionArrays(NamedTuple):
-    """What the kernels of one population hand on within a step; n members, m instruments."""
+    """Arrays with which the kernels of one population work in a step; n members, m instruments."""
 
     hazard: F8  # (m,) probability that a flat member enters
     side: F8  # (m,) side that all members would take, 0 = neither

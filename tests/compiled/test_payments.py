@@ -24,7 +24,7 @@ AMOUNTS = (1, 1_000, 300_000, 3_000_000, 2**40, 2**53 - 1, 2**53, 2**60)
 
 
 class Payers(NoiseTraders):
-    """Members who request what a table says, whatever they own."""
+    """Members who request the payments of a table, whatever they own."""
 
     kind: Literal["traders"] = "traders"
 
@@ -46,7 +46,7 @@ class Payers(NoiseTraders):
 
     @property
     def n_cash_flow_draws(self) -> int:
-        """One, so that payments are asked for."""
+        """One, so that payments are requested."""
         return 1
 
     def request_cash_flows(

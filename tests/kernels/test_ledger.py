@@ -163,6 +163,7 @@ def test_every_posting_that_can_be_said_is_balanced():
     assert public == {
         *("view_accounts", "settle_fills", "transfer", "post_pledges"),
         *("deposit_wealth", "cap_leverage", "check_conservation"),
+        *("writable", "log_posted"),
     }
 
 

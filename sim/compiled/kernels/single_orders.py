@@ -61,14 +61,14 @@ def retry_refused(
 
     Args:
         tick: present tick.
-        margin: (2,) addresses of the bound kernel :func:`require_margin` of the pool.
+        margin: (2,) addresses of the bound kernel of the margin of orders (``order_margin``).
         first: first instrument of the pool.
         packed, counters, replaced, chosen: orders of the step.
         senders, n_senders, n_refused, is_affordable, required: accounts of the pool.
         resting, position, entry, leverage, balance: their arrays, before fills.
         live_resting, live_position, live_entry, live_leverage, live_balance: accounts as they are.
         pool, lot_value, quote_price, price, max_lots: terms of the pool.
-        wallet_pool, moves, deposit: as for :func:`judge_accounts`.
+        wallet_pool, moves, deposit: as for ``sim.compiled.kernels.admission.judge_accounts``.
         passes, reduces: (n,) out.
         next_order, first_order: orders of each account.
     """
@@ -78,17 +78,9 @@ def retry_refused(
     for row in range(count):
         if is_affordable[row]:
             continue
-        owner = senders[row]
+        owner, order = senders[row], first_order[row]
         mark_reducing(
-            first_order[row],
-            next_order,
-            first,
-            packed,
-            replaced,
-            live_resting,
-            live_position,
-            passes,
-            reduces,
+            order, next_order, first, packed, replaced, live_resting, live_position, passes, reduces
         )
         for asset in range(len(balance)):
             balance[asset, 0, 0] = live_balance[asset, pool, owner]
@@ -97,63 +89,123 @@ def retry_refused(
             leverage[k, 0] = leverage[k, row]
             for plane in range(3):
                 resting[plane, k, 0] = live_resting[plane, first + k, owner]
-        opens = False
-        order = first_order[row]
-        while order != MISSING:
-            if passes[order]:
-                k = packed[order, INSTRUMENT] - first
-                quantity, reserve = packed[order, QUANTITY], packed[order, RESERVE]
-                add_order(resting[:, k, 0], quantity, reserve, replaced[order])
-            order = next_order[order]
-        order = first_order[row]
-        while order != MISSING:
-            k = packed[order, INSTRUMENT] - first
-            if not passes[order]:
-                quantity, reserve = packed[order, QUANTITY], packed[order, RESERVE]
-                before = resting[:, k, 0].copy()
-                add_order(resting[:, k, 0], quantity, reserve, replaced[order])
-                call_bound(margin[0], tick, margin[1])
-                lacking = find_shortage(
-                    0,
-                    owner,
-                    required,
-                    resting,
-                    position,
-                    lot_value,
-                    quote_price,
-                    live_balance,
-                    pool,
-                    price,
-                )
-                if wallet_pool != pool:
-                    lacking -= find_free_wallet_cash(owner, live_balance, wallet_pool, price)
-                passes[order] = lacking <= 0 and not is_oversized(0, resting, position, max_lots)
-                if not passes[order]:
-                    resting[:, k, 0] = before
-            if passes[order] and not reduces[order] and packed[order, KIND] < REDUCE_ONLY:
-                opens = True
-                if chosen[order]:
-                    live_leverage[k, owner] = leverage[k, 0]
-            order = next_order[order]
-        if opens and wallet_pool != pool:
-            call_bound(margin[0], tick, margin[1])
-            shortage = find_shortage(
-                0,
-                owner,
-                required,
-                resting,
-                position,
-                lot_value,
-                quote_price,
-                live_balance,
-                pool,
-                price,
-            )
-            pay_margin(
-                owner, shortage, live_balance, pool, wallet_pool, price, moves, counters, deposit
-            )
+        add_passing(order, next_order, first, packed, replaced, passes, resting)
+        try_orders(
+            tick,
+            margin,
+            owner,
+            order,
+            next_order,
+            first,
+            packed,
+            replaced,
+            chosen,
+            required,
+            resting,
+            position,
+            leverage,
+            live_leverage,
+            live_balance,
+            pool,
+            lot_value,
+            quote_price,
+            price,
+            max_lots,
+            wallet_pool,
+            moves,
+            counters,
+            deposit,
+            passes,
+            reduces,
+        )
     n_senders[0] = count
     return 0
+
+
+@kernel
+def add_passing(
+    order: int, next_order: I8, first: int, packed: I8, replaced: I8, passes: B1, resting: I8
+) -> None:
+    """Add the orders of one account that pass to the resting orders of the first row."""
+    while order != MISSING:
+        if passes[order]:
+            k = packed[order, INSTRUMENT] - first
+            quantity, reserve = packed[order, QUANTITY], packed[order, RESERVE]
+            add_order(resting[:, k, 0], quantity, reserve, replaced[order])
+        order = next_order[order]
+
+
+@kernel
+def try_orders(
+    tick: int,
+    margin: I8,
+    owner: int,
+    order: int,
+    next_order: I8,
+    first: int,
+    packed: I8,
+    replaced: I8,
+    chosen: I8,
+    required: F8,
+    resting: I8,
+    position: I8,
+    leverage: F8,
+    live_leverage: F8,
+    balance: I8,
+    pool: int,
+    lot_value: F8,
+    quote_price: F8,
+    price: F8,
+    max_lots: I8,
+    wallet_pool: int,
+    moves: I8,
+    counters: I8,
+    deposit: int,
+    passes: B1,
+    reduces: B1,
+) -> None:
+    """Try the orders of one account that do not pass yet.
+
+    If one that may open a position passes, its chosen leverage is kept and the margin is paid.
+
+    Args:
+        tick, margin, first, packed, replaced, chosen: see :func:`retry_refused`.
+        owner: owner of the account, which is in the first row of the arrays.
+        order: its first order.
+        next_order: (n,) the next order of the same account.
+        required, resting, position, leverage, live_leverage: see :func:`retry_refused`.
+        balance: (C, P, N) of all pools.
+        pool, lot_value, quote_price, price, max_lots, wallet_pool: see :func:`retry_refused`.
+        moves, counters, deposit: as for ``sim.compiled.kernels.admission.judge_accounts``.
+        passes, reduces: (n,) in and out.
+    """
+    opens = False
+    while order != MISSING:
+        k = packed[order, INSTRUMENT] - first
+        if not passes[order]:
+            quantity, reserve = packed[order, QUANTITY], packed[order, RESERVE]
+            before = resting[:, k, 0].copy()
+            add_order(resting[:, k, 0], quantity, reserve, replaced[order])
+            call_bound(margin[0], tick, margin[1])
+            lacking = find_shortage(
+                0, owner, required, resting, position, lot_value, quote_price, balance, pool, price
+            )
+            if wallet_pool != pool:
+                lacking -= find_free_wallet_cash(owner, balance, wallet_pool, price)
+            passes[order] = lacking <= 0 and not is_oversized(0, resting, position, max_lots)
+            if not passes[order]:
+                resting[:, k, 0] = before
+        if passes[order] and not reduces[order] and packed[order, KIND] < REDUCE_ONLY:
+            opens = True
+            if chosen[order]:
+                live_leverage[k, owner] = leverage[k, 0]
+        order = next_order[order]
+    if opens and wallet_pool != pool:
+        call_bound(margin[0], tick, margin[1])
+        shortage = find_shortage(
+            0, owner, required, resting, position, lot_value, quote_price, balance, pool, price
+        )
+        pay_margin(owner, shortage, balance, pool, wallet_pool, price, moves, counters, deposit)
 
 
 @kernel
