@@ -136,7 +136,7 @@ class StepPhase:
     """Base of the assemblies of single phases.
 
     Args:
-        context: what they share, with the program that they extend.
+        context: market, arrays and program that the phases share.
     """
 
     def __init__(self, context: AssemblyContext) -> None:

@@ -90,7 +90,7 @@ def find_negative_excess(
     mark: F8,
     price: F8,
 ) -> int:
-    """Find the accounts with negative excess; ask for room where their stages might find none.
+    """Find the accounts with negative excess; call Python if their stages may find no room.
 
     Args:
         tick: present tick.

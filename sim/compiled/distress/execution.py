@@ -336,7 +336,7 @@ def collect_causes(
     causes: I8,
     values: F8,
 ) -> int:
-    """Record the causes of the deficits of a pool's accounts with fills; ask for room (LIQ-6)."""
+    """Record the causes of deficits of a pool's accounts with fills, if there is room (LIQ-6)."""
     count = 0
     for row in range(n_planned[0]):
         owner = orders[row, OWNER]

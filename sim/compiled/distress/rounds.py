@@ -86,7 +86,7 @@ def find_liquidatable(
 def check_room(
     tick: int, n_planned: I8, counters: I8, data: I8, fills: I8, counts: I8, close_outs: I8
 ) -> int:
-    """Ask for room for a venue's close-outs and their fills; jump if none are planned."""
+    """Check the room for a venue's close-outs and their fills; jump if none are planned."""
     count = n_planned[0]
     if not count:
         return JUMP
@@ -143,7 +143,7 @@ def find_bankrupt(tick: int, assessed: F8, bankrupt_since: I8, is_offered: B1) -
 
 @kernel
 def await_offers(tick: int, assessed: F8, is_offered: B1, fund: int) -> int:
-    """Ask for the loss waterfall unless all bankrupt accounts wait for their lots to be sold.
+    """Call the loss waterfall unless all bankrupt accounts wait for their lots to be sold.
 
     The fund does not wait (LIQ-3).
     """

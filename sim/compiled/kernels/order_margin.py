@@ -143,7 +143,7 @@ def pay_for_fills(
     accounts: int,
     balance: I8,
 ) -> None:
-    """Pay for fills from assets other than cash: see ``sim.margin.engine.pay_for_fills``."""
+    """Pay for fills from assets other than cash: see ``sim.margin.fills.pay_for_fills``."""
     if len(balance) == 1:
         return
     for row in range(accounts):

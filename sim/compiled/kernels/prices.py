@@ -52,7 +52,7 @@ def read_asset_prices(
 
 @kernel
 def is_payment_due(tick: int, seconds: F8, next_payment: F8) -> int:
-    """Ask for the plain phase where a funding payment is due (FUND-1)."""
+    """Call the plain phase if a funding payment is due (FUND-1)."""
     return CALL_PYTHON if seconds[tick] >= next_payment[0] else 0
 
 

@@ -14,7 +14,7 @@ from sim.types import B1, F8, I8
 
 @kernel
 def is_reading_due(tick: int, every: int) -> int:
-    """Ask for a plain reading where one is due."""
+    """Call the plain phase if a reading is due."""
     return 0 if tick % every else 1
 
 

@@ -15,7 +15,7 @@ from sim.types import B1, I8, MISSING
 
 @kernel
 def check_room(tick: int, counters: I8, data: I8, fills: I8, instruments: int) -> int:
-    """Ask for larger order books where an order of the step might find no room."""
+    """Call Python if the order books may have no room for the orders of the step."""
     most = data[LIVE] + counters[N_ORDERS]
     ladders = HEADER + instruments * data[STRIDE]
     has_room = len(fills) >= most and len(data) >= ladders + ORDER * most
