@@ -24,7 +24,7 @@ class TrackedPrices(NamedTuple):
 
 
 class PriceScales(NamedTuple):
-    """What makes a variance per year of a mean square, and a standard deviation of a variance."""
+    """Scales of a variance per year from a mean square, and of a standard deviation."""
 
     variance_weight: F8  # (1,) see ``TrackedPrices``
     mean_squares: F8  # (m,)

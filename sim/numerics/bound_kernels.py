@@ -2,8 +2,8 @@
 
 A kernel that takes the tick and then arrays, and returns a whole number, can be bound to certain
 arrays. The bound kernel is two addresses: that of its entry, which is compiled once for each layout
-of the arrays, and that of a block of words, which tells where the arrays are. Compiled code calls
-it with :func:`call_bound`, whatever its arrays. A list of bound kernels is therefore a program that
+of the arrays, and that of a block of words with the places of the arrays. Compiled code calls it
+with :func:`call_bound`, whatever its arrays. A list of bound kernels is therefore a program that
 needs no compilation of its own.
 """
 
