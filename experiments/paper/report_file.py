@@ -40,7 +40,8 @@ def format_report_file(
     blocks = [
         f"# {study.name.replace('_', ' ').capitalize()}",
         study.description,
-        f"Command: `{describe_command(study, plugins)}`",
+        f"Command: `{describe_command(study, plugins)}`, with the settings in "
+        "`study.resolved.yaml`, which include overrides.",
         f"{UNITS} A setting has {count} ({seeds}).",
         "\n".join(_describe_axis(study, axis) for axis in study.axes),
         DEFAULT_TABLE if "mean (95% interval)" in report else "",
@@ -50,7 +51,7 @@ def format_report_file(
 
 
 def describe_command(study: StudyConfig, plugins: Iterable[str] = ()) -> str:
-    """Return a command that makes all runs of a study, without folders and numbers of processes."""
+    """Return the command of a sweep, without overrides, folders and numbers of processes."""
     name = study.name if study.name in list_study_names() else f"{study.name}.yaml"
     words = ["deleverage", "sweep", name, *study.also]
     is_quick = _is_quick(study)

@@ -88,4 +88,4 @@ def test_where_bids_end_first_nobody_alone_made_the_difference() -> None:
         < 0.2 * measure_agreement(table, WAY).mean_attributed
     )
     assert measure_agreement(table, CLOSE_OUTS).mean_removed < 0
-    assert find_disagreements(table)["why"].str.contains("bids were short").any()
+    assert find_disagreements(table)["why"].str.contains("bids ran short").any()

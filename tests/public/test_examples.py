@@ -15,7 +15,17 @@ OWN = ("own_agent", "own_margin_engine", "own_study")
 """Examples in a process of their own: they register kinds, or start worker processes."""
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+LONG = ("own_study",)
+"""Examples that sweep; `studies/test_own_study.py` holds a study of two files by default."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem in LONG))
+        for path in EXAMPLES
+    ],
+)
 def test_an_example_prints_what_stands_beside_it(
     path: Path,
     tmp_path: Path,

@@ -54,7 +54,8 @@ def test_a_study_with_a_score_has_all_outputs(study: Path, tmp_path: Path) -> No
     assert set(table["measure"]) == {"low", "moved"}
     head = """# Lone
 
-Command: `deleverage sweep lone.yaml --seeds 3`
+Command: `deleverage sweep lone.yaml --seeds 3`, with the settings in `study.resolved.yaml`, which \
+include overrides.
 
 Each table has the measures of the study at its settings. A measure is in the unit that its \
 label or column name gives, or else as `score` returns it. A setting has up to 3 replications \
