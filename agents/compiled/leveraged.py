@@ -7,7 +7,7 @@ import numpy as np
 from sim.arrays import U8
 from sim.compiled.arrays import LEVERAGE
 from sim.compiled.kernels.orders import send_order
-from sim.numerics.compiled_draws import draw_four
+from sim.numerics.compiled_draws import LANES, draw_blocks
 from sim.numerics.jit import kernel
 from sim.types import (
     B1,
@@ -22,6 +22,10 @@ from sim.types import (
 
 NO_CHOICE, WISHED, HIGHEST = range(3)
 """Leverage that an entry chooses for its position."""
+
+ENTER, CHOICE, SIDE, LEAVE = range(4)
+"""Draws of a member in a step: whether it enters, in which instrument, on which side, whether it
+exits."""
 
 BASIS_POINT = 1e-4
 
@@ -98,22 +102,54 @@ def draw_entries(
         n_entries, rows, columns, draw, flat, leaves: see ``DecisionArrays``.
     """
     count, highest = 0, hazard.max()
-    for i in range(flat.size):
-        enter, choice, side, leave = draw_four(i, tick, key)
-        is_flat = True
-        for k in instruments:
-            is_flat &= position[k, owner + i] == 0
-        scale[i] = scale[i] * (0.5 if has_tried[i] else 1.0) if is_flat else 1.0
-        has_tried[i], is_waiting[i] = False, is_waiting[i] and is_flat
-        flat[i], leaves[i] = is_flat, leave < exit_probability
-        is_due = is_waiting[i] and first_entry[i] <= tick
-        if is_flat and (is_due or enter < highest):
-            column = np.int64(choice * instruments.size)
-            if is_due or enter < hazard[column]:
-                rows[count], columns[count], draw[count] = i, column, side
-                count += 1
+    words, draws = np.empty((4, LANES), dtype=np.uint64), np.empty((4, LANES))
+    for start in range(0, flat.size, LANES):
+        members = min(LANES, flat.size - start)
+        draw_blocks(start, members, tick, key, words, draws)
+        here = slice(start, start + members)
+        part = (flat[here], scale[here], has_tried[here], is_waiting[here], leaves[here])
+        find_flat(owner + start, position, instruments, flat[here])
+        update_members(exit_probability, draws[LEAVE], *part)
+        for at in range(members):
+            i = start + at
+            if not flat[i]:
+                continue
+            is_due = is_waiting[i] and first_entry[i] <= tick
+            if is_due or draws[ENTER, at] < highest:
+                column = np.int64(draws[CHOICE, at] * instruments.size)
+                if is_due or draws[ENTER, at] < hazard[column]:
+                    rows[count], columns[count], draw[count] = i, column, draws[SIDE, at]
+                    count += 1
     n_entries[0] = count
     return 0
+
+
+@kernel
+def find_flat(owner: int, position: I8, instruments: I8, flat: B1) -> None:
+    """Find the members without a position, (n,), from an owner on."""
+    flat[:] = True
+    for k in instruments:
+        held = position[k, owner : owner + flat.size]
+        for i in range(flat.size):
+            flat[i] &= held[i] == 0
+
+
+@kernel
+def update_members(
+    exit_probability: float,
+    draw: F8,
+    flat: B1,
+    scale: F8,
+    has_tried: B1,
+    is_waiting: B1,
+    leaves: B1,
+) -> None:
+    """Update the state of members, (n,), before entries; see :func:`draw_entries`."""
+    for i in range(flat.size):
+        rescaled = scale[i] * (0.5 if has_tried[i] else 1.0)
+        scale[i] = rescaled if flat[i] else 1.0
+        has_tried[i], is_waiting[i] = False, is_waiting[i] & flat[i]
+        leaves[i] = draw[i] < exit_probability
 
 
 @kernel

@@ -20,6 +20,11 @@ UNUSED_BITS = np.uint64(11)
 
 UNIT = 2.0**-53
 
+LANES = 64
+"""Most blocks that are drawn at once."""
+
+HALF, LOWER = np.uint64(32), np.uint64(0xFFFFFFFF)
+
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _multiply_high(typingctx: Any, left: Any, right: Any) -> Any:
@@ -50,6 +55,55 @@ def draw_four(block: int, tick: int, key: U8) -> tuple[float, float, float, floa
         (c2 >> UNUSED_BITS) * UNIT,
         (c3 >> UNUSED_BITS) * UNIT,
     )
+
+
+@kernel
+def _multiply_halves(low: int, high: int, word: int) -> tuple[int, int]:
+    """Return upper and lower half of a product, by 32-bit halves, for which vectors have products.
+
+    ``low`` and ``high`` are the halves of one factor.
+    """
+    right, left = word & LOWER, word >> HALF
+    least = low * right
+    middle = low * left + (least >> HALF)
+    other = high * right + (middle & LOWER)
+    upper = high * left + (middle >> HALF) + (other >> HALF)
+    return upper, (other << HALF) | (least & LOWER)
+
+
+@kernel
+def draw_blocks(first: int, count: int, tick: int, key: U8, words: U8, draws: F8) -> None:
+    """Draw the four uniforms of up to LANES blocks, the numbers of :func:`draw_four`.
+
+    Each loop over the blocks is compiled to vector instructions, which takes half of the time.
+
+    Args:
+        first: number of the first block.
+        count: number of blocks; a few more may be drawn.
+        tick: number of the step.
+        key: of the stream.
+        words: (4, LANES) scratch.
+        draws: (4, LANES) out, the numbers of a block are in one column.
+    """
+    first_low, first_high = FIRST_MULTIPLIER & LOWER, FIRST_MULTIPLIER >> HALF
+    second_low, second_high = SECOND_MULTIPLIER & LOWER, SECOND_MULTIPLIER >> HALF
+    c0, c1, c2, c3 = words[0], words[1], words[2], words[3]
+    lanes = min((count + 7) & -8, LANES)
+    for lane in range(lanes):
+        c0[lane], c3[lane] = np.uint64(first + lane + 1), np.uint64(tick)
+        c1[lane] = c2[lane] = 0
+    k0, k1 = key[0], key[1]
+    for _ in range(ROUNDS):
+        for lane in range(lanes):
+            high0, low0 = _multiply_halves(first_low, first_high, c0[lane])
+            high1, low1 = _multiply_halves(second_low, second_high, c2[lane])
+            c0[lane], c2[lane] = high1 ^ c1[lane] ^ k0, high0 ^ c3[lane] ^ k1
+            c1[lane], c3[lane] = low1, low0
+        k0 += FIRST_KEY_STEP
+        k1 += SECOND_KEY_STEP
+    for row in range(4):
+        for lane in range(lanes):
+            draws[row, lane] = (words[row, lane] >> UNUSED_BITS) * UNIT
 
 
 @kernel
