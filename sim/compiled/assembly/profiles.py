@@ -13,6 +13,9 @@ from sim.venue import Venue
 PEAK = "peak"
 """Moment of the snapshot that readings keep."""
 
+NO_READING = "no reading"
+"""Label of the place after a reading."""
+
 
 class ProfileReadings(StepPhase):
     """Readings of one market."""
@@ -33,10 +36,10 @@ class ProfileReadings(StepPhase):
                 bind_kernel(profiles.is_reading_due, self.every), recorder.record_profile
             )
             return
+        self.program.add(bind_kernel(profiles.skip_reading, self.every), jump=NO_READING)
         self.program.add(
             bind_kernel(
                 profiles.begin_reading,
-                self.every,
                 tables.n_readings,
                 tables.step,
                 self.step.books.data,
@@ -54,7 +57,6 @@ class ProfileReadings(StepPhase):
         self.program.add(
             bind_kernel(
                 profiles.end_reading,
-                self.every,
                 tables.n_readings,
                 tables.fresh,
                 tables.resting,
@@ -63,6 +65,7 @@ class ProfileReadings(StepPhase):
             )
         )
         self._add_peak()
+        self.program.mark(NO_READING)
 
     def _add_profile(self, pool: PoolArrays, engine: tuple[I8, I8]) -> None:
         """Add the profile of one pool."""
@@ -70,7 +73,6 @@ class ProfileReadings(StepPhase):
         self.program.add(
             bind_kernel(
                 profiles.profile_pool,
-                self.every,
                 self.tables.n_readings,
                 here.start,
                 self.moves,
@@ -108,7 +110,6 @@ class ProfileReadings(StepPhase):
         self.program.add(
             bind_kernel(
                 profiles.sum_populations,
-                self.every,
                 self.tables.n_readings,
                 venue.number,
                 np.array([each.start for each in members]),
@@ -129,7 +130,6 @@ class ProfileReadings(StepPhase):
         self.program.add(
             bind_kernel(
                 profiles.keep_peak,
-                self.every,
                 recorder.tables.counts[recorder.count_row("gross")],
                 recorder.peak_gross,
                 step.ledger.balance,
