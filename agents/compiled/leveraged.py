@@ -4,6 +4,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from agents.compiled.positions import find_flat
 from sim.arrays import U8
 from sim.compiled.arrays import LEVERAGE
 from sim.compiled.kernels.orders import send_order
@@ -122,16 +123,6 @@ def draw_entries(
                     count += 1
     n_entries[0] = count
     return 0
-
-
-@kernel
-def find_flat(owner: int, position: I8, instruments: I8, flat: B1) -> None:
-    """Find the members without a position, (n,), from an owner on."""
-    flat[:] = True
-    for k in instruments:
-        held = position[k, owner : owner + flat.size]
-        for i in range(flat.size):
-            flat[i] &= held[i] == 0
 
 
 @kernel

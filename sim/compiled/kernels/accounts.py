@@ -4,10 +4,10 @@ import numpy as np
 
 from sim.compiled.arrays import N_FILLS, N_MOVES
 from sim.compiled.kernels.cash import move_cash
-from sim.compiled.kernels.equity import find_free_wallet_cash, value_accounts
+from sim.compiled.kernels.equity import add_values, find_free_wallet_cash, value_accounts
 from sim.compiled.program import JUMP
 from sim.margin.rounding import round_up_amount
-from sim.numerics.account_sums import PAIRWISE_BLOCK, sum_pairwise
+from sim.numerics.account_sums import sum_pairwise
 from sim.numerics.bound_kernels import call_bound
 from sim.numerics.jit import kernel
 from sim.recording.cause_stages import HAD_DEFICITS, HAS_PRICES
@@ -15,6 +15,9 @@ from sim.types import B1, F8, I8, MISSING
 
 EQUITY, INITIAL, MAINTENANCE = range(3)
 """Rows of an assessment."""
+
+BLOCK = 512
+"""Accounts assessed at once, so that they stay in the processor's cache."""
 
 
 @kernel
@@ -49,51 +52,25 @@ def assess_pool(
         assessed: (3, N) out, minor units of the numeraire.
         sums: (3,) out.
     """
-    count[0] = assessed.shape[1]
+    owners = count[0] = assessed.shape[1]
     for place in range(addresses.size):
         call_bound(addresses[place], tick, blocks[place])
-    terms = (balance, pool, price, position, lot_value, assessed)
-    sums[0], sums[1], sums[2] = assess_range(
-        0, count[0], external, initial, maintenance, *terms
-    )
+    for start in range(0, owners, BLOCK):
+        here = slice(start, min(start + BLOCK, owners))
+        value_accounts(start, balance, pool, price, position, lot_value, assessed[EQUITY, here])
+        round_up_amounts(initial[here], assessed[INITIAL, here])
+        round_up_amounts(maintenance[here], assessed[MAINTENANCE, here])
+    assessed[:, external:] = 0.0
+    for row in range(3):
+        sums[row] = sum_pairwise(assessed[row])
     return 0
 
 
 @kernel
-def assess_range(
-    start: int,
-    stop: int,
-    external: int,
-    initial: F8,
-    maintenance: F8,
-    balance: I8,
-    pool: int,
-    price: F8,
-    position: I8,
-    lot_value: F8,
-    assessed: F8,
-) -> tuple[float, float, float]:
-    """Assess the accounts of a range of owners; return sums in the order of :func:`sum_pairwise`.
-
-    Few accounts are assessed and added at once, while they are in the processor's cache.
-    """
-    count = stop - start
-    if count > PAIRWISE_BLOCK:
-        half = count // 2
-        half -= half % 8
-        terms = (external, initial, maintenance, balance, pool, price, position, lot_value)
-        first = assess_range(start, start + half, *terms, assessed)
-        second = assess_range(start + half, stop, *terms, assessed)
-        return first[0] + second[0], first[1] + second[1], first[2] + second[2]
-    here = slice(start, stop)
-    equity, rounded, lowest = assessed[0, here], assessed[1, here], assessed[2, here]
-    value_accounts(start, balance, pool, price, position, lot_value, equity)
-    for place in range(count):
-        rounded[place] = round_up_amount(initial[start + place])
-        lowest[place] = round_up_amount(maintenance[start + place])
-    for place in range(max(external - start, 0), count):
-        equity[place] = rounded[place] = lowest[place] = 0.0
-    return sum_pairwise(equity), sum_pairwise(rounded), sum_pairwise(lowest)
+def round_up_amounts(amounts: F8, rounded: F8) -> None:
+    """Round margins up to whole minor units, (A,); see :func:`round_up_amount`."""
+    for place in range(rounded.size):
+        rounded[place] = round_up_amount(amounts[place])
 
 
 @kernel
@@ -179,8 +156,7 @@ def sum_reserves(reserved: I8, quote_price: F8, total: F8) -> None:
     """Sum the reserves of orders over instruments, (A,) minor units of the numeraire."""
     total[:] = 0.0
     for k in range(quote_price.size):
-        for owner in range(total.size):
-            total[owner] += reserved[k, owner] * quote_price[k]
+        add_values(reserved[k], quote_price[k], total)
 
 
 @kernel

@@ -26,12 +26,18 @@ def value_accounts(
     Every inner loop runs down one column, which compiles to vector instructions.
     """
     equity[:] = 0.0
+    here = slice(first, first + equity.size)
     for asset in range(price.size):
-        for place in range(equity.size):
-            equity[place] += balance[asset, pool, first + place] * price[asset]
+        add_values(balance[asset, pool, here], price[asset], equity)
     for k in range(lot_value.size):
-        for place in range(equity.size):
-            equity[place] += position[k, first + place] * lot_value[k]
+        add_values(position[k, here], lot_value[k], equity)
+
+
+@kernel
+def add_values(units: I8, price: float, total: F8) -> None:
+    """Add units at a price to totals, (A,)."""
+    for place in range(total.size):
+        total[place] += units[place] * price
 
 
 @kernel
