@@ -6,6 +6,7 @@ from sim.arrays import U8
 from agents.compiled.positions import find_flat
 from sim.compiled.kernels.accounts import EQUITY, INITIAL
 from sim.compiled.kernels.payments import send_payment
+from sim.numerics.account_sums import BLOCK
 from sim.numerics.compiled_draws import draw_one
 from sim.numerics.jit import kernel
 from sim.numerics.rounding import to_exact_one
@@ -19,9 +20,6 @@ They decide whether a member reacts, how it reacts, and whether it is replaced o
 
 N_CASH_FLOW_DRAWS = 3
 """Number of uniform draws per member and step."""
-
-BLOCK = 512
-"""Members among whom those who may act are found at once."""
 
 CALM, TRIMS, TOPS_UP, HEDGES, WAITS = range(5)
 """Reactions of a member to a shortage of headroom."""
@@ -261,7 +259,7 @@ def replace_and_withdraw(
     balance: I8,
     wallet_pools: I8,
     start_wealth: I8,
-    thresholds: F8,
+    bounds: F8,
     probabilities: F8,
     multiple: float,
     withdrawn_share: float,
@@ -280,31 +278,31 @@ def replace_and_withdraw(
         balance: (C, P, N) minor units.
         wallet_pools: (V,) number of the wallet's pool at each venue.
         start_wealth: (n, V) minor units.
-        thresholds: (2,) wealth of ruined and of rich members, times that at the start.
+        bounds: (2, n) wealth below which each is ruined, and from which it is rich.
         probabilities: (2,) of a replacement and of a withdrawal in a step.
         multiple: outside cash of a new member, times its wealth at the venue.
         withdrawn_share: share of its gains that a member withdraws.
         outside_cash: (n,) cash that members may still deposit.
     """
-    total, wealth, is_due = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK, dtype=np.bool_)
+    wealth, is_due = np.empty(BLOCK), np.empty(BLOCK, dtype=np.bool_)
     for start in range(0, len(start_wealth), BLOCK):
-        own = start_wealth[start : start + BLOCK]
-        find_flat_owners(owner + start, position, is_due[: len(own)])
-        sum_wealth(owner + start, own, equity, total, wealth)
-        if not find_due(thresholds, total, wealth, is_due[: len(own)]):
+        size = min(BLOCK, len(start_wealth) - start)
+        find_flat_owners(owner + start, position, is_due[:size])
+        sum_wealth(owner + start, equity, wealth[:size])
+        if not find_due(bounds[:, start : start + size], wealth, is_due[:size]):
             continue
-        for at in range(len(own)):
+        for at in range(size):
             if not is_due[at]:  # a draw costs more than the rest
                 continue
             i = start + at
             draw = draw_one(i * N_CASH_FLOW_DRAWS + ENTRY_EXIT_COLUMN, tick, key)
-            if wealth[at] < thresholds[0] * total[at] and draw < probabilities[0]:
+            if wealth[at] < bounds[0, i] and draw < probabilities[0]:
                 outside_cash[i] = multiple * start_wealth[i, venue]
                 for v in range(len(equity)):
                     lost = max(start_wealth[i, v] - np.floor(equity[v, owner + i]), 0.0)
                     amount = to_exact_one(lost)
                     send_payment(payments, counters, owner + i, v, MISSING, amount, 1)
-            if wealth[at] >= thresholds[1] * total[at] and draw < probabilities[1]:
+            if wealth[at] >= bounds[1, i] and draw < probabilities[1]:
                 for v in range(len(equity)):
                     held = float(balance[0, wallet_pools[v], owner + i])
                     free = min(free_margin[v, owner + i], held)
@@ -315,26 +313,21 @@ def replace_and_withdraw(
 
 
 @kernel
-def sum_wealth(owner: int, start_wealth: I8, equity: F8, total: F8, wealth: F8) -> None:
-    """Sum the wealth of members at all venues, at the start and now; ``start_wealth`` is (A, V)."""
-    for at in range(len(start_wealth)):
-        start = 0
-        for v in range(start_wealth.shape[1]):
-            start += start_wealth[at, v]
-        total[at], wealth[at] = start, 0.0
+def sum_wealth(owner: int, equity: F8, wealth: F8) -> None:
+    """Sum the equity of owners, (A,) from one on, at all venues."""
+    wealth[:] = 0.0
     for v in range(len(equity)):
-        seen = equity[v, owner : owner + len(start_wealth)]
-        for at in range(seen.size):
+        seen = equity[v, owner : owner + wealth.size]
+        for at in range(wealth.size):
             wealth[at] += seen[at]
 
 
 @kernel
-def find_due(thresholds: F8, total: F8, wealth: F8, is_due: B1) -> bool:
+def find_due(bounds: F8, wealth: F8, is_due: B1) -> bool:
     """Keep only members who are ruined or rich, (A,); return whether there is one."""
     has_due = False
     for at in range(is_due.size):
-        is_ruined = wealth[at] < thresholds[0] * total[at]
-        is_due[at] &= is_ruined | (wealth[at] >= thresholds[1] * total[at])
+        is_due[at] &= (wealth[at] < bounds[0, at]) | (wealth[at] >= bounds[1, at])
         has_due |= is_due[at]
     return has_due
 

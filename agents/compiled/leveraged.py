@@ -8,7 +8,8 @@ from agents.compiled.positions import find_flat
 from sim.arrays import U8
 from sim.compiled.arrays import LEVERAGE
 from sim.compiled.kernels.orders import send_order
-from sim.numerics.compiled_draws import LANES, draw_blocks
+from sim.numerics.account_sums import BLOCK
+from sim.numerics.compiled_draws import draw_blocks
 from sim.numerics.jit import kernel
 from sim.types import (
     B1,
@@ -103,21 +104,21 @@ def draw_entries(
         n_entries, rows, columns, draw, flat, leaves: see ``DecisionArrays``.
     """
     count, highest = 0, hazard.max()
-    words, draws = np.empty((4, LANES), dtype=np.uint64), np.empty((4, LANES))
-    for start in range(0, flat.size, LANES):
-        members = min(LANES, flat.size - start)
-        draw_blocks(start, members, tick, key, words, draws)
+    draws, may_enter = np.empty((4, BLOCK)), np.empty(BLOCK, dtype=np.bool_)
+    for start in range(0, flat.size, BLOCK):
+        members = min(BLOCK, flat.size - start)
+        draw_blocks(start, members, tick, key, draws)
         here = slice(start, start + members)
-        part = (flat[here], scale[here], has_tried[here], is_waiting[here], leaves[here])
+        state = (flat[here], is_waiting[here])
         find_flat(owner + start, position, instruments, flat[here])
-        update_members(exit_probability, draws[LEAVE], *part)
+        update_members(
+            exit_probability, draws[LEAVE], *state, scale[here], has_tried[here], leaves[here]
+        )
+        find_entrants(tick, highest, draws[ENTER], *state, first_entry[here], may_enter)
         for at in range(members):
-            i = start + at
-            if not flat[i]:
-                continue
-            is_due = is_waiting[i] and first_entry[i] <= tick
-            if is_due or draws[ENTER, at] < highest:
-                column = np.int64(draws[CHOICE, at] * instruments.size)
+            if may_enter[at]:
+                i, column = start + at, np.int64(draws[CHOICE, at] * instruments.size)
+                is_due = is_waiting[i] and first_entry[i] <= tick
                 if is_due or draws[ENTER, at] < hazard[column]:
                     rows[count], columns[count], draw[count] = i, column, draws[SIDE, at]
                     count += 1
@@ -126,13 +127,29 @@ def draw_entries(
 
 
 @kernel
+def find_entrants(
+    tick: int,
+    highest: float,
+    draw: F8,
+    flat: B1,
+    is_waiting: B1,
+    first_entry: I8,
+    may_enter: B1,
+) -> None:
+    """Find the members, (n,), whose first entry is due or whom the highest hazard makes enter."""
+    for i in range(flat.size):
+        is_due = is_waiting[i] & (first_entry[i] <= tick)
+        may_enter[i] = flat[i] & (is_due | (draw[i] < highest))
+
+
+@kernel
 def update_members(
     exit_probability: float,
     draw: F8,
     flat: B1,
+    is_waiting: B1,
     scale: F8,
     has_tried: B1,
-    is_waiting: B1,
     leaves: B1,
 ) -> None:
     """Update the state of members, (n,), before entries; see :func:`draw_entries`."""

@@ -133,7 +133,7 @@ class CapitalBinding(NamedTuple):
 
     def _bind_replacements(self) -> BoundKernel:
         """Return the kernel of new members and of withdrawals."""
-        step = self.step
+        step, total = self.step, self.arrays.start_wealth.sum(axis=1)
         return bind_kernel(
             kernels.replace_and_withdraw,
             self._key,
@@ -144,7 +144,7 @@ class CapitalBinding(NamedTuple):
             step.ledger.balance,
             self._wallet_pools,
             self.arrays.start_wealth,
-            self.rule.thresholds,
+            self.rule.thresholds[:, np.newaxis] * total,
             self.rule.probabilities,
             float(self.rule.outside_multiple),
             float(self.rule.withdrawal_share),

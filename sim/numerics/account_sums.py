@@ -13,6 +13,21 @@ PAIRWISE_BLOCK = 128
 """Most values that ``numpy.sum`` adds without halving them."""
 
 
+BLOCK = 512
+"""Accounts that a kernel goes through at once, so that they stay in the processor's cache."""
+
+
+@kernel
+def add_values(units: I8, price: float, total: F8) -> None:
+    """Add units at a price to totals, (A,).
+
+    The arrays are parts of columns. A loop down a column compiles to vector instructions if its
+    index is that of the loop, without an offset.
+    """
+    for a in range(total.size):
+        total[a] += units[a] * price
+
+
 @kernel
 def find_worse_side(position: I8, bids: I8, asks: I8) -> I8:
     """Return each position after all buys or after all sells, whichever is larger, (A, K)."""

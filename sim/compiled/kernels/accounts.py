@@ -4,10 +4,10 @@ import numpy as np
 
 from sim.compiled.arrays import N_FILLS, N_MOVES
 from sim.compiled.kernels.cash import move_cash
-from sim.compiled.kernels.equity import add_values, find_free_wallet_cash, value_accounts
+from sim.compiled.kernels.equity import find_free_wallet_cash, value_accounts
 from sim.compiled.program import JUMP
 from sim.margin.rounding import round_up_amount
-from sim.numerics.account_sums import sum_pairwise
+from sim.numerics.account_sums import BLOCK, add_values, sum_pairwise
 from sim.numerics.bound_kernels import call_bound
 from sim.numerics.jit import kernel
 from sim.recording.cause_stages import HAD_DEFICITS, HAS_PRICES
@@ -15,9 +15,6 @@ from sim.types import B1, F8, I8, MISSING
 
 EQUITY, INITIAL, MAINTENANCE = range(3)
 """Rows of an assessment."""
-
-BLOCK = 512
-"""Accounts assessed at once, so that they stay in the processor's cache."""
 
 
 @kernel

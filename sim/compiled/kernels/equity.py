@@ -1,5 +1,6 @@
 """Kernels that value one account or one wallet."""
 
+from sim.numerics.account_sums import add_values
 from sim.numerics.jit import kernel
 from sim.types import F8, I8
 
@@ -31,13 +32,6 @@ def value_accounts(
         add_values(balance[asset, pool, here], price[asset], equity)
     for k in range(lot_value.size):
         add_values(position[k, here], lot_value[k], equity)
-
-
-@kernel
-def add_values(units: I8, price: float, total: F8) -> None:
-    """Add units at a price to totals, (A,)."""
-    for place in range(total.size):
-        total[place] += units[place] * price
 
 
 @kernel

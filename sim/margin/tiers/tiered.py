@@ -15,6 +15,7 @@ from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.numerics.account_sums import BLOCK
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
@@ -49,9 +50,6 @@ TierRule = Literal["step", "marginal"]
 Under ``step``, the rate of the bracket that holds a notional applies to all of it. Under
 ``marginal``, each rate applies to the part of the notional inside its bracket.
 """
-
-BLOCK = 512
-"""Accounts whose margins are computed at once, so that scratch stays in the processor's cache."""
 
 EDGE_TOLERANCE = 1.0 + 1e-12
 """Float tolerance: a notional this little above a floor still lies in the bracket below."""
@@ -318,7 +316,8 @@ def charge_tiers(
         initial[here] = 0.0
         maintenance[here] = 0.0
         for k in range(len(position)):
-            value_lots(position[k, here], lot_value[k], is_spot[k], notional)
+            if not value_lots(position[k, here], lot_value[k], is_spot[k], notional):
+                continue
             write_charges(notional[:size], leverage[k, here], table[:, k], *parts)
             for a in range(size):
                 initial[start + a] += leg_initial[a]
@@ -327,10 +326,14 @@ def charge_tiers(
 
 
 @kernel
-def value_lots(lots: I8, lot_value: float, is_spot: bool, notional: F8) -> None:
-    """Write the notional of positions that require margin, minor units of the numeraire."""
+def value_lots(lots: I8, lot_value: float, is_spot: bool, notional: F8) -> bool:
+    """Write the notional of positions that require margin, and return whether there is one."""
+    all_lots = 0
     for a in range(lots.size):
-        notional[a] = (max(-lots[a], 0) if is_spot else abs(lots[a])) * lot_value
+        margined = max(-lots[a], 0) if is_spot else abs(lots[a])
+        all_lots |= margined
+        notional[a] = margined * lot_value
+    return all_lots != 0
 
 
 @kernel
@@ -374,10 +377,15 @@ def write_charges(notional: F8, leverage: F8, table: F8, initial: F8, maintenanc
     among those whose floor is exceeded, and no search is needed. Every inner loop runs down one
     instrument's column, contiguous in a pool's view.
     """
+    has_choice = False
     for a in range(notional.size):
-        # unlike the operator, the ufunc has no check for zero, which prevents vectorisation
-        initial[a] = np.divide(notional[a], leverage[a])
-        maintenance[a] = 0.0
+        has_choice |= leverage[a] < np.inf
+    initial[:] = 0.0
+    if has_choice:  # divisions take long
+        for a in range(notional.size):
+            # unlike the operator, the ufunc has no check for zero, which prevents vectorisation
+            initial[a] = np.divide(notional[a], leverage[a])
+    maintenance[:] = 0.0
     for t in range(table.shape[1]):
         initial_rate, initial_deduction = table[0, t], table[1, t]
         maintenance_rate, maintenance_deduction = table[2, t], table[3, t]
