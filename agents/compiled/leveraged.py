@@ -379,17 +379,28 @@ def send_exits(
 
     With ``closes_flat`` those without a position in the traded instruments close their hedges.
     """
-    for i in range(leaves.size):
-        leaves[i] |= closes_flat and flat[i]
-        if not leaves[i]:
+    for start in range(0, leaves.size, BLOCK):
+        here = slice(start, start + BLOCK)
+        if not find_leavers(closes_flat, flat[here], leaves[here]):
             continue
-        for k in closing:
-            held = position[k, owner + i]
-            if held != 0:
-                send_order(
-                    orders, counters, owner + i, k, -held, 0, MARKET | REDUCE_ONLY, 0, latency
-                )
+        for i in range(start, min(start + BLOCK, leaves.size)):
+            for k in closing if leaves[i] else closing[:0]:
+                held = position[k, owner + i]
+                if held != 0:
+                    send_order(
+                        orders, counters, owner + i, k, -held, 0, MARKET | REDUCE_ONLY, 0, latency
+                    )
     return 0
+
+
+@kernel
+def find_leavers(closes_flat: int, flat: B1, leaves: B1) -> bool:
+    """Let members without a position leave, too, if they close hedges; return if any leaves."""
+    has_leavers = False
+    for i in range(leaves.size):
+        leaves[i] |= (closes_flat != 0) & flat[i]
+        has_leavers |= leaves[i]
+    return has_leavers
 
 
 @kernel
