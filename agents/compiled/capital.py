@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sim.arrays import U8
 from agents.compiled.positions import find_flat
+from sim.arrays import U8
 from sim.compiled.kernels.accounts import EQUITY, INITIAL
 from sim.compiled.kernels.payments import send_payment
 from sim.numerics.account_sums import BLOCK

@@ -58,7 +58,9 @@ def draw_four(block: int, tick: int, key: U8) -> tuple[float, float, float, floa
 
 
 @kernel
-def _multiply_halves(low: int, high: int, word: int) -> tuple[int, int]:
+def _multiply_halves(
+    low: np.uint64, high: np.uint64, word: np.uint64
+) -> tuple[np.uint64, np.uint64]:
     """Return upper and lower half of a product, by 32-bit halves, for which vectors have products.
 
     ``low`` and ``high`` are the halves of one factor.

@@ -28,7 +28,7 @@ class ProfileReadings(StepPhase):
 
     def add(self) -> None:
         """Add one reading of everything."""
-        recorder, tables = self.context.recorder, self.tables
+        recorder = self.context.recorder
         pools = [self.step.pools[n] for venue in self.market.venues for n in venue.pool_states]
         bound = [self.context.engines[each.pool.number].bind_kernels(each.moved) for each in pools]
         if any(each is None for each in bound):
@@ -37,6 +37,19 @@ class ProfileReadings(StepPhase):
             )
             return
         self.program.add(bind_kernel(profiles.skip_reading, self.every), jump=NO_READING)
+        self._begin()
+        for pool, kernels in zip(pools, bound, strict=True):
+            assert kernels is not None
+            self._add_profile(pool, self.program.list_inner(kernels))
+        for venue in self.market.venues:
+            self._add_sums(venue)
+        self._end()
+        self._add_peak()
+        self.program.mark(NO_READING)
+
+    def _begin(self) -> None:
+        """Begin a reading, and count the orders in the way of each move."""
+        tables = self.tables
         self.program.add(
             bind_kernel(
                 profiles.begin_reading,
@@ -48,11 +61,10 @@ class ProfileReadings(StepPhase):
                 tables.resting,
             )
         )
-        for pool, kernels in zip(pools, bound, strict=True):
-            assert kernels is not None
-            self._add_profile(pool, self.program.list_inner(kernels))
-        for venue in self.market.venues:
-            self._add_sums(venue)
+
+    def _end(self) -> None:
+        """End a reading, and record what it shows."""
+        recorder, tables = self.context.recorder, self.tables
         feedback = recorder.tables.prices[recorder.price_row("feedback")]
         self.program.add(
             bind_kernel(
@@ -64,8 +76,6 @@ class ProfileReadings(StepPhase):
                 feedback,
             )
         )
-        self._add_peak()
-        self.program.mark(NO_READING)
 
     def _add_profile(self, pool: PoolArrays, engine: tuple[I8, I8]) -> None:
         """Add the profile of one pool."""
