@@ -46,6 +46,7 @@ class EventTables:
 
     Args:
         instruments: most instruments of a pool.
+        rows: room for close-outs at first.
 
     Attributes:
         counts: (3,) rows in use, of close-outs, of causes and of losses.
@@ -56,14 +57,14 @@ class EventTables:
         losses: (l, .) events of losses of compiled steps that the recorder has not taken yet.
     """
 
-    def __init__(self, instruments: int) -> None:
+    def __init__(self, instruments: int, rows: int) -> None:
         self.counts = np.zeros(3, dtype=np.int64)
         self.close_outs, self.close_out_values = (
-            np.zeros((64, 14), dtype=np.int64),
-            np.zeros((64, 6)),
+            np.zeros((rows, 14), dtype=np.int64),
+            np.zeros((rows, 6)),
         )
-        self.causes, self.amounts = np.zeros((256, 5), dtype=np.int64), np.zeros(256)
-        self.losses: I8 = np.zeros((64, FIRST_LEG + 2 * instruments), dtype=np.int64)
+        self.causes, self.amounts = np.zeros((4 * rows, 5), dtype=np.int64), np.zeros(4 * rows)
+        self.losses: I8 = np.zeros((rows, FIRST_LEG + 2 * instruments), dtype=np.int64)
 
     def reserve(self, close_outs: int, causes: int) -> None:
         """Make room for more rows."""

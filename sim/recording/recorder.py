@@ -45,6 +45,9 @@ from sim.venue import Venue
 ROUTE_NAMES = ("book", "auction")
 """Names of ROUTE_BOOK and ROUTE_AUCTION."""
 
+LEAST_ROWS, MOST_ROWS = 64, 4096
+"""Limits of the room for close-outs at first, which is that for one of each owner."""
+
 
 class Recorder:
     """Recorder of one market's frames, with fixed memory except for close-outs and losses."""
@@ -65,7 +68,8 @@ class Recorder:
         readings = steps // self.profile_steps if market.config.profile_every else 0
         self.profile_recorder = ProfileRecorder(market, readings)
         self.rounds = np.zeros(steps, dtype=np.int64)  # of each step
-        self.events = EventTables(max(len(venue.contracts.names) for venue in market.venues))
+        most = max(len(venue.contracts.names) for venue in market.venues)
+        self.events = EventTables(most, min(max(LEAST_ROWS, market.n_owners), MOST_ROWS))
         self._losses: list[tuple[int, LossEvents]] = []  # in order; see `losses`
         self.snapshots: dict[str, AccountSnapshot] = {}  # by moment, in order
         self.peak_gross = np.zeros(1, dtype=np.int64)
