@@ -276,11 +276,11 @@ def test_time_runs_out_between_steps_and_within_one(monkeypatch: pytest.MonkeyPa
     with pytest.raises(TimeLimitError, match=r"ran out of its 1e-09 s"):
         simulate_market(config, {}, 1e-9)
 
-    def hang(market: Any) -> None:
+    def hang(market: Any, steps: int) -> None:
         while True:
             pass
 
-    monkeypatch.setattr(simulation.Market, "step", hang)
+    monkeypatch.setattr(simulation.Market, "advance", hang)
     with pytest.raises(TimeLimitError):
         simulate_market(config, {}, 0.2)
 
