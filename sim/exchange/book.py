@@ -170,7 +170,7 @@ class OrderBooks:
         ladders = order_ladder.HEADER + self.instruments * int(self._data[order_ladder.STRIDE])
         if len(self._data) < ladders + order_ladder.ORDER * n_orders:
             grown = _allocate_cache_aligned(ladders + order_ladder.ORDER * 2 * n_orders)
-            grown[: len(self._data)] = self._data
+            order_ladder.copy_books(self._data, self.instruments, grown)
             self._data = grown
 
     def cancel_owner_orders(self, instrument: int, owners: I8) -> int:
