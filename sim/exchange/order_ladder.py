@@ -147,6 +147,17 @@ def find_order(data: I8, order: int, slot: int) -> int:
 
 
 @kernel
+def find_order_near(data: I8, near: int, order: int, slot: int) -> int:
+    """Return what ``find_order`` returns, at once if it is the order ``near`` of the same chain.
+
+    Owners who replace a ladder of orders do it slot by slot, so the next one is beside the last.
+    """
+    if near and slot != MISSING and (data[near + OWNER_AND_SLOT] & LOW) >> 1 == slot + 1:
+        return near
+    return find_order(data, order, slot)
+
+
+@kernel
 def reduce_order(data: I8, resting: I8, instrument: int, order: int, lots: int) -> None:
     """Subtract signed lots from a resting order, its rung and its owner's totals."""
     owner = data[order + OWNER_AND_SLOT] >> 32
