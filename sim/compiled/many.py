@@ -11,8 +11,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Protocol
 
-SLICE_SECONDS = 0.05
-"""Time after which a market under way can be interrupted, roughly."""
+from sim.state import MarketState
+
+SLICE_SECONDS, FIRST_SLICE = 0.05, 10_000
+"""Time after which a market under way can be interrupted, roughly; owners x steps of the first
+slice, which take less."""
 
 LARGEST_GROWTH = 64
 """Largest ratio of the numbers of steps of two slices in turn."""
@@ -31,6 +34,11 @@ class AdvancingMarket(Protocol):
         """Number of steps of the whole run."""
         ...
 
+    @property
+    def state(self) -> MarketState:
+        """State of the market."""
+        ...
+
     def advance(self, steps: int) -> None:
         """Make several steps."""
         ...
@@ -42,7 +50,7 @@ def advance_in_slices(market: AdvancingMarket, last_tick: int) -> Iterator[int]:
     Yields:
         The number of steps just made.
     """
-    size = 1
+    size = max(1, FIRST_SLICE // market.state.n_owners)
     while market.tick < last_tick:
         began, before = time.perf_counter(), market.tick
         market.advance(min(size, last_tick - before))

@@ -13,7 +13,7 @@ from sim.types import B1, F8, I8, MISSING
 @kernel
 def sum_depth_near(data: I8, instrument: int, mark: float, share: float) -> tuple[int, int]:
     """Return lots bid and offered within a share of the mark of one instrument."""
-    low, high = np.int64(np.ceil(mark * (1 - share))), np.int64(np.floor(mark * (1 + share)))
+    low, high = int(np.ceil(mark * (1 - share))), int(np.floor(mark * (1 + share)))
     return matching.sum_depth_of(data, instrument, low, high)
 
 
