@@ -20,6 +20,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
@@ -97,9 +98,15 @@ class _EntryCache(KernelCache):
         return sig, codegen.magic_tuple(), self._py_func.__qualname__
 
 
-@functools.cache
 def _compile_entry(kernel: Any, layout: str) -> Any:
-    """Compile the entry of a kernel for arguments of a layout, or load it from the cache."""
+    """Return the entry of a kernel for arguments of a layout; threads compile one at a time."""
+    with global_compiler_lock:
+        return _compile_or_load_entry(kernel, layout)
+
+
+@functools.cache
+def _compile_or_load_entry(kernel: Any, layout: str) -> Any:
+    """Compile an entry, or load it from the cache."""
     enter = _make_entry(kernel.py_func, layout)
     entry = CFunc(enter, (CALL_TYPES, types.int64), locals={}, options={"nogil": True})
     with suppress(RuntimeError, OSError):  # no folder for it is both writable and safe

@@ -378,7 +378,7 @@ def test_a_study_that_cannot_be_read_back_is_reported(whole: Path, tmp_path: Pat
     [
         (
             ("--executor", "slurm"),
-            "--executor: 'slurm' is not one of serial, loky, dask, tcp://HOST:PORT, tls://HOST:PORT",
+            "--executor: 'slurm' is not one of serial, threads, loky, dask, tcp://HOST:PORT, tls://HOST:PORT",
         ),
         (("--executor", "loki"), "(did you mean 'loky'?)"),
         (("--executor", "loky", "--jobs", "0"), "--jobs: 0, must be at least 1"),
