@@ -35,11 +35,17 @@ WHOLE_COLUMNS, REAL_COLUMNS = ExecutedLiquidations._fields[:10], ExecutedLiquida
 (N_CLOSE_OUTS, N_CAUSES) = range(2)
 """Places of the counts of rows in use."""
 
+MIN_ACTIONS, MAX_ACTIONS, CAUSES_PER_ACTION = 64, 1024, 4
+"""Rows of the first tables: close-outs, one for each owner within bounds, and causes of each."""
+
 AnyArray = TypeVar("AnyArray", F8, I8)
 
 
 class EventTables:
     """Tables of a run; their arrays move when they grow.
+
+    Args:
+        owners: number of owners in the market. A run of few close-outs never grows the tables.
 
     Attributes:
         counts: (2,) rows in use, of close-outs and of causes.
@@ -49,13 +55,13 @@ class EventTables:
         amounts: (m,) minor units of the numeraire.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owners: int) -> None:
+        actions = min(max(owners, MIN_ACTIONS), MAX_ACTIONS)
+        causes = CAUSES_PER_ACTION * actions
         self.counts = np.zeros(2, dtype=np.int64)
-        self.close_outs, self.close_out_values = (
-            np.zeros((64, 14), dtype=np.int64),
-            np.zeros((64, 6)),
-        )
-        self.causes, self.amounts = np.zeros((256, 5), dtype=np.int64), np.zeros(256)
+        self.close_outs = np.zeros((actions, 14), dtype=np.int64)
+        self.close_out_values = np.zeros((actions, 6))
+        self.causes, self.amounts = np.zeros((causes, 5), dtype=np.int64), np.zeros(causes)
 
     def reserve(self, close_outs: int, causes: int) -> None:
         """Make room for more rows."""

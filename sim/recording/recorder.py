@@ -64,7 +64,7 @@ class Recorder:
         readings = steps // self.profile_steps if market.config.profile_every else 0
         self.profile_recorder = ProfileRecorder(market, readings)
         self.rounds = np.zeros(steps, dtype=np.int64)  # of each step
-        self.events = EventTables()
+        self.events = EventTables(market.n_owners)
         self._losses: list[tuple[int, LossEvents]] = []
         self.snapshots: dict[str, AccountSnapshot] = {}  # by moment, in order
         self.peak_gross = np.zeros(1, dtype=np.int64)
