@@ -191,7 +191,7 @@ def draw_intervals(
 
     Args:
         axes: where.
-        table: columns ``at``, ``low``, ``high`` and ``colour``.
+        table: columns ``at``, ``low``, ``high`` and ``colour`` (text, such as ``#0173b2``).
         along: axis of ``at``.
         linewidth: of the bars (points).
         alpha: opacity of the bars.
@@ -210,7 +210,7 @@ def draw_intervals(
             places = np.full(ends.size, at)
             columns = (places, ends) if along == "x" else (ends, places)
             segments.append(np.column_stack(columns))
-            colours.append(to_rgba(colour, alpha))
+            colours.append(to_rgba(str(colour), alpha))
     look = {"linewidths": linewidth, "capstyle": rcParams["lines.solid_capstyle"]}
     axes.add_collection(LineCollection(segments, colors=colours, **look), autolim=False)
     axes.update_datalim(np.concatenate(segments))

@@ -22,7 +22,11 @@ import pandas as pd
 
 from sim.attribution import CAUSE_KINDS
 from sim.prices.impact import compute_index
-from sim.recording.account_columns import AccountSnapshot, list_account_columns
+from sim.recording.account_columns import (
+    AccountSnapshot,
+    join_account_columns,
+    list_account_columns,
+)
 from sim.recording.event_tables import N_CAUSES, ORDER, ROUND, STEP, VENUE, EventTables
 from sim.recording.profile_recorder import ProfileRecorder
 from sim.recording.recorder_tables import (
@@ -241,7 +245,7 @@ class Recorder:
                 continue
             shared = {"moment": moment, "step": step, "owner": agents, "population": names}
             parts += list_account_columns(market, snapshot, agents, shared)
-        return pd.concat([pd.DataFrame(columns) for columns in parts], ignore_index=True)
+        return pd.DataFrame(join_account_columns(parts, agents.size))
 
     def _steps_frame(self) -> pd.DataFrame:
         market, done = self.market, self.market.tick
