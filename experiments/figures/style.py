@@ -191,23 +191,30 @@ def draw_intervals(
 
     Args:
         axes: where.
-        table: columns ``at``, ``low``, ``high`` and ``colour``.
+        table: columns ``at``, ``low``, ``high`` and ``colour`` (text, such as ``#0173b2``).
         along: axis of ``at``.
         linewidth: of the bars (points).
         alpha: opacity of the bars.
     """
-    from matplotlib.colors import to_hex
-    from seaborn import objects
+    from matplotlib import rcParams
+    from matplotlib.collections import LineCollection
+    from matplotlib.colors import to_rgba
 
     known = table.dropna(subset=["at", "low", "high"])
     if not len(known):
         return
-    across = "y" if along == "x" else "x"
-    names = {along: "at", f"{across}min": "low", f"{across}max": "high", "color": "colour"}
-    known = known.assign(colour=known["colour"].map(to_hex))
-    plot = objects.Plot(known, **names).scale(color=None)
-    bars = objects.Range(linewidth=linewidth, alpha=alpha)
-    plot.add(bars, orient=along, legend=False).on(axes).plot()
+    segments, colours = [], []
+    for colour, alike in known.groupby("colour", sort=False):
+        for at, rows in alike.groupby("at"):
+            ends = np.concatenate([rows["low"].to_numpy(), rows["high"].to_numpy()])
+            places = np.full(ends.size, at)
+            columns = (places, ends) if along == "x" else (ends, places)
+            segments.append(np.column_stack(columns))
+            colours.append(to_rgba(str(colour), alpha))
+    look = {"linewidths": linewidth, "capstyle": rcParams["lines.solid_capstyle"]}
+    axes.add_collection(LineCollection(segments, colors=colours, **look), autolim=False)
+    axes.update_datalim(np.concatenate(segments))
+    axes.tick_params(labelbottom=True, labelleft=True)
     axes.set(xlabel="", ylabel="")
 
 

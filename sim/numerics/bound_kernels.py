@@ -10,6 +10,7 @@ needs no compilation of its own.
 import ast
 import functools
 import inspect
+import struct
 import textwrap
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
@@ -67,27 +69,49 @@ def bind_kernel(kernel: Callable[..., int], *arguments: Argument) -> BoundKernel
     words: list[int] = []
     layout = []
     for place, argument in enumerate(arguments):
-        name, described = _describe_argument(argument, f"{kernel.__name__}, argument {place + 1}")
-        layout.append(name)
-        words += described
-    block = np.array(words or [0], dtype=np.uint64).view(np.int64)
+        if isinstance(argument, np.ndarray):
+            layout.append(_name_layout(argument, kernel, place))
+            words.append(argument.ctypes.data)
+            words += argument.shape
+        elif isinstance(argument, int):
+            layout.append("i0")
+            words.append(argument if argument < 2**63 else argument - 2**64)
+        else:
+            layout.append("f0")
+            words += _FLOAT_AS_WORD.unpack(_FLOAT.pack(argument))
+    block = np.array(words or [0], dtype=np.int64)
     return BoundKernel(_compile_entry(kernel, " ".join(layout)).address, block, arguments)
 
 
-def _describe_argument(argument: Argument, where: str) -> tuple[str, list[int]]:
-    """Return the layout of an argument, and the words that describe it."""
-    if isinstance(argument, int):
-        return "i0", [argument % 2**64]
-    if isinstance(argument, float):
-        return "f0", [int(np.float64(argument).view(np.uint64))]
-    letter = argument.dtype.kind
-    if letter not in ELEMENT_TYPES or argument.dtype.itemsize not in (1, 8):
-        raise TypeError(f"{where}: elements of type {argument.dtype} cannot be bound, use float64")
-    if not argument.flags.c_contiguous:
-        if not argument.flags.f_contiguous:
-            raise TypeError(f"{where}: array is not contiguous, bind the whole of it")
-        letter = letter.upper()
-    return f"{letter}{argument.ndim}", [argument.ctypes.data, *argument.shape]
+_LAYOUTS = {
+    (array_type, axes, in_order_of_c): f"{letter if in_order_of_c else letter.upper()}{axes}"
+    for array_type, letter in (
+        ("?", "b"),
+        ("d", "f"),
+        ("l", "i"),
+        ("q", "i"),
+        ("L", "u"),
+        ("Q", "u"),
+    )
+    if np.dtype(array_type).itemsize in (1, 8)
+    for axes in range(1, 5)
+    for in_order_of_c in (True, False)
+}
+"""Layouts by numpy's letter of an array's type, number of axes, and order of memory."""
+
+_FLOAT, _FLOAT_AS_WORD = struct.Struct("=d"), struct.Struct("=q")
+
+
+def _name_layout(array: np.ndarray[Any, Any], kernel: Callable[..., int], place: int) -> str:
+    """Return the layout of an array, an argument at a place."""
+    name = _LAYOUTS.get((array.dtype.char, array.ndim, array.flags.c_contiguous))
+    if name is None or not array.flags.forc:
+        where = f"{kernel.__name__}, argument {place + 1}"
+        if name is None:
+            kind = array.dtype
+            raise TypeError(f"{where}: elements of type {kind} cannot be bound, use float64")
+        raise TypeError(f"{where}: array is not contiguous, bind the whole of it")
+    return name
 
 
 class _EntryCache(KernelCache):
@@ -97,9 +121,15 @@ class _EntryCache(KernelCache):
         return sig, codegen.magic_tuple(), self._py_func.__qualname__
 
 
-@functools.cache
 def _compile_entry(kernel: Any, layout: str) -> Any:
-    """Compile the entry of a kernel for arguments of a layout, or load it from the cache."""
+    """Return the entry of a kernel for arguments of a layout; threads compile one at a time."""
+    with global_compiler_lock:
+        return _compile_or_load_entry(kernel, layout)
+
+
+@functools.cache
+def _compile_or_load_entry(kernel: Any, layout: str) -> Any:
+    """Compile an entry, or load it from the cache."""
     enter = _make_entry(kernel.py_func, layout)
     entry = CFunc(enter, (CALL_TYPES, types.int64), locals={}, options={"nogil": True})
     with suppress(RuntimeError, OSError):  # no folder for it is both writable and safe

@@ -38,6 +38,9 @@ WHOLE_COLUMNS, REAL_COLUMNS = ExecutedLiquidations._fields[:10], ExecutedLiquida
 (N_CLOSE_OUTS, N_CAUSES, N_LOSSES) = range(3)
 """Places of the counts of rows in use."""
 
+MIN_ACTIONS, MAX_ACTIONS, CAUSES_PER_ACTION = 64, 1024, 4
+"""Rows of the first tables: close-outs, one for each owner within bounds, and causes of each."""
+
 AnyArray = TypeVar("AnyArray", F8, I8)
 
 
@@ -46,7 +49,7 @@ class EventTables:
 
     Args:
         instruments: most instruments of a pool.
-        rows: room for close-outs at first.
+        owners: number of owners in the market. A run of few close-outs never grows the tables.
 
     Attributes:
         counts: (3,) rows in use, of close-outs, of causes and of losses.
@@ -57,14 +60,14 @@ class EventTables:
         losses: (l, .) events of losses of compiled steps that the recorder has not taken yet.
     """
 
-    def __init__(self, instruments: int, rows: int) -> None:
+    def __init__(self, instruments: int, owners: int) -> None:
+        actions = min(max(owners, MIN_ACTIONS), MAX_ACTIONS)
+        causes = CAUSES_PER_ACTION * actions
         self.counts = np.zeros(3, dtype=np.int64)
-        self.close_outs, self.close_out_values = (
-            np.zeros((rows, 14), dtype=np.int64),
-            np.zeros((rows, 6)),
-        )
-        self.causes, self.amounts = np.zeros((4 * rows, 5), dtype=np.int64), np.zeros(4 * rows)
-        self.losses: I8 = np.zeros((rows, FIRST_LEG + 2 * instruments), dtype=np.int64)
+        self.close_outs = np.zeros((actions, 14), dtype=np.int64)
+        self.close_out_values = np.zeros((actions, 6))
+        self.causes, self.amounts = np.zeros((causes, 5), dtype=np.int64), np.zeros(causes)
+        self.losses: I8 = np.zeros((actions, FIRST_LEG + 2 * instruments), dtype=np.int64)
 
     def reserve(self, close_outs: int, causes: int) -> None:
         """Make room for more rows."""

@@ -22,7 +22,11 @@ import pandas as pd
 
 from sim.attribution import CAUSE_KINDS
 from sim.prices.impact import compute_index
-from sim.recording.account_columns import AccountSnapshot, list_account_columns
+from sim.recording.account_columns import (
+    AccountSnapshot,
+    join_account_columns,
+    list_account_columns,
+)
 from sim.recording.event_tables import N_CAUSES, ORDER, ROUND, STEP, VENUE, EventTables
 from sim.recording.loss_events import take_loss_events
 from sim.recording.profile_recorder import ProfileRecorder
@@ -45,9 +49,6 @@ from sim.venue import Venue
 ROUTE_NAMES = ("book", "auction")
 """Names of ROUTE_BOOK and ROUTE_AUCTION."""
 
-LEAST_ROWS, MOST_ROWS = 64, 4096
-"""Limits of the room for close-outs at first, which is that for one of each owner."""
-
 
 class Recorder:
     """Recorder of one market's frames, with fixed memory except for close-outs and losses."""
@@ -68,8 +69,8 @@ class Recorder:
         readings = steps // self.profile_steps if market.config.profile_every else 0
         self.profile_recorder = ProfileRecorder(market, readings)
         self.rounds = np.zeros(steps, dtype=np.int64)  # of each step
-        most = max(len(venue.contracts.names) for venue in market.venues)
-        self.events = EventTables(most, min(max(LEAST_ROWS, market.n_owners), MOST_ROWS))
+        instruments = max(len(venue.contracts.names) for venue in market.venues)
+        self.events = EventTables(instruments, market.n_owners)
         self._losses: list[tuple[int, LossEvents]] = []  # in order; see `losses`
         self.snapshots: dict[str, AccountSnapshot] = {}  # by moment, in order
         self.peak_gross = np.zeros(1, dtype=np.int64)
@@ -252,7 +253,7 @@ class Recorder:
                 continue
             shared = {"moment": moment, "step": step, "owner": agents, "population": names}
             parts += list_account_columns(market, snapshot, agents, shared)
-        return pd.concat([pd.DataFrame(columns) for columns in parts], ignore_index=True)
+        return pd.DataFrame(join_account_columns(parts, agents.size))
 
     def _steps_frame(self) -> pd.DataFrame:
         market, done = self.market, self.market.tick

@@ -1,0 +1,87 @@
+"""Locks of cache files, so that processes that start together compile each kernel once.
+
+All locks of a folder are bytes of one file, ``kernels.lock``. The system releases those of a
+process that ends. On systems without such locks, and in folders where they fail, each process
+compiles by itself.
+"""
+
+import errno
+import hashlib
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+LOCK_FILE = "kernels.lock"
+
+LONGEST_WAIT = 120.0
+"""Time after which a process no longer waits for another and compiles by itself, s."""
+
+POLL_SECONDS = 0.02
+
+_owners: dict[str, int] = {}
+"""Threads of this process that hold a lock, by path of the index."""
+
+_files: dict[Path, int] = {}
+"""Descriptors of lock files, by folder. Closing one would release all locks in it."""
+
+_opening = threading.Lock()
+
+
+def try_lock(index: str) -> bool:
+    """Take the lock of a kernel's index file; return False if another process or thread has it.
+
+    True is returned again to the thread that has it, and where locks do not work.
+    """
+    thread = threading.get_ident()
+    if _owners.setdefault(index, thread) != thread:
+        return False
+    if _lock_byte(index, take=True):
+        return True
+    _owners.pop(index, None)
+    return False
+
+
+def wait_for_lock(index: str) -> None:
+    """Wait until the lock is taken, or for the longest time."""
+    deadline = time.monotonic() + LONGEST_WAIT
+    while not try_lock(index) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+
+
+def release_lock(index: str) -> None:
+    """Release the lock if this thread has it."""
+    if _owners.get(index) == threading.get_ident():
+        _lock_byte(index, take=False)
+        _owners.pop(index, None)
+
+
+def _lock_byte(index: str, *, take: bool) -> bool:
+    """Lock or unlock the byte of an index file; return False if another process has it."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    path = Path(index)
+    place = int.from_bytes(hashlib.sha256(path.name.encode()).digest()[:6])
+    try:
+        descriptor = _open_lock_file(path.parent)
+    except OSError:
+        return True
+    try:
+        mode = fcntl.LOCK_EX | fcntl.LOCK_NB if take else fcntl.LOCK_UN
+        fcntl.lockf(descriptor, mode, 1, place)
+    except OSError as error:
+        return not take or error.errno not in (errno.EAGAIN, errno.EACCES)
+    return True
+
+
+def _open_lock_file(folder: Path) -> int:
+    """Return the descriptor of a folder's lock file, opened once in each process."""
+    with _opening:
+        descriptor = _files.get(folder)
+        if descriptor is None:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = _files[folder] = os.open(folder / LOCK_FILE, flags, 0o600)
+        return descriptor
