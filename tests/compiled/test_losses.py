@@ -95,7 +95,7 @@ def test_a_fund_without_means_is_treated_the_same(allocated_plainly: list[int]) 
 
 
 def test_margins_without_kernels_leave_the_fund_to_python(allocated_plainly: list[int]) -> None:
-    config = crash("packaged", "venues.0.engine.requirement={kind: size_weighted}")
+    config = crash("packaged", "venues.0.engine.requirement={kind: at_entry}")
     plain, compiled = run_twins(config, steps=STEPS)
     assert allocated_plainly
     assert_same(plain, compiled)
