@@ -51,8 +51,9 @@ def simulate_market(config: RunConfig, bars: Mapping[str, Bars], limit: float = 
     return market
 
 
-MIN_BATCH_SECONDS = 0.05
-"""A batch of steps that takes less is followed by one of twice its size."""
+MIN_BATCH_SECONDS, GROWTH = 0.05, 8
+"""A batch of steps that takes less is followed by a larger one: by this factor while even that
+would take less, or else of twice its size."""
 
 
 def iterate_batches(market: Any, *, plain: bool = False) -> Iterator[int]:
@@ -72,8 +73,9 @@ def iterate_batches(market: Any, *, plain: bool = False) -> Iterator[int]:
             market.step()
         else:
             market.advance(size)
-        if time.monotonic() - began < MIN_BATCH_SECONDS:
-            size *= 2
+        seconds = time.monotonic() - began
+        if seconds < MIN_BATCH_SECONDS:
+            size *= GROWTH if GROWTH * seconds < MIN_BATCH_SECONDS else 2
         yield market.tick - before
 
 
