@@ -12,6 +12,7 @@ from typing import Any
 from agents import populate
 from experiments.config import RunConfig
 from experiments.price_files.bars import read_replays
+from sim.compiled.many import advance_in_slices
 from sim.errors import DeleverageError
 from sim.market import Market
 from sim.metrics.cascades import Frames
@@ -27,7 +28,12 @@ def simulate_run(config: RunConfig) -> Frames:
     return simulate_market(config, read_replays(config.underlyings)).recorder.frames()
 
 
-def simulate_market(config: RunConfig, bars: Mapping[str, Bars], limit: float = math.inf) -> Market:
+def simulate_market(
+    config: RunConfig,
+    bars: Mapping[str, Bars],
+    limit: float = math.inf,
+    stopped: threading.Event | None = None,
+) -> Market:
     """Return a market after all its steps.
 
     Args:
@@ -35,9 +41,11 @@ def simulate_market(config: RunConfig, bars: Mapping[str, Bars], limit: float = 
         bars: bars of replays, by name of underlying.
         limit: time limit in seconds. No step begins after it. In a main thread, except on Windows
             and in a dask worker, the current step is interrupted.
+        stopped: set by another thread to interrupt the run.
 
     Raises:
         TimeLimitError: the time limit is reached.
+        KeyboardInterrupt: the run was stopped.
     """
     began = time.monotonic()
     with _limit_time(limit):
@@ -47,13 +55,10 @@ def simulate_market(config: RunConfig, bars: Mapping[str, Bars], limit: float = 
         for _ in iterate_batches(market):
             if time.monotonic() - began > limit and market.running:
                 raise TimeLimitError(f"ran out of its {limit:g} s")
+            if stopped is not None and stopped.is_set():
+                raise KeyboardInterrupt
     market.recorder.record_accounts("end")
     return market
-
-
-MIN_BATCH_SECONDS, GROWTH = 0.05, 8
-"""A batch of steps that takes less is followed by a larger one: by this factor while even that
-would take less, or else of twice its size."""
 
 
 def iterate_batches(market: Any, *, plain: bool = False) -> Iterator[int]:
@@ -66,17 +71,11 @@ def iterate_batches(market: Any, *, plain: bool = False) -> Iterator[int]:
     Yields:
         The number of steps just made.
     """
-    size = 1
+    if not plain:
+        yield from advance_in_slices(market, market.steps_planned)
     while market.tick < market.steps_planned:
-        began, before = time.monotonic(), market.tick
-        if plain:
-            market.step()
-        else:
-            market.advance(size)
-        seconds = time.monotonic() - began
-        if seconds < MIN_BATCH_SECONDS:
-            size *= GROWTH if GROWTH * seconds < MIN_BATCH_SECONDS else 2
-        yield market.tick - before
+        market.step()
+        yield 1
 
 
 @contextmanager

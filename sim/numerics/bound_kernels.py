@@ -9,7 +9,6 @@ needs no compilation of its own.
 
 import ast
 import ctypes
-import functools
 import inspect
 import struct
 import textwrap
@@ -84,7 +83,7 @@ def bind_kernel(kernel: Callable[..., int], *arguments: Argument) -> BoundKernel
             layout.append("f0")
             words += _FLOAT_AS_WORD.unpack(_FLOAT.pack(argument))
     block = np.array(words or [0], dtype=np.int64)
-    return BoundKernel(_compile_entry(kernel, " ".join(layout)).address, block, arguments)
+    return BoundKernel(_find_entry(kernel, " ".join(layout)).address, block, arguments)
 
 
 _LAYOUTS = {
@@ -140,9 +139,22 @@ class _Entry(NamedTuple):
     library: Any
 
 
-@functools.cache
+_ENTRIES: dict[tuple[Any, str], _Entry] = {}
+"""Entries of this process by kernel and layout."""
+
+
+def _find_entry(kernel: Any, layout: str) -> _Entry:
+    """Return the entry of a kernel for arguments of a layout; threads compile one at a time."""
+    entry = _ENTRIES.get((kernel, layout))
+    if entry is None:
+        with global_compiler_lock:
+            entry = _ENTRIES.get((kernel, layout)) or _compile_entry(kernel, layout)
+            _ENTRIES[kernel, layout] = entry
+    return entry
+
+
 def _compile_entry(kernel: Any, layout: str) -> _Entry:
-    """Compile the entry of a kernel for arguments of a layout, or load it from the cache.
+    """Compile an entry, or load it from the cache.
 
     Its Python function is made only if it must be compiled.
     """
@@ -150,18 +162,17 @@ def _compile_entry(kernel: Any, layout: str) -> _Entry:
     cache: Any = None
     with suppress(RuntimeError, OSError):  # no folder for it is both writable and safe
         cache = _EntryCache(named)
-    with global_compiler_lock:
-        context = cpu_target.target_context
-        found = None if cache is None else cache.load_overload(ENTRY_SIGNATURE, context)
-        if found is not None:
-            name = found.fndesc.llvm_cfunc_wrapper_name
-            return _Entry(found.library.get_pointer_to_function(name), found.library)
-        enter = _make_entry(kernel.py_func, layout, named.__qualname__)
-        entry: Any = CFunc(enter, (CALL_TYPES, types.int64), locals={}, options={"nogil": True})
-        if cache is not None:
-            entry._cache = cache
-        entry.compile()
-        return _Entry(entry.address, entry)
+    context = cpu_target.target_context
+    found = None if cache is None else cache.load_overload(ENTRY_SIGNATURE, context)
+    if found is not None:
+        name = found.fndesc.llvm_cfunc_wrapper_name
+        return _Entry(found.library.get_pointer_to_function(name), found.library)
+    enter = _make_entry(kernel.py_func, layout, named.__qualname__)
+    entry: Any = CFunc(enter, (CALL_TYPES, types.int64), locals={}, options={"nogil": True})
+    if cache is not None:
+        entry._cache = cache
+    entry.compile()
+    return _Entry(entry.address, entry)
 
 
 def _name_entry(plain: FunctionType, layout: str) -> FunctionType:

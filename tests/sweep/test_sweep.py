@@ -276,11 +276,11 @@ def test_time_runs_out_between_steps_and_within_one(monkeypatch: pytest.MonkeyPa
     with pytest.raises(TimeLimitError, match=r"ran out of its 1e-09 s"):
         simulate_market(config, {}, 1e-9)
 
-    def hang(market: Any) -> None:
+    def hang(market: Any, steps: int) -> None:
         while True:
             pass
 
-    monkeypatch.setattr(simulation.Market, "step", hang)
+    monkeypatch.setattr(simulation.Market, "advance", hang)
     with pytest.raises(TimeLimitError):
         simulate_market(config, {}, 0.2)
 
@@ -378,7 +378,7 @@ def test_a_study_that_cannot_be_read_back_is_reported(whole: Path, tmp_path: Pat
     [
         (
             ("--executor", "slurm"),
-            "--executor: 'slurm' is not one of serial, loky, dask, tcp://HOST:PORT, tls://HOST:PORT",
+            "--executor: 'slurm' is not one of serial, threads, loky, dask, tcp://HOST:PORT, tls://HOST:PORT",
         ),
         (("--executor", "loki"), "(did you mean 'loky'?)"),
         (("--executor", "loky", "--jobs", "0"), "--jobs: 0, must be at least 1"),
