@@ -8,7 +8,6 @@ needs no compilation of its own.
 """
 
 import ast
-import functools
 import inspect
 import textwrap
 from collections.abc import Callable
@@ -72,7 +71,7 @@ def bind_kernel(kernel: Callable[..., int], *arguments: Argument) -> BoundKernel
         layout.append(name)
         words += described
     block = np.array(words or [0], dtype=np.uint64).view(np.int64)
-    return BoundKernel(_compile_entry(kernel, " ".join(layout)).address, block, arguments)
+    return BoundKernel(_find_entry(kernel, " ".join(layout)).address, block, arguments)
 
 
 def _describe_argument(argument: Argument, where: str) -> tuple[str, list[int]]:
@@ -98,14 +97,21 @@ class _EntryCache(KernelCache):
         return sig, codegen.magic_tuple(), self._py_func.__qualname__
 
 
-def _compile_entry(kernel: Any, layout: str) -> Any:
+_ENTRIES: dict[tuple[Any, str], Any] = {}
+"""Entries of this process by kernel and layout."""
+
+
+def _find_entry(kernel: Any, layout: str) -> Any:
     """Return the entry of a kernel for arguments of a layout; threads compile one at a time."""
-    with global_compiler_lock:
-        return _compile_or_load_entry(kernel, layout)
+    entry = _ENTRIES.get((kernel, layout))
+    if entry is None:
+        with global_compiler_lock:
+            entry = _ENTRIES.get((kernel, layout)) or _compile_entry(kernel, layout)
+            _ENTRIES[kernel, layout] = entry
+    return entry
 
 
-@functools.cache
-def _compile_or_load_entry(kernel: Any, layout: str) -> Any:
+def _compile_entry(kernel: Any, layout: str) -> Any:
     """Compile an entry, or load it from the cache."""
     enter = _make_entry(kernel.py_func, layout)
     entry = CFunc(enter, (CALL_TYPES, types.int64), locals={}, options={"nogil": True})
