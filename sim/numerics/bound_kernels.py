@@ -133,10 +133,10 @@ class _EntryCache(KernelCache):
 
 
 class _Entry(NamedTuple):
-    """Compiled entry of a kernel; the code is kept in memory with it."""
+    """Compiled entry of a kernel."""
 
     address: int
-    library: Any
+    compiled: Any  # keeps its code in memory
 
 
 _ENTRIES: dict[tuple[Any, str], _Entry] = {}
@@ -166,7 +166,7 @@ def _compile_entry(kernel: Any, layout: str) -> _Entry:
     found = None if cache is None else cache.load_overload(ENTRY_SIGNATURE, context)
     if found is not None:
         name = found.fndesc.llvm_cfunc_wrapper_name
-        return _Entry(found.library.get_pointer_to_function(name), found.library)
+        return _Entry(found.library.get_pointer_to_function(name), found)
     enter = _make_entry(kernel.py_func, layout, named.__qualname__)
     entry: Any = CFunc(enter, (CALL_TYPES, types.int64), locals={}, options={"nogil": True})
     if cache is not None:

@@ -9,7 +9,7 @@ import errno
 import hashlib
 import os
 import sys
-import time
+import threading
 from pathlib import Path
 
 LOCK_FILE = "kernels.lock"
@@ -39,9 +39,11 @@ def try_lock(index: str) -> bool:
 
 def wait_for_lock(index: str) -> None:
     """Wait until the lock is taken, or for the longest time."""
-    deadline = time.monotonic() + LONGEST_WAIT
-    while not try_lock(index) and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
+    never = threading.Event()
+    for _ in range(round(LONGEST_WAIT / POLL_SECONDS)):
+        if try_lock(index):
+            return
+        never.wait(POLL_SECONDS)
 
 
 def release_lock(index: str) -> None:
