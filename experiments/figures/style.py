@@ -205,7 +205,7 @@ def draw_intervals(
     segments = np.stack([rows[names] for names in ends], axis=1)
     colours = [to_rgba(str(colour), alpha) for colour in rows["colour"]]
     look = {"linewidths": linewidth, "capstyle": rcParams["lines.solid_capstyle"]}
-    axes.add_collection(LineCollection(segments, colors=colours, **look), autolim=False)
+    axes.add_collection(LineCollection(list(segments), colors=colours, **look), autolim=False)
     axes.update_datalim(segments.reshape(-1, 2))
     axes.tick_params(labelbottom=True, labelleft=True)
     axes.set(xlabel="", ylabel="")
