@@ -40,7 +40,6 @@ MIN_BAND_STEPS = 5
 """Smallest number of steps per point for which a band is drawn."""
 
 LINE_STYLES = ("-", "--", ":", "-.")
-
 CROWDED_DECADES = 1.5
 """Decades from which on a logarithmic axis has a label at each power of ten only."""
 
@@ -187,10 +186,8 @@ def draw_intervals(
 ) -> None:
     """Draw the interval of each row, from ``low`` to ``high``, as a thin bar.
 
-    Axes are scaled and labelled afterwards, because seaborn resets both.
-
     Args:
-        axes: where.
+        axes: where; labelled afterwards.
         table: columns ``at``, ``low``, ``high`` and ``colour`` (text, such as ``#0173b2``).
         along: axis of ``at``.
         linewidth: of the bars (points).
@@ -203,17 +200,13 @@ def draw_intervals(
     known = table.dropna(subset=["at", "low", "high"])
     if not len(known):
         return
-    segments, colours = [], []
-    for colour, alike in known.groupby("colour", sort=False):
-        for at, rows in alike.groupby("at"):
-            ends = np.concatenate([rows["low"].to_numpy(), rows["high"].to_numpy()])
-            places = np.full(ends.size, at)
-            columns = (places, ends) if along == "x" else (ends, places)
-            segments.append(np.column_stack(columns))
-            colours.append(to_rgba(str(colour), alpha))
+    rows = known.assign(place=pd.factorize(known["colour"])[0]).sort_values(["place", "at"])
+    ends = (["at", "low"], ["at", "high"]) if along == "x" else (["low", "at"], ["high", "at"])
+    segments = np.stack([rows[names] for names in ends], axis=1)
+    colours = [to_rgba(str(colour), alpha) for colour in rows["colour"]]
     look = {"linewidths": linewidth, "capstyle": rcParams["lines.solid_capstyle"]}
-    axes.add_collection(LineCollection(segments, colors=colours, **look), autolim=False)
-    axes.update_datalim(np.concatenate(segments))
+    axes.add_collection(LineCollection(list(segments), colors=colours, **look), autolim=False)
+    axes.update_datalim(segments.reshape(-1, 2))
     axes.tick_params(labelbottom=True, labelleft=True)
     axes.set(xlabel="", ylabel="")
 

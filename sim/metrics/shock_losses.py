@@ -54,21 +54,21 @@ def measure_shock_losses(
             f"{instrument!r} has no open interest at step {since - 1}; choose a later shock"
         )
     window = own.find_window(since, until)
-    first, last = int(window.step[0]), int(window.step[-1])
-    losses = _select_events(frames["losses"], venue, first, last)
-    closeouts = _select_events(frames["closeouts"], venue, first, last)
-    auctioned = closeouts & (frames["closeouts"]["route"] == "auction").to_numpy()
-    layer, absorbed = frames["losses"]["layer"], frames["losses"]["absorbed"].to_numpy()
-    taken = losses & (layer == "fund").to_numpy()
-    bad_debt = losses & (layer == "bad_debt").to_numpy()
+    closed_out, deleveraged = (steps[name].to_numpy()[window.row] for name in ("liquidated", "adl"))
+    auctioned = _sum_auctioned(frames["closeouts"], venue, window)
+    losses = frames["losses"]
+    here = _select_events(losses, venue, window)
+    layer, absorbed = losses["layer"], losses["absorbed"].to_numpy()
+    taken = here & (layer == "fund").to_numpy()
+    bad_debt = here & (layer == "bad_debt").to_numpy()
     return ShockLosses(
-        closed_out=_sum_share(steps["liquidated"].to_numpy()[window.row], lots),
-        auctioned=_sum_share(frames["closeouts"]["filled"].to_numpy()[auctioned], lots),
-        deleveraged=_sum_share(steps["adl"].to_numpy()[window.row], lots),
-        taken_over=_sum_share(frames["losses"]["lots"].to_numpy()[taken], lots),
+        closed_out=float(closed_out.sum() / lots),
+        auctioned=float(auctioned / lots),
+        deleveraged=float(deleveraged.sum() / lots),
+        taken_over=float(losses["lots"].to_numpy()[taken].sum() / lots),
         take_overs=int(taken.sum()),
-        bad_debt=_sum_share(absorbed[bad_debt], value),
-        system_loss=_sum_share(absorbed[losses], value),
+        bad_debt=float(absorbed[bad_debt].sum() / value),
+        system_loss=float(absorbed[here].sum() / value),
     )
 
 
@@ -100,10 +100,6 @@ class _InstrumentSteps(NamedTuple):
         return self._replace(row=self.row[here], step=self.step[here])
 
 
-def _sum_share(values: "np.ndarray[Any, Any]", whole: Any) -> float:
-    return float(values.sum() / whole)
-
-
 def _check_only_perpetual(steps: pd.DataFrame, venue: str, instrument: str) -> None:
     """Refuse a venue that lists other perpetuals."""
     is_perpetual = (steps["venue"] == venue) & (steps["kind"] == "perpetual")
@@ -115,8 +111,15 @@ def _check_only_perpetual(steps: pd.DataFrame, venue: str, instrument: str) -> N
         )
 
 
-def _select_events(events: pd.DataFrame, venue: str, first: int, last: int) -> B1:
-    """Return which events are of a venue, from the first to the last step."""
+def _sum_auctioned(closeouts: pd.DataFrame, venue: str, window: _InstrumentSteps) -> Any:
+    """Return the lots that were sold at auction."""
+    auctioned = _select_events(closeouts, venue, window) & (closeouts["route"] == "auction")
+    return closeouts["filled"].to_numpy()[auctioned].sum()
+
+
+def _select_events(events: pd.DataFrame, venue: str, window: _InstrumentSteps) -> B1:
+    """Return which events are of a venue, during the steps of a window."""
     step = events["step"].to_numpy()
-    here: B1 = (events["venue"] == venue).to_numpy() & (step >= first) & (step <= last)
+    during = (step >= window.step[0]) & (step <= window.step[-1])
+    here: B1 = (events["venue"] == venue).to_numpy() & during
     return here

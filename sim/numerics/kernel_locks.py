@@ -10,7 +10,6 @@ import hashlib
 import os
 import sys
 import threading
-import time
 from pathlib import Path
 
 LOCK_FILE = "kernels.lock"
@@ -20,41 +19,44 @@ LONGEST_WAIT = 120.0
 
 POLL_SECONDS = 0.02
 
-_owners: dict[str, int] = {}
-"""Threads of this process that hold a lock, by path of the index."""
+_held: set[str] = set()
+"""Index files whose locks this process has. numba compiles in one thread at a time."""
 
 _files: dict[Path, int] = {}
 """Descriptors of lock files, by folder. Closing one would release all locks in it."""
 
-_opening = threading.Lock()
-
 
 def try_lock(index: str) -> bool:
-    """Take the lock of a kernel's index file; return False if another process or thread has it.
+    """Take the lock of a kernel's index file; return False if another process has it.
 
-    True is returned again to the thread that has it, and where locks do not work.
+    True is returned again to the process that has it, and where locks do not work.
     """
-    thread = threading.get_ident()
-    if _owners.setdefault(index, thread) != thread:
-        return False
-    if _lock_byte(index, take=True):
+    if index in _held or _lock_byte(index, take=True):
+        _held.add(index)
         return True
-    _owners.pop(index, None)
     return False
 
 
 def wait_for_lock(index: str) -> None:
     """Wait until the lock is taken, or for the longest time."""
-    deadline = time.monotonic() + LONGEST_WAIT
-    while not try_lock(index) and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
+    never = threading.Event()
+    for _ in range(round(LONGEST_WAIT / POLL_SECONDS)):
+        if try_lock(index):
+            return
+        never.wait(POLL_SECONDS)
 
 
 def release_lock(index: str) -> None:
-    """Release the lock if this thread has it."""
-    if _owners.get(index) == threading.get_ident():
+    """Release a lock if this process has it."""
+    if index in _held:
         _lock_byte(index, take=False)
-        _owners.pop(index, None)
+        _held.discard(index)
+
+
+def release_all_locks() -> None:
+    """Release all locks of this process, such as those of kernels that could not be compiled."""
+    for index in tuple(_held):
+        release_lock(index)
 
 
 def _lock_byte(index: str, *, take: bool) -> bool:
@@ -79,9 +81,8 @@ def _lock_byte(index: str, *, take: bool) -> bool:
 
 def _open_lock_file(folder: Path) -> int:
     """Return the descriptor of a folder's lock file, opened once in each process."""
-    with _opening:
-        descriptor = _files.get(folder)
-        if descriptor is None:
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = _files[folder] = os.open(folder / LOCK_FILE, flags, 0o600)
-        return descriptor
+    descriptor = _files.get(folder)
+    if descriptor is None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = _files[folder] = os.open(folder / LOCK_FILE, flags, 0o600)
+    return descriptor

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from numba.core.caching import FunctionCache
 
-from sim.numerics import jit, kernel_cache
+from sim.numerics import jit, kernel_cache, kernel_locks
 from sim.numerics.kernel_cache import digest_sources, make_private_folder
 
 ROOT = Path(__file__).parents[2]
@@ -304,3 +304,17 @@ os._exit(0)
 """
     assert called(tree, code=dying) == ["True"]
     assert called(tree, code=dying) == ["True"]
+
+
+def test_the_lock_of_a_kernel_that_cannot_be_compiled_is_released(tmp_path: Path) -> None:
+    """Another process takes it at once, instead of waiting for the first to end."""
+    index = str(tmp_path / "kernel.nbi")
+    taking = f"""
+import os
+from sim.numerics import kernel_locks
+os.sys.stdout.write(str(kernel_locks.try_lock({index!r})))
+"""
+    assert kernel_locks.try_lock(index)
+    assert called(ROOT, code=taking) == ["False"]
+    kernel_locks.release_all_locks()
+    assert called(ROOT, code=taking) == ["True"]
