@@ -25,6 +25,7 @@ from numba.np.arrayobj import populate_array
 
 from sim.numerics.jit import kernel
 from sim.numerics.kernel_cache import KernelCache
+from sim.numerics.linked_kernels import link_scope, pause_collection
 from sim.types import I8
 
 ELEMENT_TYPES = {
@@ -104,7 +105,8 @@ def _compile_entry(kernel: Any, layout: str) -> Any:
     entry = CFunc(enter, (CALL_TYPES, types.int64), locals={}, options={"nogil": True})
     with suppress(RuntimeError, OSError):  # no folder for it is both writable and safe
         entry._cache = _EntryCache(enter)  # type: ignore[attr-defined]
-    entry.compile()
+    with pause_collection():
+        entry.compile()
     return entry
 
 
@@ -123,7 +125,7 @@ def _make_entry(plain: Callable[..., int], layout: str) -> Callable[[int, int], 
     function.args = ast.arguments([], [ast.arg(tick), ast.arg("_block")], None, [], [], None, [])
     function.body[:0] = ast.parse(reading).body
     ast.increment_lineno(tree, plain.__code__.co_firstlineno - 1)
-    scope = {**plain.__globals__, "_unpack": unpack_arguments}
+    scope = {**link_scope(plain), "_unpack": unpack_arguments}
     exec(compile(ast.fix_missing_locations(tree), plain.__code__.co_filename, "exec"), scope)
     enter: Callable[[int, int], int] = scope[plain.__name__]
     enter.__module__ = plain.__module__
