@@ -25,7 +25,7 @@ from numba.np.arrayobj import populate_array
 
 from sim.numerics.jit import kernel
 from sim.numerics.kernel_cache import KernelCache
-from sim.numerics.linked_kernels import link_scope, pause_collection
+from sim.numerics.linked_kernels import EntryCompiler, link_scope, pause_collection
 from sim.types import I8
 
 ELEMENT_TYPES = {
@@ -102,7 +102,8 @@ class _EntryCache(KernelCache):
 def _compile_entry(kernel: Any, layout: str) -> Any:
     """Compile the entry of a kernel for arguments of a layout, or load it from the cache."""
     enter = _make_entry(kernel.py_func, layout)
-    entry = CFunc(enter, (CALL_TYPES, types.int64), locals={}, options={"nogil": True})
+    signature, options = (CALL_TYPES, types.int64), {"nogil": True}
+    entry = CFunc(enter, signature, locals={}, options=options, pipeline_class=EntryCompiler)
     with suppress(RuntimeError, OSError):  # no folder for it is both writable and safe
         entry._cache = _EntryCache(enter)  # type: ignore[attr-defined]
     with pause_collection():

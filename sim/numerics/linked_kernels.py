@@ -14,7 +14,7 @@ from typing import Any
 import numba
 from numba import _dynfunc
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler import Compiler, DefaultPassBuilder, Flags
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import register_pass
 from numba.core.dispatcher import Dispatcher
@@ -59,7 +59,44 @@ class _LinkedLowering(NativeLowering):  # type: ignore[misc]
         return True
 
 
-class _LinkedCompiler(CompilerBase):  # type: ignore[misc]
+class _KernelFlags(Flags):  # type: ignore[misc]
+    """Flags of which all kernels share one copy.
+
+    Numba looks up the compiled forms of its own functions by the flags of their caller. It would
+    compile one for kernels with a wrapper and one for kernels without, and compare all flags at
+    each look-up.
+    """
+
+    __slots__ = ()
+    _digest = hash(Flags())
+    _copies: list[Flags] = []
+
+    def __hash__(self) -> int:
+        return self._digest
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or bool(super().__eq__(other))
+
+    def copy(self) -> "_KernelFlags":
+        """Return the copy that numba keeps of the flags while it compiles with them."""
+        copied = type(self)(self)
+        for name in ("no_compile", "no_cpython_wrapper", "no_cfunc_wrapper"):
+            copied.discard(name)
+        same = [each for each in self._copies if each == copied]
+        if not same:
+            self._copies.append(copied)
+        return same[0] if same else copied
+
+
+class EntryCompiler(Compiler):  # type: ignore[misc]
+    """Numba's pipeline with :class:`_KernelFlags`."""
+
+    def __init__(self, *arguments: Any) -> None:
+        *others, flags, types = arguments
+        super().__init__(*others, _KernelFlags(flags), types)
+
+
+class _LinkedCompiler(EntryCompiler):
     """Numba's pipeline with :class:`_LinkedLowering`."""
 
     def define_pipelines(self) -> list[Any]:
