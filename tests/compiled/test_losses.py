@@ -94,10 +94,15 @@ def test_a_fund_without_means_is_treated_the_same(allocated_plainly: list[int]) 
     assert_same(plain, compiled)
 
 
-def test_margins_without_kernels_leave_the_fund_to_python(allocated_plainly: list[int]) -> None:
-    config = crash("packaged", "venues.0.engine.requirement={kind: at_entry}")
-    plain, compiled = run_twins(config, steps=STEPS)
-    assert allocated_plainly
+@pytest.mark.parametrize("requirement", ["at_entry", "open_interest"])
+def test_other_margins_limit_the_fund_the_same(
+    requirement: str, allocated_plainly: list[int]
+) -> None:
+    """The fund's margin after a take-over is that of the engine's own kernels."""
+    rule = f"venues.0.engine.requirement={{kind: {requirement}}}"
+    plain, compiled = run_twins(crash("packaged", rule, size=-0.6), steps=STEPS)
+    assert "fund" in set(plain.recorder.frames()["losses"]["layer"])
+    assert not allocated_plainly
     assert_same(plain, compiled)
 
 

@@ -107,10 +107,11 @@ class LossProgram:
         venue, engine = each.venue, each.venue.pool_states[each.plan.pool].engine
         brackets = tabulate_brackets(engine)
         parameters = layers.tabulate_layers(venue.config.waterfall, brackets is not None)
-        plain = np.isin(parameters[tables.LAYER_KIND], (tables.PLAIN, tables.PLAIN_FUND))
+        kinds, is_separate = parameters[tables.LAYER_KIND], self._has_separate_wallet(venue, each)
         # numpy may value a wallet of several assets in another order
-        has_mixed_wallet = self._has_separate_wallet(venue, each) and self.step.price.size > 1
-        if plain.any() or has_mixed_wallet:
+        has_mixed_wallet = is_separate and self.step.price.size > 1
+        has_plain_fund = is_separate and (kinds == tables.PLAIN_FUND).any()
+        if (kinds == tables.PLAIN).any() or has_mixed_wallet or has_plain_fund:
             return None
         nothing = BracketTable(np.empty((5, len(self.step.price), 0)), np.empty((0, 2)))
         return parameters, nothing if brackets is None else brackets
@@ -157,6 +158,24 @@ class LossProgram:
             events.losses,
             recorder.tables.counts,
             recorder.tables.money,
+            *self._list_hypothetical(each),
+        )
+
+    def _list_hypothetical(self, each: PoolProgram) -> tuple[Argument, ...]:
+        """Return arrays of the account that the fund would have after a take-over."""
+        own = self.arrays.pools[each.plan.pool].scratch
+        return (
+            self.step.ledger.leverage[each.pool.pool.instruments],
+            own.n_accounts,
+            own.position,
+            own.entry,
+            own.leverage,
+            own.balance,
+            own.mark,
+            own.lot_value,
+            own.price,
+            own.initial,
+            *self.program.list_inner(each.engine),
         )
 
     def _list_terms(self, each: PoolProgram) -> tuple[Argument, Argument]:
