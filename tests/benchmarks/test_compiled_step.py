@@ -94,20 +94,17 @@ def test_step_of_the_baseline(traders: int, gate: float) -> None:
     plain_step, times = repeat(plain.step), max(40, 200_000 // (traders + 2_000))
     for market in (plain, compiled):
         market.advance(20)
-    taken = seconds([plain_step, compiled.advance], [times, times], blocks=7)
-    found = report(f"baseline, {traders} traders, a step", *taken, gate)
-    print(f"M agent-steps/s: {spread(1e-6 * traders / np.array(taken[1]))}")
+    slow, fast = seconds([plain_step, compiled.advance], [times, times], blocks=7)
+    found = report(f"baseline, {traders} traders, a step", slow, fast, gate)
+    print(f"M agent-steps/s: {spread(1e-6 * traders / np.array(fast))}")
     assert_same(plain, compiled)
     assert found >= gate
 
 
 def test_step_with_liquidation_rounds() -> None:
     """Runs with bankruptcies, whose steps with rounds are timed alone."""
-    config, plain_seconds, compiled_seconds = (
-        load_run("small_crash", ["stresses.0.size=-0.3"]),
-        [],
-        [],
-    )
+    config = load_run("small_crash", ["stresses.0.size=-0.3"])
+    plain_seconds, compiled_seconds = [], []
     for seed in range(4):
         plain, compiled = build(config, seed), build(config, seed)
         compiled.advance(1)

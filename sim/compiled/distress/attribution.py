@@ -4,6 +4,8 @@ They do what :class:`sim.attribution.CauseLog` does: the events since the last a
 on copies of the accounts with negative excess, and made again one kind after another.
 """
 
+import numpy as np
+
 from sim.compiled.arrays import BASIS, LAST, MID, N_FILLS, N_MOVES, ORACLE
 from sim.compiled.distress.events import (
     AT_CARRY,
