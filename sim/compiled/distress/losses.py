@@ -30,12 +30,12 @@ from sim.recording.event_tables import (
 from sim.step.waterfall import tables
 from sim.step.waterfall.cash_layers import assume_account
 from sim.step.waterfall.margins import value_wallet
-from sim.step.waterfall.postings import write_event
+from sim.step.waterfall.postings import pay, write_event
 from sim.step.waterfall.run import collect_dues, run_waterfall
 from sim.step.waterfall.scores import list_side, write_profits
 from sim.step.waterfall.tables import Accounts, Pool, Queues
 from sim.step.waterfall.tree import build_queue
-from sim.types import B1, F8, I8
+from sim.types import B1, F8, I8, MISSING
 
 WEIGHT_SCALE = 2.0**32
 """Parts of one in a rounded weight, as in ``sim.step.plain_waterfall``."""
@@ -180,13 +180,18 @@ def allocate_losses(
             account = turns[state[tables.PLACE], 0]
             n_accounts[0] = 1
             own_mark[:], own_lot_value[:], own_price[:] = mark, lot_value, price
-            merged = (own_position, own_entry, own_leverage, own_balance)
-            merge_accounts(pool, accounts, account, live_leverage, *merged)
-            for place in range(engine.size):
-                call_bound(engine[place], tick, engine_blocks[place])
-            equity = value_account(0, 0, own_balance, 0, own_price, own_position, own_lot_value)
-            if equity >= round_up_amount(initial[0]):
-                fills, events = take_over(pool, accounts, queues, account, fills, events)
+            hypothetical = (own_position, own_entry, own_leverage, own_balance)
+            values = (own_price, own_lot_value, initial)
+            shown = (live_leverage, *hypothetical, *values, engine, engine_blocks)
+            is_separate = state[tables.HAS_SEPARATE_WALLET]
+            equity, required = assess_fund(tick, pool, accounts, account, is_separate, *shown)
+            if equity >= required:
+                first = state[tables.N_FILLS]
+                fills = assume_account(pool, accounts, account, fills)
+                if is_separate:
+                    equity, required = assess_fund(tick, pool, accounts, MISSING, 0, *shown)
+                    pay_from_wallet(pool, accounts, int(np.ceil(max(0.0, required - equity))))
+                events = record_take_over(pool, accounts, queues, account, fills, first, events)
             state[tables.LAYER] += 1
         elif need in (tables.NEEDS_WEIGHTS, tables.NEEDS_PLAIN_ACCOUNT):
             turn = turns[state[tables.PLACE]]
@@ -206,42 +211,67 @@ def allocate_losses(
 
 
 @kernel
-def merge_accounts(
+def assess_fund(
+    tick: int,
     pool: Pool,
     accounts: Accounts,
-    account: int,
+    other: int,
+    with_wallet: int,
     live_leverage: F8,
     position: I8,
     entry: I8,
     leverage: F8,
     balance: I8,
-) -> None:
-    """Write the fund's account after a take-over of another as the first hypothetical one."""
+    price: F8,
+    lot_value: F8,
+    initial: F8,
+    engine: I8,
+    blocks: I8,
+) -> tuple[float, float]:
+    """Return equity and initial margin that the fund has alone, or with another account."""
     first, number = pool.state[tables.FIRST], pool.state[tables.POOL]
     fund = pool.state[tables.FUND_OWNER]
     for k in range(len(position)):
-        lots = accounts.position[first + k, account]
+        lots = accounts.position[first + k, other] if other != MISSING else 0
         paid = np.int64(lots * pool.legs[tables.MARK, k] * pool.terms[tables.MULTIPLIER, k])
         position[k, 0] = accounts.position[first + k, fund] + lots
         entry[k, 0] = accounts.entry[first + k, fund] + paid
         leverage[k, 0] = live_leverage[k, fund]
     for asset in range(len(balance)):
-        own, other = accounts.balance[asset, number, fund], accounts.balance[asset, number, account]
-        balance[asset, 0, 0] = own + other
+        balance[asset, 0, 0] = accounts.balance[asset, number, fund]
+        if other != MISSING:
+            balance[asset, 0, 0] += accounts.balance[asset, number, other]
+        if with_wallet:
+            balance[asset, 0, 0] += accounts.balance[asset, pool.state[tables.WALLET], fund]
+    for place in range(engine.size):
+        call_bound(engine[place], tick, blocks[place])
+    equity = value_account(0, 0, balance, 0, price, position, lot_value)
+    return equity, round_up_amount(initial[0])
 
 
 @kernel
-def take_over(
-    pool: Pool, accounts: Accounts, queues: Queues, account: int, fills: I8, events: I8
-) -> tuple[I8, I8]:
-    """Move an account to the fund, and return the tables of fills and events."""
-    state = pool.state
-    first, deficit = state[tables.N_FILLS], int(np.ceil(-accounts.money[tables.EQUITY, account]))
-    fills = assume_account(pool, accounts, account, fills)
+def pay_from_wallet(pool: Pool, accounts: Accounts, amount: int) -> None:
+    """Move cash from the fund's wallet into its account."""
+    fund = pool.state[tables.FUND_OWNER]
+    pay(pool, accounts, fund, fund, 0, amount, True)
+
+
+@kernel
+def record_take_over(
+    pool: Pool,
+    accounts: Accounts,
+    queues: Queues,
+    account: int,
+    fills: I8,
+    first: int,
+    events: I8,
+) -> I8:
+    """Update the accounts of a take-over, and return the table of events with it."""
+    deficit = int(np.ceil(-accounts.money[tables.EQUITY, account]))
     payers = accounts.whole[tables.PASSED, :1]
     absorbed = deficit + collect_dues(pool, accounts, queues, account, payers)
-    state[tables.IS_MOVED] = 1
-    return fills, write_event(pool, events, account, deficit, absorbed, fills, first)
+    pool.state[tables.IS_MOVED] = 1
+    return write_event(pool, events, account, deficit, absorbed, fills, first)
 
 
 @kernel
