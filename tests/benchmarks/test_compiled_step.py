@@ -85,7 +85,7 @@ def test_step_of_a_study(rule: str) -> None:
     config = load_run(
         "small_crash", [f"venues.0.engine={engine}", "venues.0.engine.compression=0.5"]
     )
-    gate = 15
+    gate = 20
     assert report(f"{rule}, 94 steps", *time_whole_runs(config), gate) >= gate
 
 
