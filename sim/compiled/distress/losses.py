@@ -2,7 +2,7 @@
 
 They do what :class:`sim.step.waterfall.driver.CompiledWaterfall` does with the same kernels of the
 layers, without Python: accounts are listed and shown to the layers, queues are sorted when a layer
-asks for them, and events are recorded.
+needs them, and events are recorded.
 """
 
 import numpy as np
@@ -328,7 +328,7 @@ def weigh_legs(shares: F8, place: int, turn: I8) -> None:
 
 @kernel
 def sort_queue(pool: Pool, accounts: Accounts, queues: Queues) -> None:
-    """Sort the counterparties of the side of an instrument that a layer asked for."""
+    """Sort the counterparties of the side of an instrument that a layer needs."""
     state = pool.state
     number, count = state[tables.WANTED], state[tables.COUNT]
     layer, column = (number >> 1) // count, (number >> 1) % count
