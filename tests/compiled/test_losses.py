@@ -94,10 +94,20 @@ def test_a_fund_without_means_is_treated_the_same(allocated_plainly: list[int]) 
     assert_same(plain, compiled)
 
 
-def test_margins_without_kernels_leave_the_fund_to_python(allocated_plainly: list[int]) -> None:
-    config = crash("packaged", "venues.0.engine.requirement={kind: at_entry}")
-    plain, compiled = run_twins(config, steps=STEPS)
-    assert allocated_plainly
+@pytest.mark.parametrize("netting", ["cross", "isolated"])
+@pytest.mark.parametrize("requirement", ["at_entry", "open_interest"])
+def test_other_margins_limit_the_fund_the_same(
+    requirement: str, netting: str, allocated_plainly: list[int]
+) -> None:
+    """The fund's margin after a take-over is that of the engine's own kernels.
+
+    Python only pays the deficit of the fund's own account from its separate wallet.
+    """
+    rule = f"venues.0.engine.requirement={{kind: {requirement}}}"
+    rules = (rule, f"venues.0.engine.netting={{kind: {netting}}}")
+    plain, compiled = run_twins(crash("packaged", *rules, size=-0.6), steps=STEPS)
+    assert "fund" in set(plain.recorder.frames()["losses"]["layer"])
+    assert netting == "isolated" or not allocated_plainly
     assert_same(plain, compiled)
 
 

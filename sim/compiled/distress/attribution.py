@@ -13,6 +13,7 @@ from sim.compiled.distress.events import (
     AT_COLLATERAL,
     AT_FUNDING,
     AT_INDEX,
+    AT_LOSS,
     AT_REQUIREMENT,
     AT_VOLUNTARY,
     FILL_EVENT,
@@ -330,6 +331,43 @@ def keep_assessment(
     copy_values(mark, logged_mark)
     copy_values(price, logged_price)
     log[HAS_PRICES], log[HAD_DEFICITS] = 1, count > 0
+    return 0
+
+
+@kernel
+def attribute_losses(
+    tick: int,
+    state: I8,
+    assessed: F8,
+    rows: I8,
+    excess: F8,
+    log: I8,
+    stages: I8,
+    stage_rows: I8,
+    amounts: F8,
+) -> int:
+    """Append a stage of the losses allocated; they are all that happened since the last one.
+
+    Args:
+        tick: present tick.
+        state: (5,) the pool's state of attribution.
+        assessed: (3, N) the assessment just made.
+        rows: (N,) accounts with negative excess.
+        excess ... amounts: the pool's log.
+    """
+    count = state[N_UNDER]
+    if not count or not log[HAS_PRICES]:
+        return 0
+    change, has_changed = np.empty(count), False
+    for place in range(count):
+        row = rows[place]
+        after = assessed[EQUITY, row] - assessed[MAINTENANCE, row]
+        change[place] = after - excess[row]
+        has_changed |= after != excess[row]
+    if has_changed:
+        first_row = append_rows(log, stage_rows, rows[:count])
+        place_in = (AT_LOSS, tick, state[ROUND], MISSING, first_row)
+        append_stage(log, stages, amounts, *place_in, change)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sim.compiled.distress import attribution, events, losses
+from sim.compiled.distress import attribution, events
 from sim.compiled.distress.components import DistressContext, PoolProgram, add_gathering
 from sim.errors import ConservationError
 from sim.numerics.bound_kernels import Argument, BoundKernel, bind_kernel
@@ -68,7 +68,7 @@ class AttributionProgram:
         program.add(self._bind_search(each, log), lambda: self._enlarge_log(each.plan.pool), place)
         program.add(
             bind_kernel(
-                losses.attribute_losses,
+                attribution.attribute_losses,
                 self.arrays.attribution,
                 each.pool.assessed,
                 self.arrays.rows,

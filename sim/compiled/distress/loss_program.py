@@ -84,17 +84,23 @@ class LossProgram:
             LOSSES_DONE,
             jump=after,
         )
-        program.mark(room)
-        events = self.recorder.events
-        rows = (arrays.n_rows, bound[0], events.counts, events.losses)
-        enlarge = self._make_enlargement(bound[0].shape[1])
-        program.add(bind_kernel(losses.check_loss_room, *rows), enlarge, room)
-        weights = (bind_gathering(self.context, each.pool, arrays.n_rows), *each.leg_shares)
-        for kernel in weights:
-            program.add(kernel)
-        program.add(bind_kernel(losses.allocate_losses, *self._list_arguments(each, *bound)))
+        self._add_layers(each, room, *bound)
         self._add_reassessment()
         program.mark(after)
+
+    def _add_layers(
+        self, each: PoolProgram, room: str, parameters: F8, brackets: BracketTable
+    ) -> None:
+        """Apply the layers to the bankrupt accounts of one pool."""
+        program, arrays, events = self.program, self.arrays, self.recorder.events
+        program.mark(room)
+        rows = (arrays.n_rows, parameters, events.counts, events.losses)
+        enlarge = self._make_enlargement(parameters.shape[1])
+        program.add(bind_kernel(losses.check_loss_room, *rows), enlarge, room)
+        for kernel in (bind_gathering(self.context, each.pool, arrays.n_rows), *each.leg_shares):
+            program.add(kernel)
+        arguments = self._list_arguments(each, parameters, brackets)
+        program.add(bind_kernel(losses.allocate_losses, *arguments))
 
     def _make_enlargement(self, n_layers: int) -> Callable[[], None]:
         def enlarge() -> None:
@@ -107,10 +113,10 @@ class LossProgram:
         venue, engine = each.venue, each.venue.pool_states[each.plan.pool].engine
         brackets = tabulate_brackets(engine)
         parameters = layers.tabulate_layers(venue.config.waterfall, brackets is not None)
-        plain = np.isin(parameters[tables.LAYER_KIND], (tables.PLAIN, tables.PLAIN_FUND))
+        kinds, is_separate = parameters[tables.LAYER_KIND], self._has_separate_wallet(venue, each)
         # numpy may value a wallet of several assets in another order
-        has_mixed_wallet = self._has_separate_wallet(venue, each) and self.step.price.size > 1
-        if plain.any() or has_mixed_wallet:
+        has_mixed_wallet = is_separate and self.step.price.size > 1
+        if (kinds == tables.PLAIN).any() or has_mixed_wallet:
             return None
         nothing = BracketTable(np.empty((5, len(self.step.price), 0)), np.empty((0, 2)))
         return parameters, nothing if brackets is None else brackets
@@ -126,8 +132,6 @@ class LossProgram:
         """Return the arguments of ``losses.allocate_losses``."""
         step, arrays, plan, market = self.step, self.arrays, each.plan, self.market
         weights = (bind_gathering(self.context, each.pool, arrays.n_rows), *each.leg_shares)
-        names = [*(layer.kind for layer in each.venue.config.waterfall), "bad_debt"]
-        recorder, events = self.recorder, self.recorder.events
         return (
             arrays.rows,
             arrays.n_rows,
@@ -150,6 +154,15 @@ class LossProgram:
             step.ledger.entry,
             *self._allocate_accounts(parameters, plan.mark.size),
             *(step.books.data, step.books.resting, step.books.chain),
+            *self._list_records(each),
+            *self._list_hypothetical(each),
+        )
+
+    def _list_records(self, each: PoolProgram) -> tuple[Argument, ...]:
+        """Return what events of losses are recorded in."""
+        recorder, events = self.recorder, self.recorder.events
+        names = [*(layer.kind for layer in each.venue.config.waterfall), "bad_debt"]
+        return (
             each.venue.number,
             np.array([name.startswith("adl") for name in names]),
             recorder.count_row("adl"),
@@ -157,6 +170,23 @@ class LossProgram:
             events.losses,
             recorder.tables.counts,
             recorder.tables.money,
+        )
+
+    def _list_hypothetical(self, each: PoolProgram) -> tuple[Argument, ...]:
+        """Return arrays of the account that the fund would have after a take-over."""
+        own = self.arrays.pools[each.plan.pool].scratch
+        return (
+            self.step.ledger.leverage[each.pool.pool.instruments],
+            own.n_accounts,
+            own.position,
+            own.entry,
+            own.leverage,
+            own.balance,
+            own.mark,
+            own.lot_value,
+            own.price,
+            own.initial,
+            *self.program.list_inner(each.engine),
         )
 
     def _list_terms(self, each: PoolProgram) -> tuple[Argument, Argument]:

@@ -2,21 +2,21 @@
 
 They do what :class:`sim.step.waterfall.driver.CompiledWaterfall` does with the same kernels of the
 layers, without Python: accounts are listed and shown to the layers, queues are sorted when a layer
-asks for them, and events are recorded.
+needs them, and events are recorded.
 """
 
 import numpy as np
 
 from sim.compiled.arrays import NUMBER
-from sim.compiled.distress.events import AT_LOSS, N_UNDER, ROUND
 from sim.compiled.kernels.accounts import EQUITY, MAINTENANCE
+from sim.compiled.kernels.equity import value_account
 from sim.compiled.kernels.prices import CALL_PYTHON
 from sim.compiled.kernels.recording import SHORTFALL
 from sim.compiled.program import JUMP
 from sim.exchange import matching
+from sim.margin.rounding import round_up_amount
 from sim.numerics.bound_kernels import call_bound
 from sim.numerics.jit import kernel
-from sim.recording.cause_stages import HAS_PRICES, append_rows, append_stage
 from sim.recording.event_tables import (
     FIRST_LEG,
     LOSS_ABSORBED,
@@ -28,8 +28,10 @@ from sim.recording.event_tables import (
     N_LOSSES,
 )
 from sim.step.waterfall import tables
+from sim.step.waterfall.cash_layers import assume_account
 from sim.step.waterfall.margins import value_wallet
-from sim.step.waterfall.run import run_waterfall
+from sim.step.waterfall.postings import pay, write_event
+from sim.step.waterfall.run import collect_dues, run_waterfall
 from sim.step.waterfall.scores import list_side, write_profits
 from sim.step.waterfall.tables import Accounts, Pool, Queues
 from sim.step.waterfall.tree import build_queue
@@ -119,6 +121,18 @@ def allocate_losses(
     losses: I8,
     counts: I8,
     venue_money: I8,
+    live_leverage: F8,
+    n_accounts: I8,
+    own_position: I8,
+    own_entry: I8,
+    own_leverage: F8,
+    own_balance: I8,
+    own_mark: F8,
+    own_lot_value: F8,
+    own_price: F8,
+    initial: F8,
+    engine: I8,
+    engine_blocks: I8,
 ) -> int:
     """Apply the layers of a venue to the bankrupt accounts of a pool, and record the events.
 
@@ -139,6 +153,9 @@ def allocate_losses(
         first_count: row of ``counts`` of deleveraged lots; that of their notional is the next.
         event_counts, losses: table of events of the run.
         counts, venue_money: the recorder's.
+        live_leverage: (K, N) of the ledger.
+        n_accounts ... initial: hypothetical accounts of the pool and their prices.
+        engine, engine_blocks: the engine's bound kernels for these accounts.
     """
     pool = Pool(state, legs, terms, listed, price, layers, brackets, factors)
     accounts = Accounts(balance, position, entry, money, flags, whole, net)
@@ -159,6 +176,23 @@ def allocate_losses(
         need, fills, events = run_waterfall(pool, accounts, queues, turns, fills, events)
         if need == tables.NEEDS_QUEUE:
             sort_queue(pool, accounts, queues)
+        elif need == tables.NEEDS_PLAIN_LAYER:  # the fund's, by an engine without brackets
+            account = turns[state[tables.PLACE], 0]
+            n_accounts[0] = 1
+            own_mark[:], own_lot_value[:], own_price[:] = mark, lot_value, price
+            hypothetical = (own_position, own_entry, own_leverage, own_balance)
+            values = (own_price, own_lot_value, initial)
+            shown = (live_leverage, *hypothetical, *values, engine, engine_blocks)
+            is_separate = state[tables.HAS_SEPARATE_WALLET]
+            equity, required = assess_fund(tick, pool, accounts, account, is_separate, *shown)
+            if equity >= required:
+                first = state[tables.N_FILLS]
+                fills = assume_account(pool, accounts, account, fills)
+                if is_separate:
+                    equity, required = assess_fund(tick, pool, accounts, MISSING, 0, *shown)
+                    pay_from_wallet(pool, accounts, int(np.ceil(max(0.0, required - equity))))
+                events = record_take_over(pool, accounts, queues, account, fills, first, events)
+            state[tables.LAYER] += 1
         elif need in (tables.NEEDS_WEIGHTS, tables.NEEDS_PLAIN_ACCOUNT):
             turn = turns[state[tables.PLACE]]
             if need == tables.NEEDS_PLAIN_ACCOUNT:
@@ -174,6 +208,70 @@ def allocate_losses(
     record_events(tick, pool, events, is_adl, first_count, event_counts, losses, counts)
     forget_changes(pool, accounts)
     return 0
+
+
+@kernel
+def assess_fund(
+    tick: int,
+    pool: Pool,
+    accounts: Accounts,
+    other: int,
+    with_wallet: int,
+    live_leverage: F8,
+    position: I8,
+    entry: I8,
+    leverage: F8,
+    balance: I8,
+    price: F8,
+    lot_value: F8,
+    initial: F8,
+    engine: I8,
+    blocks: I8,
+) -> tuple[float, float]:
+    """Return equity and initial margin that the fund has alone, or with another account."""
+    first, number = pool.state[tables.FIRST], pool.state[tables.POOL]
+    fund = pool.state[tables.FUND_OWNER]
+    for k in range(len(position)):
+        lots = accounts.position[first + k, other] if other != MISSING else 0
+        paid = np.int64(lots * pool.legs[tables.MARK, k] * pool.terms[tables.MULTIPLIER, k])
+        position[k, 0] = accounts.position[first + k, fund] + lots
+        entry[k, 0] = accounts.entry[first + k, fund] + paid
+        leverage[k, 0] = live_leverage[k, fund]
+    for asset in range(len(balance)):
+        balance[asset, 0, 0] = accounts.balance[asset, number, fund]
+        if other != MISSING:
+            balance[asset, 0, 0] += accounts.balance[asset, number, other]
+        if with_wallet:
+            balance[asset, 0, 0] += accounts.balance[asset, pool.state[tables.WALLET], fund]
+    for place in range(engine.size):
+        call_bound(engine[place], tick, blocks[place])
+    equity = value_account(0, 0, balance, 0, price, position, lot_value)
+    return equity, round_up_amount(initial[0])
+
+
+@kernel
+def pay_from_wallet(pool: Pool, accounts: Accounts, amount: int) -> None:
+    """Move cash from the fund's wallet into its account."""
+    fund = pool.state[tables.FUND_OWNER]
+    pay(pool, accounts, fund, fund, 0, amount, True)
+
+
+@kernel
+def record_take_over(
+    pool: Pool,
+    accounts: Accounts,
+    queues: Queues,
+    account: int,
+    fills: I8,
+    first: int,
+    events: I8,
+) -> I8:
+    """Update the accounts of a take-over, and return the table of events with it."""
+    deficit = int(np.ceil(-accounts.money[tables.EQUITY, account]))
+    payers = accounts.whole[tables.PASSED, :1]
+    absorbed = deficit + collect_dues(pool, accounts, queues, account, payers)
+    pool.state[tables.IS_MOVED] = 1
+    return write_event(pool, events, account, deficit, absorbed, fills, first)
 
 
 @kernel
@@ -230,7 +328,7 @@ def weigh_legs(shares: F8, place: int, turn: I8) -> None:
 
 @kernel
 def sort_queue(pool: Pool, accounts: Accounts, queues: Queues) -> None:
-    """Sort the counterparties of the side of an instrument that a layer asked for."""
+    """Sort the counterparties of the side of an instrument that a layer needs."""
     state = pool.state
     number, count = state[tables.WANTED], state[tables.COUNT]
     layer, column = (number >> 1) // count, (number >> 1) % count
@@ -296,41 +394,4 @@ def forget_changes(pool: Pool, accounts: Accounts) -> None:
 def end_losses(tick: int, round_state: I8, max_rounds: int) -> int:
     """Begin the assessment after losses, whose number is that of the round after the last."""
     round_state[NUMBER] = max_rounds
-    return 0
-
-
-@kernel
-def attribute_losses(
-    tick: int,
-    state: I8,
-    assessed: F8,
-    rows: I8,
-    excess: F8,
-    log: I8,
-    stages: I8,
-    stage_rows: I8,
-    amounts: F8,
-) -> int:
-    """Append a stage of the losses allocated; they are all that happened since the last one.
-
-    Args:
-        tick: present tick.
-        state: (5,) the pool's state of attribution.
-        assessed: (3, N) the assessment just made.
-        rows: (N,) accounts with negative excess.
-        excess ... amounts: the pool's log.
-    """
-    count = state[N_UNDER]
-    if not count or not log[HAS_PRICES]:
-        return 0
-    change, has_changed = np.empty(count), False
-    for place in range(count):
-        row = rows[place]
-        after = assessed[EQUITY, row] - assessed[MAINTENANCE, row]
-        change[place] = after - excess[row]
-        has_changed |= after != excess[row]
-    if has_changed:
-        first_row = append_rows(log, stage_rows, rows[:count])
-        place_in = (AT_LOSS, tick, state[ROUND], MISSING, first_row)
-        append_stage(log, stages, amounts, *place_in, change)
     return 0

@@ -73,7 +73,7 @@ def take_over(
     Returns:
         Table of fills, and the deficit, or zero if nothing was done.
     """
-    state, fund, first = pool.state, pool.state[FUND_OWNER], pool.state[N_FILLS]
+    state, fund = pool.state, pool.state[FUND_OWNER]
     if fund in (MISSING, account):
         return fills, 0
     if deficit > pool.layers[SHARE, state[LAYER]] * accounts.money[SEEN, fund]:
@@ -81,6 +81,21 @@ def take_over(
     after = assess_accounts(pool, accounts, fund, account, state[HAS_SEPARATE_WALLET])
     if after[0] < after[1]:
         return fills, 0
+    fills = assume_account(pool, accounts, account, fills)
+    if state[HAS_SEPARATE_WALLET]:
+        after = assess_accounts(pool, accounts, fund, MISSING, 0)
+        lacking = int(np.ceil(max(0.0, after[1] - after[0])))
+        pay(pool, accounts, fund, fund, 0, lacking, True)
+    return fills, deficit
+
+
+@kernel
+def assume_account(pool: Pool, accounts: Accounts, account: int, fills: I8) -> I8:
+    """Move positions at the mark and every balance of an account to the fund; return the fills.
+
+    The fund is the first of PASSED.
+    """
+    state, fund, first = pool.state, pool.state[FUND_OWNER], pool.state[N_FILLS]
     for k in range(state[COUNT]):
         lots = accounts.position[state[FIRST] + k, account]
         if lots != 0:
@@ -90,9 +105,5 @@ def take_over(
     for asset in range(pool.price.size):
         amount = accounts.balance[asset, state[POOL], account]
         pay(pool, accounts, account, fund, asset, amount, False)
-    if state[HAS_SEPARATE_WALLET]:
-        after = assess_accounts(pool, accounts, fund, MISSING, 0)
-        lacking = int(np.ceil(max(0.0, after[1] - after[0])))
-        pay(pool, accounts, fund, fund, 0, lacking, True)
     accounts.whole[PASSED, 0] = fund
-    return fills, deficit
+    return fills
