@@ -24,7 +24,6 @@ from sim.exchange.order_ladder import (
     RESERVE_PER_LOT,
     RUNG,
     STRIDE,
-    SUM,
     find_order,
     find_order_near,
     find_rung_above,
@@ -32,6 +31,7 @@ from sim.exchange.order_ladder import (
     queue_order,
     reduce_order,
     remove_order,
+    sum_depth_of,
 )
 from sim.numerics.jit import kernel
 from sim.types import B1, I8, IOC, MARKET, MISSING, POST_ONLY
@@ -352,21 +352,6 @@ def sum_depth(data: I8, low: I8, high: I8, lots: I8) -> None:
         bids, asks = sum_depth_of(data, instrument, low[instrument], high[instrument])
         lots[instrument, 0] += bids
         lots[instrument, 1] += asks
-
-
-@kernel
-def sum_depth_of(data: I8, instrument: int, low: int, high: int) -> tuple[int, int]:
-    """Return lots of one book's bids at ``low`` or above, and of its asks up to ``high``."""
-    bids, asks, base = 0, 0, HEADER + instrument * data[STRIDE]
-    price = data[base + BID]
-    while price > 0 and price >= low:
-        bids += data[base + LADDER + RUNG * price + SUM]
-        price = find_rung_below(data, base, price)
-    price = data[base + ASK]
-    while price <= data[LEVELS] and price <= high:
-        asks -= data[base + LADDER + RUNG * price + SUM]
-        price = find_rung_above(data, base, price)
-    return bids, asks
 
 
 @kernel
