@@ -96,6 +96,11 @@ def describe(prepared: list[float], wall: F8, cpu: F8) -> str:
     )
 
 
+def compare(found: float, ideal: float) -> str:
+    ratio = f"ratio {found / ideal:.2f}, gate {GATE}"
+    return f"gain of a second thread {found:.2f}, of a loop without Python {ideal:.2f}; {ratio}"
+
+
 @pytest.mark.parametrize(("make", "markets"), [(make_crowd, 10_000), (make_traders, 4_000)])
 def test_many_small_markets(make: Callable[[int], Market], markets: int) -> None:
     """Half of each group is advanced one market after another, the other half in one call."""
@@ -114,9 +119,5 @@ def test_many_small_markets(make: Callable[[int], Market], markets: int) -> None
     (wall_alone, cpu_alone), (wall, cpu) = np.array(alone).T, np.array(together).T
     found, ideal = float(np.median(wall_alone / wall)), float(np.median(gains))
     print(f"\n{markets} markets of 10 agents, {make.__name__}: {describe(prepared, wall, cpu)}")
-    print(
-        f"CPU together / alone {np.median(cpu / cpu_alone):.2f}; gain of a second thread", end=" "
-    )
-    print(f"{found:.2f}, of a loop without Python {ideal:.2f}; ratio {found / ideal:.2f}", end=" ")
-    print(f"gate {GATE}")
+    print(f"CPU together / alone {np.median(cpu / cpu_alone):.2f}; {compare(found, ideal)}")
     assert found >= GATE * ideal
