@@ -41,6 +41,7 @@ from experiments.sweep.sealed import (
 from experiments.sweep.study import hash_study_module, load_study_module, made_by
 from sim.errors import DataError, DeleverageError, OutputError
 from sim.metrics.cascades import Frames, is_untouched
+from sim.numerics.kernel_locks import release_all_locks
 
 
 def check_worker(place: SweepContext) -> None:
@@ -190,10 +191,12 @@ def _simulate_run(spec: RunSpec, place: SweepContext) -> tuple[RunStatus, Frames
     try:
         frames = write_run(spec, folder / "runs" / spec.hash, limit, place.stopped)
     except TimeLimitError as error:
+        release_all_locks()  # of a kernel that was being compiled
         return RunStatus(spec.hash, TIMEOUT, str(error)), None
     except store.WriteError:
         raise
     except Exception as error:
+        release_all_locks()
         # An interruption inside a compiler may surface as another error.
         if time.monotonic() - began > limit:
             return RunStatus(spec.hash, TIMEOUT, f"ran out of its {limit:g} s"), None

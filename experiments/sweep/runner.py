@@ -17,7 +17,7 @@ from experiments.plugins import import_plugins
 from experiments.results import identity, provenance, store
 from experiments.sweep import outputs
 from experiments.sweep.config import StudyConfig
-from experiments.sweep.driver import compile_kernels, run_jobs
+from experiments.sweep.driver import run_jobs
 from experiments.sweep.executors import IN_PROCESS, WorkerPool, count_processors, open_pool
 from experiments.sweep.folder import ResultFolder
 from experiments.sweep.messages import CodeFingerprint, SweepContext
@@ -114,7 +114,6 @@ def run_sweep(
         warnings.warn(notice, stacklevel=2)
     with open_pool(options.executor, options.jobs) as pool, results.claim(study):
         older = OtherCodeRuns(results.path / "runs", code.facts, mixed=options.mixed)
-        compile_kernels(units, place)
         with ProgressReporter(study.name, quiet=options.quiet, slots=pool.n_slots) as reporter:
             _SweepLoop(planner, older, progress, reporter).run(units, pool, place)
         report = _write_results(results, study, progress, options.plugins)

@@ -608,29 +608,3 @@ def test_long_jobs_go_one_by_one() -> None:
     pool = Hospital(set(), slots=2, seconds=30)
     list(driver.run_jobs(units(10), pool, PLACE))
     assert pool.orders == [[number] for number in range(10)]
-
-
-@pytest.mark.parametrize(
-    ("compiled", "apart", "begun"),
-    [(False, True, 1), (True, True, 0), (False, False, 0)],
-)
-def test_kernels_are_compiled_once_before_workers_start(
-    compiled: bool, apart: bool, begun: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only a cold cache needs it, and only workers that would otherwise all compile the same."""
-    simulated: Made = []
-
-    def simulate(config: Any, bars: Any, limit: float) -> Any:
-        simulated.append(limit)
-        raise TimeLimitError("is left to the worker")
-
-    monkeypatch.setattr(driver, "simulate_market", simulate)
-    monkeypatch.setattr(driver, "is_compiled", lambda kernel: compiled)
-    units = plan_study(tiny())
-    place = PLACE._replace(folder=str(tmp_path), apart=apart, limit=5.0)
-    driver.compile_kernels(units, place)
-    assert simulated == [5.0] * begun
-    for unit in units:
-        (tmp_path / "runs" / unit.hashes["base"]).mkdir(parents=True)
-    driver.compile_kernels(units, place)
-    assert len(simulated) == begun, "a finished sweep compiles nothing"
