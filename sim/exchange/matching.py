@@ -24,7 +24,6 @@ from sim.exchange.order_ladder import (
     RESERVE_PER_LOT,
     RUNG,
     STRIDE,
-    SUM,
     find_order,
     find_order_near,
     find_rung_above,
@@ -32,6 +31,7 @@ from sim.exchange.order_ladder import (
     queue_order,
     reduce_order,
     remove_order,
+    sum_depth_of,
 )
 from sim.numerics.jit import kernel
 from sim.types import B1, I8, IOC, MARKET, MISSING, POST_ONLY
@@ -89,16 +89,16 @@ def _cancel_replaced(
     stood: I8,
     row: int,
     order: int,
-    is_last: bool,
+    is_last: B1,
 ) -> None:
     """Cancel the rest of the order that a row replaces, and update the best price of its side.
 
-    ``is_last`` if no later row of its owner can name the same slot.
+    ``is_last`` (n,) is true for rows whose owner names the slot in no later row.
     """
     instrument = orders[row, INSTRUMENT]
     left = data[order + LOTS_LEFT]
     packed = data[order + OWNER_AND_SLOT]
-    if not is_last:
+    if not is_last[row]:
         _adjust_later_rows(known, stood, orders, row, packed, left, -left, False)
     remove_order(data, resting, chain, instrument, order)
     base = HEADER + instrument * data[STRIDE]
@@ -132,9 +132,9 @@ def _write_fill(
 
 
 @kernel
-def _clamp_to_band(limit: int, side: int, kind: int, low: int, high: int, levels: int) -> int:
+def _clamp_to_band(limit: int, side: int, kind: int, band: I8, levels: int) -> int:
     """Return the limit within the price band, or 0 if the order is refused."""
-    low, high = max(low, 1), min(high, levels)
+    low, high = max(band[0], 1), min(band[1], levels)
     if kind == MARKET:
         limit = high if side > 0 else low
     clamped = min(limit, high) if side > 0 else max(limit, low)
@@ -156,7 +156,7 @@ def _count_remaining_lots(data: I8, former: int, side: int, lots: int, stood: in
 
 
 @kernel
-def _withdraw_replaced(
+def _withdraw(
     data: I8,
     resting: I8,
     chain: I8,
@@ -183,7 +183,7 @@ def _withdraw_replaced(
             lots[row] = _count_remaining_lots(
                 data, former, 1 if quantity > 0 else -1, abs(quantity), stood[row]
             )
-            _cancel_replaced(data, resting, chain, orders, known, stood, row, former, is_last[row])
+            _cancel_replaced(data, resting, chain, orders, known, stood, row, former, is_last)
         row += 1
     return row
 
@@ -257,32 +257,28 @@ def match_orders(
     """Process all orders of a batch one after another, and return the number of fills.
 
     A report of a single row keeps the last result. Consecutive post-only rows withdraw the orders
-    they replace before the first of them is processed: ``ready`` runs ahead, and ``withdrawn``
-    holds the lots of rows whose former order was withdrawn in this way. The body is one long
-    function on purpose. numba counts references to an array wherever its last use is in a branch,
-    and inside this loop no use is the last.
+    they replace before the first of them is processed: ``ready`` runs ahead, and ``freed`` has the
+    lots of such rows. The body is one long function on purpose. numba counts references to an array
+    wherever its last use is in a branch, and inside this loop no use is the last.
     """
     count, ready, stood = 0, 0, known.copy()
-    withdrawn, is_last = np.full(len(orders), MISSING, dtype=np.int64), _find_last_rows(orders)
+    freed, is_last = np.full(len(orders), MISSING, dtype=np.int64), _find_last_rows(orders)
     for row in range(len(orders)):
         if ready <= row:
-            ready = _withdraw_replaced(
-                data, resting, chain, orders, known, stood, row, withdrawn, is_last
-            )
+            ready = _withdraw(data, resting, chain, orders, known, stood, row, freed, is_last)
         owner, instrument = orders[row, OWNER], orders[row, INSTRUMENT]
         quantity, cause, reserve = orders[row, QUANTITY], orders[row, CAUSE], orders[row, RESERVE]
         slot, kind, reduces = orders[row, SLOT], orders[row, KIND] & 3, orders[row, KIND] >> 2
         base, line = HEADER + instrument * data[STRIDE], row if len(report) == len(orders) else 0
         report[line, MID2_BEFORE] = _compute_doubled_mid(data, base)
         side, former = 1 if quantity > 0 else -1, 0
-        lots, is_withdrawn = withdrawn[row], withdrawn[row] != MISSING
+        lots, is_withdrawn = freed[row], freed[row] != MISSING
         if not is_withdrawn:
             former = find_order(data, chain[instrument, owner], slot)
             lots = _count_remaining_lots(data, former, side, abs(quantity), stood[row])
         if former:
-            _cancel_replaced(data, resting, chain, orders, known, stood, row, former, is_last[row])
-        low, high = bands[instrument, 0], bands[instrument, 1]
-        limit = _clamp_to_band(orders[row, PRICE], side, kind, low, high, data[LEVELS])
+            _cancel_replaced(data, resting, chain, orders, known, stood, row, former, is_last)
+        limit = _clamp_to_band(orders[row, PRICE], side, kind, bands[instrument], data[LEVELS])
         if reduces:
             lots = min(lots, -side * (position[instrument, owner] + delta[instrument, owner]))
         left, best = lots, base + (ASK if side > 0 else BID)
@@ -315,8 +311,7 @@ def match_orders(
             status = CANCELLED if left > 0 and kind in (IOC, MARKET) else FILLED
             tag, placed = (slot + 1) << 1 | reduces, lots - left
             if left > 0 and status == FILLED:
-                status, placed = RESTED, lots
-                rest = side * left
+                status, placed, rest = RESTED, lots, side * left
                 queue_order(data, resting, chain, instrument, owner, rest, limit, tag, reserve)
             packed = owner << 32 | tag
             if not is_last[row]:
@@ -352,21 +347,6 @@ def sum_depth(data: I8, low: I8, high: I8, lots: I8) -> None:
         bids, asks = sum_depth_of(data, instrument, low[instrument], high[instrument])
         lots[instrument, 0] += bids
         lots[instrument, 1] += asks
-
-
-@kernel
-def sum_depth_of(data: I8, instrument: int, low: int, high: int) -> tuple[int, int]:
-    """Return lots of one book's bids at ``low`` or above, and of its asks up to ``high``."""
-    bids, asks, base = 0, 0, HEADER + instrument * data[STRIDE]
-    price = data[base + BID]
-    while price > 0 and price >= low:
-        bids += data[base + LADDER + RUNG * price + SUM]
-        price = find_rung_below(data, base, price)
-    price = data[base + ASK]
-    while price <= data[LEVELS] and price <= high:
-        asks -= data[base + LADDER + RUNG * price + SUM]
-        price = find_rung_above(data, base, price)
-    return bids, asks
 
 
 @kernel

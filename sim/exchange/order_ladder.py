@@ -118,6 +118,21 @@ def _mark_rung_empty(data: I8, base: int, rung: int) -> None:
 
 
 @kernel
+def sum_depth_of(data: I8, instrument: int, low: int, high: int) -> tuple[int, int]:
+    """Return lots of one book's bids at ``low`` or above, and of its sell orders up to ``high``."""
+    bid, offered, base = 0, 0, HEADER + instrument * data[STRIDE]
+    price = data[base + BID]
+    while price > 0 and price >= low:
+        bid += data[base + LADDER + RUNG * price + SUM]
+        price = find_rung_below(data, base, price)
+    price = data[base + ASK]
+    while price <= data[LEVELS] and price <= high:
+        offered -= data[base + LADDER + RUNG * price + SUM]
+        price = find_rung_above(data, base, price)
+    return bid, offered
+
+
+@kernel
 def copy_books(data: I8, instruments: int, grown: I8) -> None:
     """Copy all books into a larger array of zeros, in which rungs that are not in use stay so.
 

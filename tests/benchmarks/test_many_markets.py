@@ -1,9 +1,8 @@
 """Thousands of markets of ten agents: set-up, steps a second, and what a second thread gains."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from time import perf_counter, process_time
 
 import numpy as np
@@ -14,6 +13,7 @@ from benchmarks.timing import spread
 from sim.compiled.many import advance_markets
 from sim.market import Market
 from sim.numerics.jit import kernel
+from sim.types import F8
 
 pytestmark = pytest.mark.benchmark
 
@@ -81,17 +81,35 @@ def measure(markets: list[Market], advance: Callable[[list[Market]], None]) -> t
     return (perf_counter() - began) / made, (process_time() - worked) / made
 
 
+def prepare(make: Callable[[int], Market], seeds: Iterable[int]) -> list[Market]:
+    """Return markets after their first step, before which their programs are assembled."""
+    group = [make(seed) for seed in seeds]
+    for each in group:
+        each.advance(1)
+    return group
+
+
+def describe(prepared: list[float], wall: F8, cpu: F8) -> str:
+    return (
+        f"ms of set-up each {spread(1e3 * np.array(prepared))}; steps a second with {THREADS} "
+        f"threads {spread(1 / wall)}, of CPU time x {THREADS} {spread(THREADS / cpu)}"
+    )
+
+
+def compare(found: float, ideal: float) -> str:
+    ratio = f"ratio {found / ideal:.2f}, gate {GATE}"
+    return f"gain of a second thread {found:.2f}, of a loop without Python {ideal:.2f}; {ratio}"
+
+
 @pytest.mark.parametrize(("make", "markets"), [(make_crowd, 10_000), (make_traders, 4_000)])
 def test_many_small_markets(make: Callable[[int], Market], markets: int) -> None:
     """Half of each group is advanced one market after another, the other half in one call."""
-    seeds, alone, together, prepared, gains = count(1), [], [], [], []
+    alone, together, prepared, gains = [], [], [], []
     advance_in_turn([make(0)])
     spin(1)
-    for _ in range(markets // GROUP):
+    for first in range(0, markets, GROUP):
         worked = process_time()
-        group = [make(next(seeds)) for _ in range(GROUP)]
-        for each in group:
-            each.advance(1)
+        group = prepare(make, range(first, first + GROUP))
         prepared.append((process_time() - worked) / GROUP)
         alone.append(measure(group[::2], advance_in_turn))
         together.append(measure(group[1::2], advance_together))
@@ -99,15 +117,7 @@ def test_many_small_markets(make: Callable[[int], Market], markets: int) -> None
             each.ledger.check_conservation()
         gains.append(measure_gain())
     (wall_alone, cpu_alone), (wall, cpu) = np.array(alone).T, np.array(together).T
-    found = float(np.median(wall_alone / wall))
-    print(f"\n{markets} markets of 10 agents, {make.__name__}: ms of set-up each", end=" ")
-    print(f"{spread(1e3 * np.array(prepared))}; steps a second with {THREADS} threads", end=" ")
-    print(f"{spread(1 / wall)}, of CPU time x {THREADS} {spread(THREADS / cpu)}", end="; ")
-    ideal = float(np.median(gains))
-    print(
-        f"CPU together / alone {np.median(cpu / cpu_alone):.2f}; gain of the second thread", end=" "
-    )
-    print(
-        f"{found:.2f}, of a loop without Python {ideal:.2f}; ratio {found / ideal:.2f}, gate {GATE}"
-    )
+    found, ideal = float(np.median(wall_alone / wall)), float(np.median(gains))
+    print(f"\n{markets} markets of 10 agents, {make.__name__}: {describe(prepared, wall, cpu)}")
+    print(f"CPU together / alone {np.median(cpu / cpu_alone):.2f}; {compare(found, ideal)}")
     assert found >= GATE * ideal

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sim.compiled.arrays import BASIS, LAST, MID, ORACLE
-from sim.exchange import matching, order_ladder
+from sim.exchange import order_ladder
 from sim.exchange.mark import compute_one_median_mark
 from sim.exchange.order_ladder import HEADER, LEVELS, STRIDE
 from sim.numerics.jit import kernel
@@ -14,7 +14,7 @@ from sim.types import B1, F8, I8, MISSING
 def sum_depth_near(data: I8, instrument: int, mark: float, share: float) -> tuple[int, int]:
     """Return lots bid and offered within a share of the mark of one instrument."""
     low, high = int(np.ceil(mark * (1 - share))), int(np.floor(mark * (1 + share)))
-    return matching.sum_depth_of(data, instrument, low, high)
+    return order_ladder.sum_depth_of(data, instrument, low, high)
 
 
 @kernel
