@@ -12,7 +12,6 @@ from typing import Any
 from agents import populate
 from experiments.config import RunConfig
 from experiments.price_files.bars import read_replays
-from sim.compiled.many import advance_in_slices
 from sim.errors import DeleverageError
 from sim.market import Market
 from sim.metrics.cascades import Frames
@@ -61,6 +60,13 @@ def simulate_market(
     return market
 
 
+BATCH_SECONDS, FIRST_BATCH = 0.05, 10_000
+"""Time that a batch of steps takes, roughly; owners x steps of the first, which takes less."""
+
+LARGEST_GROWTH = 64
+"""Largest ratio of the numbers of steps of two batches in turn."""
+
+
 def iterate_batches(market: Any, *, plain: bool = False) -> Iterator[int]:
     """Make all steps of a market, in batches after which it can be interrupted.
 
@@ -71,11 +77,17 @@ def iterate_batches(market: Any, *, plain: bool = False) -> Iterator[int]:
     Yields:
         The number of steps just made.
     """
-    if not plain:
-        yield from advance_in_slices(market, market.steps_planned)
+    size = max(1, FIRST_BATCH // market.state.n_owners)
     while market.tick < market.steps_planned:
-        market.step()
-        yield 1
+        began, before = time.monotonic(), market.tick
+        if plain:
+            market.step()
+        else:
+            market.advance(size)
+        made, taken = market.tick - before, time.monotonic() - began
+        wished = int(made * BATCH_SECONDS / max(taken, 1e-9))
+        size = max(1, min(wished, LARGEST_GROWTH * size))
+        yield made
 
 
 @contextmanager

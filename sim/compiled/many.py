@@ -6,33 +6,18 @@ lasts until the market's compiled steps continue.
 """
 
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Protocol
 
 from sim.state import MarketState
 
-SLICE_SECONDS, FIRST_SLICE = 0.05, 10_000
-"""Time after which a market under way can be interrupted, roughly; owners x steps of the first
-slice, which take less."""
-
-LARGEST_GROWTH = 64
-"""Largest ratio of the numbers of steps of two slices in turn."""
+SLICE = 200_000
+"""Owners x steps after which a market under way can be interrupted: some hundredths of a second."""
 
 
 class AdvancingMarket(Protocol):
     """Market that makes steps in compiled code (a ``sim.market.Market``)."""
-
-    @property
-    def tick(self) -> int:
-        """Number of steps made."""
-        ...
-
-    @property
-    def steps_planned(self) -> int:
-        """Number of steps of the whole run."""
-        ...
 
     @property
     def state(self) -> MarketState:
@@ -40,24 +25,8 @@ class AdvancingMarket(Protocol):
         ...
 
     def advance(self, steps: int) -> None:
-        """Make several steps."""
+        """Make several steps, up to the end of the run."""
         ...
-
-
-def advance_in_slices(market: AdvancingMarket, last_tick: int) -> Iterator[int]:
-    """Make the steps of a market up to one, in slices of about ``SLICE_SECONDS``.
-
-    Yields:
-        The number of steps just made.
-    """
-    size = max(1, FIRST_SLICE // market.state.n_owners)
-    while market.tick < last_tick:
-        began, before = time.perf_counter(), market.tick
-        market.advance(min(size, last_tick - before))
-        made, taken = market.tick - before, time.perf_counter() - began
-        wished = int(made * SLICE_SECONDS / max(taken, 1e-9))
-        size = max(1, min(wished, LARGEST_GROWTH * size))
-        yield made
 
 
 def advance_markets(markets: Sequence[AdvancingMarket], steps: int, threads: int) -> None:
@@ -77,9 +46,11 @@ def advance_markets(markets: Sequence[AdvancingMarket], steps: int, threads: int
     stopped = threading.Event()
 
     def advance(market: AdvancingMarket) -> None:
-        for _ in advance_in_slices(market, min(market.tick + steps, market.steps_planned)):
-            if stopped.is_set():
-                return
+        state = market.state
+        last_tick = min(state.tick + steps, state.steps_planned)
+        size = max(1, SLICE // state.n_owners)
+        while state.tick < last_tick and not stopped.is_set():
+            market.advance(min(size, last_tick - state.tick))
 
     with ThreadPoolExecutor(threads) as pool:
         advancing = [pool.submit(advance, market) for market in markets]

@@ -15,6 +15,7 @@ from sim.exchange.matching import (
 )
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
+from sim.numerics.sorting import sort_stably
 from sim.types import B1, F8, I8, IOC, MISSING, REDUCE_ONLY, ROUTE_AUCTION, ROUTE_BOOK
 
 EQUITY, INITIAL, MAINTENANCE = range(3)
@@ -168,7 +169,7 @@ def select_due_accounts(
             cover[count] = assessed[EQUITY, row] / maintenance if maintenance > 0 else -np.inf
             due[count] = place
             count += 1
-    order = np.argsort(cover[:count], kind="mergesort")
+    order = sort_stably(cover[:count])
     left = capacity
     if capacity >= 0:
         for row in range(last_action.size):

@@ -121,6 +121,25 @@ def sum_reserved(reserved: I8, price: F8, settle: I8) -> F8:
 
 
 @kernel
+def copy_values(source: F8, target: F8) -> None:
+    """Copy values to the beginning of another array.
+
+    It compiles faster than an assignment of arrays, which can report arrays that do not fit.
+    """
+    for place in range(source.size):
+        target[place] = source[place]
+
+
+@kernel
+def differ(left: F8, right: F8) -> bool:
+    """Return whether two arrays of the same size differ; a NaN differs from all."""
+    are_equal = True
+    for place in range(left.size):
+        are_equal &= left[place] == right[place]
+    return not are_equal
+
+
+@kernel
 def sum_pairwise(values: F8) -> float:
     """Return the sum of values in the order of ``numpy.sum``, with the same rounding errors.
 

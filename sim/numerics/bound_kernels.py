@@ -30,6 +30,7 @@ from numba.np.arrayobj import populate_array
 
 from sim.numerics.jit import kernel
 from sim.numerics.kernel_cache import KernelCache, digest_sources
+from sim.numerics.linked_kernels import EntryCompiler, link_scope, pause_collection
 from sim.types import I8
 
 ELEMENT_TYPES = {
@@ -168,10 +169,12 @@ def _compile_entry(kernel: Any, layout: str) -> _Entry:
         name = found.fndesc.llvm_cfunc_wrapper_name
         return _Entry(found.library.get_pointer_to_function(name), found)
     enter = _make_entry(kernel.py_func, layout, named.__qualname__)
-    entry: Any = CFunc(enter, (CALL_TYPES, types.int64), locals={}, options={"nogil": True})
+    types_of_call, options = (CALL_TYPES, types.int64), {"nogil": True}
+    entry: Any = CFunc(enter, types_of_call, {}, options, pipeline_class=EntryCompiler)
     if cache is not None:
         entry._cache = cache
-    entry.compile()
+    with pause_collection():
+        entry.compile()
     return _Entry(entry.address, entry)
 
 
@@ -198,7 +201,7 @@ def _make_entry(plain: FunctionType, layout: str, name: str) -> Callable[[int, i
     function.args = ast.arguments([], [ast.arg(tick), ast.arg("_block")], None, [], [], None, [])
     function.body[:0] = ast.parse(reading).body
     ast.increment_lineno(tree, plain.__code__.co_firstlineno - 1)
-    scope = {**plain.__globals__, "_unpack": unpack_arguments}
+    scope = {**link_scope(plain), "_unpack": unpack_arguments}
     exec(compile(ast.fix_missing_locations(tree), plain.__code__.co_filename, "exec"), scope)
     enter: Callable[[int, int], int] = scope[plain.__name__]
     enter.__module__, enter.__qualname__ = plain.__module__, name

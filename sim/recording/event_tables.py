@@ -67,7 +67,7 @@ class EventTables:
         self.close_outs = np.zeros((actions, 14), dtype=np.int64)
         self.close_out_values = np.zeros((actions, 6))
         self.causes, self.amounts = np.zeros((causes, 5), dtype=np.int64), np.zeros(causes)
-        self.losses: I8 = np.zeros((64, FIRST_LEG + 2 * instruments), dtype=np.int64)
+        self.losses: I8 = np.zeros((actions, FIRST_LEG + 2 * instruments), dtype=np.int64)
 
     def reserve(self, close_outs: int, causes: int) -> None:
         """Make room for more rows."""

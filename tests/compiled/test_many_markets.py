@@ -11,7 +11,7 @@ from twins import assert_same, build
 
 from agents.zero_intelligence import ZeroIntelligenceCrowd
 from experiments.config import RunConfig, load_run
-from sim.compiled.many import advance_in_slices, advance_markets
+from sim.compiled.many import advance_markets
 from sim.liquidation.full import FullCloseOut
 from sim.market import Market
 
@@ -85,9 +85,12 @@ def test_steps_end_with_the_run() -> None:
     assert not market.running
 
 
-def test_slices_cover_all_steps() -> None:
-    market = build(crash(), 1)
-    assert sum(advance_in_slices(market, STEPS)) == market.tick == STEPS
+def test_slices_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, sliced = build(crash(), 1), build(crash(), 1)
+    alone.advance(STEPS)
+    monkeypatch.setattr("sim.compiled.many.SLICE", 7 * sliced.state.n_owners)
+    advance_markets([sliced], STEPS, 2)
+    assert_same(alone, sliced)
 
 
 def test_an_error_in_one_market_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

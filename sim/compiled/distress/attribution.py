@@ -4,6 +4,8 @@ They do what :class:`sim.attribution.CauseLog` does: the events since the last a
 on copies of the accounts with negative excess, and made again one kind after another.
 """
 
+import numpy as np
+
 from sim.compiled.arrays import BASIS, LAST, MID, N_FILLS, N_MOVES, ORACLE
 from sim.compiled.distress.events import (
     AT_CARRY,
@@ -27,6 +29,7 @@ from sim.compiled.kernels.equity import value_account
 from sim.compiled.kernels.marks import mark_quotes
 from sim.compiled.kernels.prices import CALL_PYTHON
 from sim.margin.rounding import round_up_amount
+from sim.numerics.account_sums import copy_values, differ
 from sim.numerics.bound_kernels import call_bound
 from sim.numerics.jit import kernel
 from sim.recording.cause_stages import (
@@ -120,7 +123,7 @@ def find_negative_excess(
         if excess[row] >= 0 or since[row] == MISSING:
             since[row] = log[END]
     has_postings = counters[N_FILLS] > 0 or counters[N_MOVES] > 0
-    has_new_prices = (logged_mark != mark).any() or (logged_price != price).any()
+    has_new_prices = differ(logged_mark, mark) or differ(logged_price, price)
     state[REPLAYS] = state[ROUND] == MISSING or has_postings or has_new_prices
     return 0
 
@@ -230,7 +233,8 @@ def replay_events(
     if not state[REPLAYS]:
         return 0
     count, number = state[N_UNDER], state[ROUND]
-    mark[:], price[:] = logged_mark, logged_price
+    copy_values(logged_mark, mark)
+    copy_values(logged_price, price)
     for row in range(count):
         before[row] = excess[rows[row]]
     done, moved = fills[: counters[N_FILLS]], moves[: counters[N_MOVES]]
@@ -269,10 +273,12 @@ def replay_events(
         if reassess_excess(tick, count, *prices, *engine, concerns_all, touched, before, after):
             if first_row == MISSING:
                 first_row = append_rows(log, stage_rows, rows[:count])
-            change = after[:count] - before[:count]
             place = (min(kind, AT_CLOSE_OUT), tick, number, instrument, first_row)
+            change = np.empty(count)
+            for row in range(count):
+                change[row] = after[row] - before[row]
             append_stage(log, stages, amounts, *place, change)
-        before[:count] = after[:count]
+        copy_values(after[:count], before)
     for row in range(count):
         final = assessed[EQUITY, rows[row]] - assessed[MAINTENANCE, rows[row]]
         if not abs(final - before[row]) <= 1.0 + 1e-9 * abs(before[row]):
@@ -287,12 +293,12 @@ def reprice_event(
 ) -> bool:
     """Set the prices that a kind of event led to, and return whether any has changed."""
     is_changed = False
-    if kind == AT_COLLATERAL and (price != now_price).any():
-        price[:] = now_price
+    if kind == AT_COLLATERAL and differ(price, now_price):
+        copy_values(now_price, price)
         is_changed = True
     place = find_stage_mark(kind, number)
-    if place != MISSING and (mark != stage_marks[place]).any():
-        mark[:] = stage_marks[place]
+    if place != MISSING and differ(mark, stage_marks[place]):
+        copy_values(stage_marks[place], mark)
         is_changed = True
     return is_changed
 
@@ -321,8 +327,8 @@ def keep_assessment(
             if not (is_margined[owner] and excess[owner] < 0):
                 since[owner] = MISSING
         drop_stages(log, since, rows[:count])
-    logged_mark[:] = mark
-    logged_price[:] = price
+    copy_values(mark, logged_mark)
+    copy_values(price, logged_price)
     log[HAS_PRICES], log[HAD_DEFICITS] = 1, count > 0
     return 0
 

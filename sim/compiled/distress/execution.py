@@ -42,8 +42,10 @@ from sim.exchange.matching import (
 from sim.exchange.order_ladder import HEADER, LEVELS, STRIDE
 from sim.ledger import post_fill
 from sim.liquidation.compiled import POOL, ROUTE
+from sim.numerics.account_sums import copy_values
 from sim.numerics.jit import kernel
 from sim.numerics.rounding import round_up_one
+from sim.numerics.sorting import sort_keys
 from sim.recording import event_tables
 from sim.recording.cause_stages import collect_amounts
 from sim.recording.event_tables import N_CAUSES, N_CLOSE_OUTS
@@ -174,7 +176,7 @@ def read_tops(
     tick: int, data: I8, first: int, bid: F8, ask: F8, last: F8, mark: F8, mark_before: F8
 ) -> int:
     """Read a venue's best and last prices, and keep its marks before the round."""
-    mark_before[:] = mark
+    copy_values(mark, mark_before)
     for k in range(bid.size):
         base = HEADER + (first + k) * data[STRIDE]
         best_bid, best_ask = data[base + order_ladder.BID], data[base + order_ladder.ASK]
@@ -347,7 +349,7 @@ def collect_causes(
             row_of_owner[owner] = actions[row]
     if not count:
         return 0
-    wanted, used = np.sort(rows[:count]), counts[N_CAUSES]
+    wanted, used = sort_keys(rows[:count].copy(), 0), counts[N_CAUSES]
     state = (log, since, stages, stage_rows, amounts)
     found = collect_amounts(*state, wanted, causes[used:], values[used:])
     has_room = used + found <= len(causes)

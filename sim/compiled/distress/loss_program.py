@@ -75,7 +75,9 @@ class LossProgram:
             )
             return
         after, room = f"allocated {plan.pool}", f"room for losses {plan.pool}"
-        listed = (plan.assessed, plan.is_offered, fund, arrays.rows, arrays.n_rows)
+        is_separate = int(self._has_separate_wallet(each.venue, each))
+        shown = (plan.assessed, plan.is_offered, fund, is_separate)
+        listed = (*shown, arrays.rows, arrays.n_rows)
         program.add(
             bind_kernel(losses.list_bankrupt, *listed),
             self._allocate_plainly,

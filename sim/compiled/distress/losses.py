@@ -43,15 +43,23 @@ FIRST_ROOM = 256
 
 
 @kernel
-def list_bankrupt(tick: int, assessed: F8, is_offered: B1, fund: int, rows: I8, n_rows: I8) -> int:
+def list_bankrupt(
+    tick: int,
+    assessed: F8,
+    is_offered: B1,
+    fund: int,
+    has_separate_wallet: int,
+    rows: I8,
+    n_rows: I8,
+) -> int:
     """List the bankrupt accounts that do not wait, the largest shortfall first; jump if none.
 
-    The plain phase does all where the fund's own account is bankrupt.
+    The plain phase does all where the fund's own account is bankrupt and its wallet pays (LIQ-3).
     """
     count = 0
     for owner in range(is_offered.size):
         if assessed[EQUITY, owner] < 0 and (owner == fund or not is_offered[owner]):
-            if owner == fund:
+            if owner == fund and has_separate_wallet:
                 return CALL_PYTHON
             rows[count] = owner
             count += 1
@@ -141,18 +149,20 @@ def allocate_losses(
     turns = np.empty((count, 1 + size), dtype=np.int64)
     for place in range(count):
         turns[place, 0] = rows[place]
-        venue_money[SHORTFALL, tick, venue] += int(np.ceil(-assessed[EQUITY, rows[place]]))
+        if rows[place] != state[tables.FUND_OWNER]:  # that of the fund is added in its turn
+            venue_money[SHORTFALL, tick, venue] += int(np.ceil(-assessed[EQUITY, rows[place]]))
         weigh_legs(shares, place, turns[place])
-    for k in range(size):
-        matching.cancel_owner_orders(data, resting, chain, state[tables.FIRST] + k, rows[:count])
+    cancel_orders(pool, rows[:count], data, resting, chain)
     fills = np.empty((6, FIRST_ROOM), dtype=np.int64)
     events = np.empty((FIRST_ROOM, tables.FIRST_LOTS + 2 * size), dtype=np.int64)
     while True:
         need, fills, events = run_waterfall(pool, accounts, queues, turns, fills, events)
         if need == tables.NEEDS_QUEUE:
             sort_queue(pool, accounts, queues)
-        elif need == tables.NEEDS_WEIGHTS:
+        elif need in (tables.NEEDS_WEIGHTS, tables.NEEDS_PLAIN_ACCOUNT):
             turn = turns[state[tables.PLACE]]
+            if need == tables.NEEDS_PLAIN_ACCOUNT:
+                venue_money[SHORTFALL, tick, venue] += begin_fund_turn(pool, accounts)
             rows[0], n_rows[0] = turn[0], 1
             for place in range(addresses.size):
                 call_bound(addresses[place], tick, blocks[place])
@@ -164,6 +174,23 @@ def allocate_losses(
     record_events(tick, pool, events, is_adl, first_count, event_counts, losses, counts)
     forget_changes(pool, accounts)
     return 0
+
+
+@kernel
+def begin_fund_turn(pool: Pool, accounts: Accounts) -> int:
+    """Begin the turn of a bankrupt fund, and return its shortfall."""
+    fund = pool.state[tables.FUND_OWNER]
+    pool.state[tables.BEGUN] = pool.state[tables.PLACE] + 1
+    accounts.flags[tables.IS_ELIGIBLE, fund] = False
+    return int(np.ceil(max(0.0, -accounts.money[tables.EQUITY, fund])))
+
+
+@kernel
+def cancel_orders(pool: Pool, rows: I8, data: I8, resting: I8, chain: I8) -> None:
+    """Cancel the orders of some accounts in every instrument of the pool."""
+    first = pool.state[tables.FIRST]
+    for k in range(first, first + pool.state[tables.COUNT]):
+        matching.cancel_owner_orders(data, resting, chain, k, rows)
 
 
 @kernel

@@ -11,6 +11,7 @@ from sim.exchange import matching
 from sim.exchange.order_ladder import LIVE
 from sim.numerics.compiled_draws import draw_one
 from sim.numerics.jit import kernel
+from sim.numerics.sorting import sort_stably
 from sim.recording.event_tables import N_CLOSE_OUTS
 from sim.types import B1, F8, I8, MISSING
 
@@ -103,9 +104,13 @@ def shuffle_close_outs(
     drawn = np.empty(count)
     for row in range(count):
         drawn[row] = draw_one(row, tick, key)
-    order = np.argsort(drawn)
-    orders[:count] = orders[:count][order]
-    details[:count] = details[:count][order]
+    order = sort_stably(drawn)
+    sent, described = orders[:count].copy(), details[:count].copy()
+    for row in range(count):
+        for column in range(orders.shape[1]):
+            orders[row, column] = sent[order[row], column]
+        for column in range(details.shape[1]):
+            details[row, column] = described[order[row], column]
     return 0
 
 

@@ -7,7 +7,7 @@ from sim.compiled.kernels.cash import move_cash
 from sim.compiled.kernels.equity import find_free_wallet_cash, value_accounts
 from sim.compiled.program import JUMP
 from sim.margin.rounding import round_up_amount
-from sim.numerics.account_sums import BLOCK, add_values, sum_pairwise
+from sim.numerics.account_sums import BLOCK, add_values, copy_values, sum_pairwise
 from sim.numerics.bound_kernels import call_bound
 from sim.numerics.jit import kernel
 from sim.recording.cause_stages import HAD_DEFICITS, HAS_PRICES
@@ -98,7 +98,8 @@ def find_deficits(
         elif liquidatable_since[owner] == MISSING:
             liquidatable_since[owner] = tick
     if was_bankrupt and not is_suppressed:
-        bankrupt_since[:] = MISSING
+        for owner in range(bankrupt_since.size):
+            bankrupt_since[owner] = MISSING
     return 0
 
 
@@ -123,8 +124,8 @@ def log_assessment(
     """Keep excess and prices of the last assessment, where attribution would begin (LIQ-6)."""
     for owner in range(excess.size):
         excess[owner] = assessed[EQUITY, owner] - assessed[MAINTENANCE, owner]
-    logged_mark[:] = mark
-    logged_price[:] = price
+    copy_values(mark, logged_mark)
+    copy_values(price, logged_price)
     log[HAS_PRICES], log[HAD_DEFICITS] = 1, 0
     return 0
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from sim.compiled.arrays import BASIS, LAST, MID, ORACLE
 from sim.exchange import matching, order_ladder
-from sim.exchange.mark import compute_median_mark, compute_one_median_mark
+from sim.exchange.mark import compute_one_median_mark
 from sim.exchange.order_ladder import HEADER, LEVELS, STRIDE
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, MISSING
@@ -79,9 +79,9 @@ def mark_by_median(
         mid, basis = quotes[MID, k], quotes[BASIS, k]
         if not np.isnan(mid):
             quotes[BASIS, k] = basis + weight * (mid / quotes[ORACLE, k] - 1 - basis)
-    mark[:] = compute_median_mark(
-        quotes[MID], quotes[LAST], quotes[ORACLE], quotes[BASIS], is_book_empty, clamp
-    )
+        mark[k] = compute_one_median_mark(
+            mid, quotes[LAST, k], quotes[ORACLE, k], quotes[BASIS, k], is_book_empty[k], clamp
+        )
     return 0
 
 

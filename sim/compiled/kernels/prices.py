@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sim.numerics.account_sums import sum_pairwise
+from sim.numerics.account_sums import copy_values, sum_pairwise
 from sim.numerics.jit import kernel
 from sim.prices.impact import compute_index, compute_log_returns
 from sim.types import B1, F8, I8
@@ -34,7 +34,7 @@ def update_index(
         external_spot_lots[k] = position[k, external]
     for u in range(index.size):
         log_impact[u] = log_impact[u] * decay[u] + slope[u] * bought[u]
-    index[:] = compute_index(log_price[tick], log_impact)
+    copy_values(compute_index(log_price[tick], log_impact), index)
     return 0
 
 
@@ -70,10 +70,12 @@ def publish_oracle(
 ) -> int:
     """Publish the index as the price of an exact oracle, and keep the quotes of the last mark."""
     seen[0] = tick
-    previous_quotes[:] = quotes
-    was_book_empty[:] = is_book_empty
-    returns[tick - 1] = compute_log_returns(index, oracle)
-    oracle[:] = index
+    for k in range(is_book_empty.size):
+        was_book_empty[k] = is_book_empty[k]
+        for row in range(len(quotes)):
+            previous_quotes[row, k] = quotes[row, k]
+    copy_values(compute_log_returns(index, oracle), returns[tick - 1])
+    copy_values(index, oracle)
     return 0
 
 

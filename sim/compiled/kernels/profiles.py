@@ -8,7 +8,7 @@ from sim.compiled.kernels.prices import CALL_PYTHON
 from sim.compiled.program import JUMP
 from sim.exchange import matching
 from sim.margin.rounding import round_up_amount
-from sim.numerics.account_sums import sum_pairwise
+from sim.numerics.account_sums import copy_values, sum_pairwise
 from sim.numerics.bound_kernels import call_bound
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8
@@ -249,9 +249,14 @@ def keep_peak(
     if total <= peak_gross[0]:
         return 0
     peak_gross[0], step[0] = total, tick
-    assessed[:] = live_assessed
-    position[:] = live_position
-    lot_value[:] = live_lot_value
+    for k in range(len(position)):
+        for owner in range(position.shape[1]):
+            position[k, owner] = live_position[k, owner]
+    for pool in range(len(assessed)):
+        for row in range(assessed.shape[1]):
+            for owner in range(assessed.shape[2]):
+                assessed[pool, row, owner] = live_assessed[pool, row, owner]
+    copy_values(live_lot_value, lot_value)
     for venue in range(wallet_pools.size):
         for owner in range(wallet_value.shape[1]):
             value = 0.0
