@@ -9,7 +9,7 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numba
 from numba import _dynfunc
@@ -36,7 +36,7 @@ class _LinkedLibrary(JITCodeLibrary):  # type: ignore[misc]  # numba has no type
         self._finalized = True
 
 
-@register_pass(mutates_CFG=True, analysis_only=False)  # type: ignore[untyped-decorator]
+@register_pass(mutates_CFG=True, analysis_only=False)
 class _LinkedLowering(NativeLowering):  # type: ignore[misc]
     """Lowering of a function that only compiled code calls."""
 
@@ -69,7 +69,7 @@ class _KernelFlags(Flags):  # type: ignore[misc]
 
     __slots__ = ()
     _digest = hash(Flags())
-    _copies: list[Flags] = []
+    _copies: ClassVar[list[Flags]] = []
 
     def __hash__(self) -> int:
         return self._digest
