@@ -27,7 +27,12 @@ def simulate_run(config: RunConfig) -> Frames:
     return simulate_market(config, read_replays(config.underlyings)).recorder.frames()
 
 
-def simulate_market(config: RunConfig, bars: Mapping[str, Bars], limit: float = math.inf) -> Market:
+def simulate_market(
+    config: RunConfig,
+    bars: Mapping[str, Bars],
+    limit: float = math.inf,
+    stopped: threading.Event | None = None,
+) -> Market:
     """Return a market after all its steps.
 
     Args:
@@ -35,9 +40,11 @@ def simulate_market(config: RunConfig, bars: Mapping[str, Bars], limit: float = 
         bars: bars of replays, by name of underlying.
         limit: time limit in seconds. No step begins after it. In a main thread, except on Windows
             and in a dask worker, the current step is interrupted.
+        stopped: set by another thread to interrupt the run.
 
     Raises:
         TimeLimitError: the time limit is reached.
+        KeyboardInterrupt: the run was stopped.
     """
     began = time.monotonic()
     with _limit_time(limit):
@@ -47,12 +54,17 @@ def simulate_market(config: RunConfig, bars: Mapping[str, Bars], limit: float = 
         for _ in iterate_batches(market):
             if time.monotonic() - began > limit and market.running:
                 raise TimeLimitError(f"ran out of its {limit:g} s")
+            if stopped is not None and stopped.is_set():
+                raise KeyboardInterrupt
     market.recorder.record_accounts("end")
     return market
 
 
-MIN_BATCH_SECONDS = 0.05
-"""A batch of steps that takes less is followed by one of twice its size."""
+BATCH_SECONDS, FIRST_BATCH = 0.05, 10_000
+"""Time that a batch of steps takes, roughly; owners x steps of the first, which takes less."""
+
+LARGEST_GROWTH = 64
+"""Largest ratio of the numbers of steps of two batches in turn."""
 
 
 def iterate_batches(market: Any, *, plain: bool = False) -> Iterator[int]:
@@ -65,16 +77,17 @@ def iterate_batches(market: Any, *, plain: bool = False) -> Iterator[int]:
     Yields:
         The number of steps just made.
     """
-    size = 1
+    size = max(1, FIRST_BATCH // market.state.n_owners)
     while market.tick < market.steps_planned:
         began, before = time.monotonic(), market.tick
         if plain:
             market.step()
         else:
             market.advance(size)
-        if time.monotonic() - began < MIN_BATCH_SECONDS:
-            size *= 2
-        yield market.tick - before
+        made, taken = market.tick - before, time.monotonic() - began
+        wished = int(made * BATCH_SECONDS / max(taken, 1e-9))
+        size = max(1, min(wished, LARGEST_GROWTH * size))
+        yield made
 
 
 @contextmanager

@@ -160,13 +160,14 @@ class FakeMarket:
         )
         self.seeds.append(seed)
 
-    def step(self) -> None:
-        self.tick += 1
-        what = self.at.get(self.tick)
-        if what == "fail":
-            raise ZeroDivisionError("nothing\nto divide by")
-        if what == "interrupt":
-            os.kill(os.getpid(), signal.SIGINT)
+    def advance(self, steps: int) -> None:
+        for _ in range(min(steps, self.steps_planned - self.tick)):
+            self.tick += 1
+            what = self.at.get(self.tick)
+            if what == "fail":
+                raise ZeroDivisionError("nothing\nto divide by")
+            if what == "interrupt":
+                os.kill(os.getpid(), signal.SIGINT)
 
     def frames(self) -> dict[str, pd.DataFrame]:
         return {

@@ -4,10 +4,12 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from agents.compiled.positions import find_flat
 from sim.arrays import U8
 from sim.compiled.arrays import LEVERAGE
 from sim.compiled.kernels.orders import send_order
-from sim.numerics.compiled_draws import draw_four
+from sim.numerics.account_sums import BLOCK
+from sim.numerics.compiled_draws import draw_blocks
 from sim.numerics.jit import kernel
 from sim.types import (
     B1,
@@ -15,13 +17,15 @@ from sim.types import (
     I8,
     IOC,
     LEVERAGE_STEP,
-    MARKET,
-    REDUCE_ONLY,
     VENUE_MAX_LEVERAGE,
 )
 
 NO_CHOICE, WISHED, HIGHEST = range(3)
 """Leverage that an entry chooses for its position."""
+
+ENTER, CHOICE, SIDE, LEAVE = range(4)
+"""Draws of a member in a step: whether it enters, in which instrument, on which side, whether it
+exits."""
 
 BASIS_POINT = 1e-4
 
@@ -98,22 +102,60 @@ def draw_entries(
         n_entries, rows, columns, draw, flat, leaves: see ``DecisionArrays``.
     """
     count, highest = 0, hazard.max()
-    for i in range(flat.size):
-        enter, choice, side, leave = draw_four(i, tick, key)
-        is_flat = True
-        for k in instruments:
-            is_flat &= position[k, owner + i] == 0
-        scale[i] = scale[i] * (0.5 if has_tried[i] else 1.0) if is_flat else 1.0
-        has_tried[i], is_waiting[i] = False, is_waiting[i] and is_flat
-        flat[i], leaves[i] = is_flat, leave < exit_probability
-        is_due = is_waiting[i] and first_entry[i] <= tick
-        if is_flat and (is_due or enter < highest):
-            column = np.int64(choice * instruments.size)
-            if is_due or enter < hazard[column]:
-                rows[count], columns[count], draw[count] = i, column, side
-                count += 1
+    draws, may_enter = np.empty((4, BLOCK)), np.empty(BLOCK, dtype=np.bool_)
+    for start in range(0, flat.size, BLOCK):
+        members = min(BLOCK, flat.size - start)
+        draw_blocks(start, members, tick, key, draws)
+        here = slice(start, start + members)
+        state = (flat[here], is_waiting[here])
+        find_flat(owner + start, position, instruments, flat[here])
+        update_members(
+            exit_probability, draws[LEAVE], *state, scale[here], has_tried[here], leaves[here]
+        )
+        find_entrants(tick, highest, draws[ENTER], *state, first_entry[here], may_enter)
+        for at in range(members):
+            if may_enter[at]:
+                i, column = start + at, np.int64(draws[CHOICE, at] * instruments.size)
+                is_due = is_waiting[i] and first_entry[i] <= tick
+                if is_due or draws[ENTER, at] < hazard[column]:
+                    rows[count], columns[count], draw[count] = i, column, draws[SIDE, at]
+                    count += 1
     n_entries[0] = count
     return 0
+
+
+@kernel
+def find_entrants(
+    tick: int,
+    highest: float,
+    draw: F8,
+    flat: B1,
+    is_waiting: B1,
+    first_entry: I8,
+    may_enter: B1,
+) -> None:
+    """Find the members, (n,), whose first entry is due or whom the highest hazard makes enter."""
+    for i in range(flat.size):
+        is_due = is_waiting[i] & (first_entry[i] <= tick)
+        may_enter[i] = flat[i] & (is_due | (draw[i] < highest))
+
+
+@kernel
+def update_members(
+    exit_probability: float,
+    draw: F8,
+    flat: B1,
+    is_waiting: B1,
+    scale: F8,
+    has_tried: B1,
+    leaves: B1,
+) -> None:
+    """Update the state of members, (n,), before entries; see :func:`draw_entries`."""
+    for i in range(flat.size):
+        rescaled = scale[i] * (0.5 if has_tried[i] else 1.0)
+        scale[i] = rescaled if flat[i] else 1.0
+        has_tried[i], is_waiting[i] = False, is_waiting[i] & flat[i]
+        leaves[i] = draw[i] < exit_probability
 
 
 @kernel
@@ -265,126 +307,4 @@ def send_entries(
             orders[row, LEVERAGE] = VENUE_MAX_LEVERAGE
         elif choice == WISHED:
             orders[row, LEVERAGE] = choose_position_leverage(leverage, admitted, cap, slippage)
-    return 0
-
-
-@kernel
-def stop_losses_of_equity(
-    tick: int,
-    stop: float,
-    owner: int,
-    position: I8,
-    entry: I8,
-    instruments: I8,
-    lot_value: F8,
-    quote_price: F8,
-    equity: F8,
-    leaves: B1,
-) -> int:
-    """Let members leave whose loss is beyond a share of the equity without it."""
-    for i in range(leaves.size):
-        gain = 0.0
-        for k in instruments:
-            paid = entry[k, owner + i] * quote_price[k]
-            gain += position[k, owner + i] * lot_value[k] - paid
-        stake = equity[owner + i] - gain
-        share = -np.inf if gain < 0 else 0.0
-        if stake > 0:
-            share = gain / stake
-        leaves[i] |= share <= -stop
-    return 0
-
-
-@kernel
-def exit_at_levels(
-    tick: int,
-    take_profit: float,
-    stop: float,
-    owner: int,
-    position: I8,
-    entry: I8,
-    instruments: I8,
-    mark: F8,
-    multiplier: I8,
-    leaves: B1,
-) -> int:
-    """Let members leave whose position has a gain beyond take-profit or stop; inf = never."""
-    for i in range(leaves.size):
-        for k in instruments:
-            held, paid = position[k, owner + i], float(entry[k, owner + i])
-            value = held * (mark[k] * multiplier[k])
-            gain = ((value / paid if paid != 0 else 1.0) - 1) * np.sign(held)
-            leaves[i] |= gain >= take_profit or gain <= -stop
-    return 0
-
-
-@kernel
-def send_exits(
-    tick: int,
-    orders: I8,
-    counters: I8,
-    owner: int,
-    latency: int,
-    position: I8,
-    closing: I8,
-    closes_flat: int,
-    flat: B1,
-    leaves: B1,
-) -> int:
-    """Send reduce-only market orders for the whole positions of members who leave.
-
-    With ``closes_flat`` those without a position in the traded instruments close their hedges.
-    """
-    for i in range(leaves.size):
-        leaves[i] |= closes_flat and flat[i]
-        if not leaves[i]:
-            continue
-        for k in closing:
-            held = position[k, owner + i]
-            if held != 0:
-                send_order(
-                    orders, counters, owner + i, k, -held, 0, MARKET | REDUCE_ONLY, 0, latency
-                )
-    return 0
-
-
-@kernel
-def send_reactions(
-    tick: int,
-    orders: I8,
-    counters: I8,
-    owner: int,
-    latency: int,
-    seen: I8,
-    n_kept: I8,
-    kept: I8,
-    mark: F8,
-    max_price: I8,
-    slippage: float,
-    leaves: B1,
-) -> int:
-    """Send the orders of members short of headroom, except those who leave (AGT-7).
-
-    Args:
-        tick: present tick.
-        orders, counters: orders of the step.
-        owner: owner of the first member.
-        latency: latency class.
-        seen: (1,) tick at which the orders were kept.
-        n_kept: (1,) number of orders.
-        kept: (., 4) member, instrument, lots and kind of each.
-        mark, max_price: (K,) ticks.
-        slippage: worst hedge accepted, distance from the mark (basis points).
-        leaves: (n,) members who close their positions.
-    """
-    if seen[0] != tick:
-        return 0
-    for at in range(n_kept[0]):
-        i, k, lots, kind = kept[at, 0], kept[at, 1], kept[at, 2], kept[at, 3]
-        if leaves[i]:
-            continue
-        limit = 0
-        if kind < REDUCE_ONLY:
-            limit = limit_order(mark[k], np.sign(lots) * slippage * BASIS_POINT, max_price[k])
-        send_order(orders, counters, owner + i, k, lots, limit, kind, 0, latency)
     return 0

@@ -9,7 +9,7 @@ from agents.compiled import capital as kernels
 from sim.arrays import U8
 from sim.compiled.arrays import StepArrays
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel, chain_kernels
-from sim.types import B1, F8, I8, MISSING, Orders
+from sim.types import F8, I8, MISSING, Orders
 
 
 class KeptOrders(NamedTuple):
@@ -78,7 +78,7 @@ class CapitalBinding(NamedTuple):
             return replace
         count, instruments = len(self.arrays.start_wealth), self.arrays.scope.instruments.size
         share, lacking = np.zeros((2, count, instruments))
-        acts = np.zeros(count, dtype=np.bool_)
+        acting = (np.zeros(1, dtype=np.int64), np.zeros(count, dtype=np.int64))
         held = (self.first_owner, self.step.ledger.position, self.arrays.scope.instruments)
         hedges = (self.arrays.hedge_instrument, self.step.market.contracts.lot)
         shortages = bind_kernel(
@@ -92,17 +92,17 @@ class CapitalBinding(NamedTuple):
             self.rule.bars,
             *hedges,
             self.arrays.reaction,
-            acts,
+            *acting,
             share,
             lacking,
         )
-        reactions = (self.arrays.reaction, acts)
+        reactions = (self.arrays.reaction, *acting)
         keep = bind_kernel(
             kernels.keep_orders, *held, *hedges, *reactions, share, *self.arrays.kept_orders
         )
-        return chain_kernels(shortages, keep, self._bind_top_ups(acts, lacking), replace)
+        return chain_kernels(shortages, keep, self._bind_top_ups(acting, lacking), replace)
 
-    def _bind_top_ups(self, acts: B1, lacking: F8) -> BoundKernel:
+    def _bind_top_ups(self, acting: tuple[I8, I8], lacking: F8) -> BoundKernel:
         """Return the kernel of members who top up now."""
         arrays = self.arrays
         return bind_kernel(
@@ -113,7 +113,7 @@ class CapitalBinding(NamedTuple):
             int(arrays.has_separate_wallet),
             arrays.first_instrument,
             arrays.reaction,
-            acts,
+            *acting,
             lacking,
             arrays.outside_cash,
         )
@@ -133,7 +133,7 @@ class CapitalBinding(NamedTuple):
 
     def _bind_replacements(self) -> BoundKernel:
         """Return the kernel of new members and of withdrawals."""
-        step = self.step
+        step, total = self.step, self.arrays.start_wealth.sum(axis=1)
         return bind_kernel(
             kernels.replace_and_withdraw,
             self._key,
@@ -144,7 +144,7 @@ class CapitalBinding(NamedTuple):
             step.ledger.balance,
             self._wallet_pools,
             self.arrays.start_wealth,
-            self.rule.thresholds,
+            self.rule.thresholds[:, np.newaxis] * total,
             self.rule.probabilities,
             float(self.rule.outside_multiple),
             float(self.rule.withdrawal_share),

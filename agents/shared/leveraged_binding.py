@@ -5,6 +5,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from agents.base import TradingScope
+from agents.compiled import exits as leaving
 from agents.compiled import leveraged as kernels
 from agents.compiled.leveraged import DecisionArrays
 from agents.shared.capital import CapitalManager
@@ -140,7 +141,7 @@ class LeveragedBinding(NamedTuple):
         if rule.equity_stop_loss is not None:
             found.append(
                 bind_kernel(
-                    kernels.stop_losses_of_equity,
+                    leaving.stop_losses_of_equity,
                     float(rule.equity_stop_loss),
                     *accounts,
                     instruments,
@@ -154,7 +155,7 @@ class LeveragedBinding(NamedTuple):
             levels = [np.inf if x is None else float(x) for x in (rule.take_profit, rule.stop_loss)]
             found.append(
                 bind_kernel(
-                    kernels.exit_at_levels,
+                    leaving.exit_at_levels,
                     *levels,
                     *accounts,
                     instruments,
@@ -170,7 +171,7 @@ class LeveragedBinding(NamedTuple):
         arrays, offsets = self.arrays, None if manager is None else manager.offsets
         closing = self.scope.instruments if offsets is None else offsets.closing_instruments
         exits = bind_kernel(
-            kernels.send_exits,
+            leaving.send_exits,
             *self._orders,
             self.step.ledger.position,
             closing,
@@ -181,7 +182,7 @@ class LeveragedBinding(NamedTuple):
         if manager is None:
             return [exits]
         reactions = bind_kernel(
-            kernels.send_reactions,
+            leaving.send_reactions,
             *self._orders,
             *manager.kept_orders,
             self.step.mark,

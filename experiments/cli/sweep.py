@@ -28,10 +28,14 @@ def sweep(
     ] = None,
     *,
     executor: Annotated[
-        str, typer.Option(help="Executor: serial, loky, dask, tcp://HOST:PORT or tls://HOST:PORT.")
+        str,
+        typer.Option(
+            help="Executor: serial, threads, loky (processes), dask, tcp://HOST:PORT or "
+            "tls://HOST:PORT."
+        ),
     ] = "loky",
     jobs: Annotated[
-        int | None, typer.Option(help="Number of processes; default one per processor.")
+        int | None, typer.Option(help="Number of processes or threads; default one per processor.")
     ] = None,
     time_limit: Annotated[float, typer.Option(help="Time limit of each run in s.")] = math.inf,
     seeds: Annotated[

@@ -40,7 +40,6 @@ MIN_BAND_STEPS = 5
 """Smallest number of steps per point for which a band is drawn."""
 
 LINE_STYLES = ("-", "--", ":", "-.")
-
 CROWDED_DECADES = 1.5
 """Decades from which on a logarithmic axis has a label at each power of ten only."""
 
@@ -187,27 +186,28 @@ def draw_intervals(
 ) -> None:
     """Draw the interval of each row, from ``low`` to ``high``, as a thin bar.
 
-    Axes are scaled and labelled afterwards, because seaborn resets both.
-
     Args:
-        axes: where.
-        table: columns ``at``, ``low``, ``high`` and ``colour``.
+        axes: where; labelled afterwards.
+        table: columns ``at``, ``low``, ``high`` and ``colour`` (text, such as ``#0173b2``).
         along: axis of ``at``.
         linewidth: of the bars (points).
         alpha: opacity of the bars.
     """
-    from matplotlib.colors import to_hex
-    from seaborn import objects
+    from matplotlib import rcParams
+    from matplotlib.collections import LineCollection
+    from matplotlib.colors import to_rgba
 
     known = table.dropna(subset=["at", "low", "high"])
     if not len(known):
         return
-    across = "y" if along == "x" else "x"
-    names = {along: "at", f"{across}min": "low", f"{across}max": "high", "color": "colour"}
-    known = known.assign(colour=known["colour"].map(to_hex))
-    plot = objects.Plot(known, **names).scale(color=None)
-    bars = objects.Range(linewidth=linewidth, alpha=alpha)
-    plot.add(bars, orient=along, legend=False).on(axes).plot()
+    rows = known.assign(place=pd.factorize(known["colour"])[0]).sort_values(["place", "at"])
+    ends = (["at", "low"], ["at", "high"]) if along == "x" else (["low", "at"], ["high", "at"])
+    segments = np.stack([rows[names] for names in ends], axis=1)
+    colours = [to_rgba(str(colour), alpha) for colour in rows["colour"]]
+    look = {"linewidths": linewidth, "capstyle": rcParams["lines.solid_capstyle"]}
+    axes.add_collection(LineCollection(list(segments), colors=colours, **look), autolim=False)
+    axes.update_datalim(segments.reshape(-1, 2))
+    axes.tick_params(labelbottom=True, labelleft=True)
     axes.set(xlabel="", ylabel="")
 
 

@@ -40,6 +40,7 @@ SECTIONS = (
         "Results", "experiments.paper.load_results", ("open_result", "RunResult", "StudyResult")
     ),
     Section("The market, a `mesa.Model`", "sim.market", ("Market",), has_members=True),
+    Section("Many markets", "sim.compiled.many", ("advance_markets",)),
     Section("State of a market", "sim.state", ("MarketState",), has_members=True),
     Section("Recorder", "sim.recording.recorder", ("Recorder",), has_members=True),
     Section("Agents, one member at a time", "agents.single", (), has_members=True),

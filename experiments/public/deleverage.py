@@ -36,6 +36,7 @@ R = TypeVar("R")
 
 NAMES = {
     "Market": "sim.market",
+    "advance_markets": "sim.compiled.many",
     "Component": "sim.component",
     "ConfigError": "sim.errors",
     "DataError": "sim.errors",

@@ -1,21 +1,12 @@
 """Driver of a sweep: submits jobs to a pool in batches until every job has a result."""
 
-import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import suppress
-from pathlib import Path
 
-from experiments.price_files.bars import read_replays
-from experiments.simulation import simulate_market
-from experiments.sweep.config import BASE
 from experiments.sweep.executors import WorkerDiedError, WorkerPool
 from experiments.sweep.messages import FAILED, JobBatch, JobResult, RunStatus, SweepContext
-from experiments.sweep.plan import PlannedJob, unpack_config
-from sim.errors import LearningWarning
-from sim.exchange.matching import match_orders
-from sim.numerics.jit import is_compiled
+from experiments.sweep.plan import PlannedJob
 
 BATCH_SECONDS, BATCH_LIMIT = 2.0, 64
 """Target time of a batch of short jobs in s, and the largest number of jobs in a batch."""
@@ -27,31 +18,6 @@ MAX_SHARED_CRASHES = 2
 """Worker crashes during a job before it must run alone; a crash then is the job's fault."""
 
 WORKER_LOST = "its worker was ended from outside, perhaps for want of memory"
-
-
-LONGEST_WARM_UP = 60.0
-"""Time limit of the run that compiles kernels, s."""
-
-
-def compile_kernels(units: Sequence[PlannedJob], place: SweepContext) -> None:
-    """Compile the kernels of the first missing run, if this machine has none compiled yet.
-
-    Workers then load them from the cache; otherwise each worker would compile all of them. An error
-    of the run is reported by the worker that makes it again.
-
-    Args:
-        units: jobs of the sweep.
-        place: context of the sweep.
-    """
-    runs = Path(place.folder) / "runs"
-    missing = next((unit for unit in units if not (runs / unit.hashes[BASE]).exists()), None)
-    if missing is None or not place.apart or is_compiled(match_orders):
-        return
-    with warnings.catch_warnings(), suppress(Exception):
-        warnings.simplefilter("ignore", LearningWarning)
-        config = unpack_config(missing.configs.packed_configs[BASE])
-        bars = read_replays(config.underlyings)
-        simulate_market(config, bars, min(place.limit, LONGEST_WARM_UP))
 
 
 def run_jobs(

@@ -4,6 +4,7 @@ import gc
 import os
 import platform
 import shutil
+import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -40,6 +41,7 @@ from experiments.sweep.sealed import (
 from experiments.sweep.study import hash_study_module, load_study_module, made_by
 from sim.errors import DataError, DeleverageError, OutputError
 from sim.metrics.cascades import Frames, is_untouched
+from sim.numerics.kernel_locks import release_all_locks
 
 
 def check_worker(place: SweepContext) -> None:
@@ -128,7 +130,7 @@ def _ensure_run(spec: RunSpec, place: SweepContext) -> tuple[RunStatus, Frames |
             return RunStatus(spec.older, COMPLETE), read_run(run.with_name(spec.older)), damage
         except DamagedRunError as error:
             damage.append(str(error))
-    return *_simulate_run(spec, Path(place.folder), place.limit), damage
+    return *_simulate_run(spec, place), damage
 
 
 def _copy_known_run(run: Path, known: Iterable[str]) -> bool:
@@ -162,11 +164,11 @@ def _report_write_errors(run: Path) -> Iterator[None]:
 
 
 def _draft_path(run: Path) -> Path:
-    return run.with_name(f".{run.name}.{os.getpid()}.tmp")
+    return run.with_name(f".{run.name}.{threading.get_native_id()}.tmp")
 
 
 def _clear_draft(run: Path) -> Path:
-    """Return an empty path for a run's unfinished folder, which no other process uses."""
+    """Return an empty path for a run's unfinished folder, which no other thread uses."""
     draft = _draft_path(run)
     shutil.rmtree(draft, ignore_errors=True)
     return draft
@@ -182,16 +184,19 @@ def _publish_run(draft: Path, run: Path) -> None:
         shutil.rmtree(draft)
 
 
-def _simulate_run(spec: RunSpec, folder: Path, limit: float) -> tuple[RunStatus, Frames | None]:
+def _simulate_run(spec: RunSpec, place: SweepContext) -> tuple[RunStatus, Frames | None]:
     """Simulate a run, leave its folder or its traceback, and return its frames."""
+    folder, limit = Path(place.folder), place.limit
     diary, began = folder / store.FAILED / f"{spec.hash}.txt", time.monotonic()
     try:
-        frames = write_run(spec, folder / "runs" / spec.hash, limit)
+        frames = write_run(spec, folder / "runs" / spec.hash, limit, place.stopped)
     except TimeLimitError as error:
+        release_all_locks()  # of a kernel that was being compiled
         return RunStatus(spec.hash, TIMEOUT, str(error)), None
     except store.WriteError:
         raise
     except Exception as error:
+        release_all_locks()
         # An interruption inside a compiler may surface as another error.
         if time.monotonic() - began > limit:
             return RunStatus(spec.hash, TIMEOUT, f"ran out of its {limit:g} s"), None
@@ -203,16 +208,23 @@ def _simulate_run(spec: RunSpec, folder: Path, limit: float) -> tuple[RunStatus,
     return RunStatus(spec.hash, COMPLETE), frames
 
 
-def write_run(spec: RunSpec, final: Path, limit: float = float("inf")) -> Frames:
+def write_run(
+    spec: RunSpec,
+    final: Path,
+    limit: float = float("inf"),
+    stopped: threading.Event | None = None,
+) -> Frames:
     """Simulate a run, write its folder, and return its frames as ``read_run`` would.
 
     Args:
         spec: run to simulate.
         final: folder to write; an identical run that another process wrote meanwhile stays.
         limit: time limit (s).
+        stopped: set by another thread to interrupt the run.
 
     Raises:
         TimeLimitError: the run exceeded the limit.
+        KeyboardInterrupt: the run was stopped.
         DataError: data changed since the plan was made.
         WriteError: a write failed.
     """
@@ -220,7 +232,7 @@ def write_run(spec: RunSpec, final: Path, limit: float = float("inf")) -> Frames
     bars = read_replays(config.underlyings)
     if {name: series.digest for name, series in bars.items()} != spec.data:
         raise DataError(f"{config.name}: its data changed while the sweep ran, run the sweep again")
-    market = simulate_market(config, bars, limit)
+    market = simulate_market(config, bars, limit, stopped)
     frames, totals = market.recorder.frames(), market.recorder.summary()
     del market
     gc.collect()  # a Mesa model references itself; free its memory at once

@@ -1,4 +1,4 @@
-"""Executors of a sweep: this process, processes of this machine, or a dask cluster."""
+"""Executors of a sweep: this process, its threads, processes of this machine, a dask cluster."""
 
 import asyncio
 import gc
@@ -6,10 +6,11 @@ import logging
 import os
 import ssl
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Protocol
 
 from experiments.results import provenance
@@ -17,8 +18,11 @@ from experiments.sweep import worker
 from experiments.sweep.messages import JobBatch, JobResult, SweepContext
 from sim.errors import ConfigError, DeleverageError, OutputError, suggest_name
 
-EXECUTORS = ("serial", "loky", "dask")
+EXECUTORS = ("serial", "threads", "loky", "dask")
 """Names of executors; ``tcp://HOST:PORT`` or ``tls://HOST:PORT`` selects a dask scheduler."""
+
+IN_PROCESS = ("serial", "threads")
+"""Executors that use the sweep's own process."""
 
 SCHEDULER_SCHEMES = ("tcp://", "tls://")
 
@@ -94,6 +98,34 @@ class SerialPool:
     def close(self) -> None:
         """Release the frozen objects; there are no workers to terminate."""
         gc.unfreeze()
+
+
+class ThreadPool(SerialPool):
+    """Pool of threads of this process; compiled steps of several markets run at the same time.
+
+    Args:
+        jobs: number of threads.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        super().__init__()
+        self.n_slots, self._stopped, self._context = jobs, threading.Event(), ExitStack()
+        self._context.enter_context(worker.ignore_reported_warnings())  # filters are the process's
+        self._pool = ThreadPoolExecutor(jobs)
+
+    def submit(self, order: JobBatch) -> "Future[list[JobResult]]":
+        """Submit a batch to the next free thread."""
+        n_modules = len(sys.modules)
+        worker.admit_worker(order.place)
+        stoppable = order._replace(place=order.place._replace(stopped=self._stopped))
+        return self._pool.submit(worker.execute_admitted, stoppable, n_modules)
+
+    def close(self) -> None:
+        """Stop all threads as soon as each has made the steps that it is making."""
+        self._stopped.set()
+        self._pool.shutdown(cancel_futures=True)
+        self._context.close()
+        super().close()
 
 
 class LokyPool:
@@ -342,6 +374,7 @@ def open_pool(executor: str, jobs: int) -> Iterator[WorkerPool]:
 def _make_pool(executor: str, jobs: int) -> WorkerPool:
     factories: dict[str, Callable[[], WorkerPool]] = {
         "serial": SerialPool,
+        "threads": lambda: ThreadPool(jobs),
         "loky": lambda: LokyPool(jobs),
         "dask": lambda: DaskPool(None, jobs),
     }

@@ -6,6 +6,8 @@ This module imports little, because a worker reads it before it may import numpy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    import threading
+
     import pandas as pd
 
 COMPLETE, FAILED, TIMEOUT = "complete", "failed", "timeout"
@@ -33,6 +35,7 @@ class SweepContext(NamedTuple):
     apart: bool  # batches run in other processes, which must add in the same order
     known: tuple[str, ...] = ()  # folders of other results, absolute, to copy identical runs from
     code: CodeFingerprint | None = None  # none = any code
+    stopped: "threading.Event | None" = None  # set to end the threads of this process
 
 
 class RunSpec(NamedTuple):

@@ -17,8 +17,8 @@ from experiments.plugins import import_plugins
 from experiments.results import identity, provenance, store
 from experiments.sweep import outputs
 from experiments.sweep.config import StudyConfig
-from experiments.sweep.driver import compile_kernels, run_jobs
-from experiments.sweep.executors import WorkerPool, count_processors, open_pool
+from experiments.sweep.driver import run_jobs
+from experiments.sweep.executors import IN_PROCESS, WorkerPool, count_processors, open_pool
 from experiments.sweep.folder import ResultFolder
 from experiments.sweep.messages import CodeFingerprint, SweepContext
 from experiments.sweep.older import OtherCodeRuns, describe_mixed_codes
@@ -37,7 +37,7 @@ from sim.errors import ConfigError
 class SweepOptions(NamedTuple):
     """Options of a sweep, which do not change its results."""
 
-    executor: str = "loky"  # serial, loky, dask, tcp://HOST:PORT, tls://HOST:PORT
+    executor: str = "loky"  # serial, threads, loky, dask, tcp://HOST:PORT, tls://HOST:PORT
     jobs: int = count_processors()
     limit: float = math.inf  # time limit of one run (s)
     plugins: tuple[str, ...] = ()  # modules that register a user's components
@@ -114,7 +114,6 @@ def run_sweep(
         warnings.warn(notice, stacklevel=2)
     with open_pool(options.executor, options.jobs) as pool, results.claim(study):
         older = OtherCodeRuns(results.path / "runs", code.facts, mixed=options.mixed)
-        compile_kernels(units, place)
         with ProgressReporter(study.name, quiet=options.quiet, slots=pool.n_slots) as reporter:
             _SweepLoop(planner, older, progress, reporter).run(units, pool, place)
         report = _write_results(results, study, progress, options.plugins)
@@ -209,7 +208,7 @@ def _require_code(place: SweepContext) -> CodeFingerprint:
 def _make_context(
     study: StudyConfig, results: ResultFolder, options: SweepOptions, known: tuple[str, ...]
 ) -> SweepContext:
-    apart = options.executor != "serial"
+    apart = options.executor not in IN_PROCESS
     return SweepContext(
         folder=str(results.path.resolve()),
         module=study.module,

@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from experiments.imports import pause_garbage_collection
 from experiments.plugins import import_plugins
@@ -50,18 +52,36 @@ def admit_worker(place: SweepContext) -> None:
 
 def execute_batch(order: JobBatch) -> list[JobResult]:
     """Execute all jobs of a batch in turn; failures are reported in the results."""
-    place, results, n_modules = order.place, [], len(sys.modules)
-    admit_worker(place)
+    n_modules = len(sys.modules)
+    admit_worker(order.place)
+    with ignore_reported_warnings():
+        return execute_admitted(order, n_modules)
+
+
+def execute_admitted(order: JobBatch, n_modules: int) -> list[JobResult]:
+    """Execute a batch in a worker that is admitted already.
+
+    Args:
+        order: the batch.
+        n_modules: number of modules whose objects are exempt from garbage collection.
+    """
     from experiments.sweep import execute_jobs
+
+    results = []
+    for job in order.jobs:
+        results.append(execute_jobs.execute_job(job, order.place))
+        n_modules = _freeze_imports(n_modules)
+    return results
+
+
+@contextmanager
+def ignore_reported_warnings() -> Iterator[None]:
+    """Ignore the warnings that a sweep reports once, before its runs."""
     from sim.errors import LearningWarning
 
     with warnings.catch_warnings():
-        # The sweep reports each warning once, before its runs.
         warnings.simplefilter("ignore", LearningWarning)
-        for job in order.jobs:
-            results.append(execute_jobs.execute_job(job, place))
-            n_modules = _freeze_imports(n_modules)
-    return results
+        yield
 
 
 def _freeze_imports(n_known: int) -> int:

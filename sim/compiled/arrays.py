@@ -178,7 +178,7 @@ class StepArrays:
         """Make room for more cash moves beside those that a step may make; the array may move."""
         needed = int(self.counters[N_MOVES]) + more + self._count_moves()
         if needed > len(self.moves):
-            grown = np.zeros((needed + more, 7), dtype=np.int64)
+            grown = np.zeros((needed + more + needed // 8, 7), dtype=np.int64)
             grown[: len(self.moves)] = self.moves
             self.moves = grown
 

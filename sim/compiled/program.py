@@ -142,6 +142,8 @@ class CompiledRun:
     def advance(self, last_tick: int) -> None:
         """Make all steps up to one, and hand the market back as after a plain step."""
         market = self.step.market
+        if market.tick >= last_tick:
+            return
         load_state(self.step)
         self._refresh()
         tick, place = market.tick + 1, 0

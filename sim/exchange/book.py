@@ -4,6 +4,8 @@
 `sim.exchange.plain_book.PlainOrderBooks` has the same rules in plain Python.
 """
 
+import mmap
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +14,9 @@ from sim.exchange import matching, order_ladder
 from sim.exchange.matching import INSTRUMENT, KIND, OWNER, SLOT, SLOTS
 from sim.numerics.jit import kernel
 from sim.types import I8, MISSING, REDUCE_ONLY, Fills
+
+FIRST_ORDERS = 2048
+"""Orders for which new books have room."""
 
 
 class MatchResult(NamedTuple):
@@ -31,11 +36,15 @@ class BookArrays(NamedTuple):
     fills: I8  # (m, 6) room for the fills of a batch
 
 
-def _allocate_cache_aligned(size: int) -> I8:
-    """Return zeros that start on a cache line, so that an order touches one line only."""
-    room = np.zeros(size + 8, dtype=np.int64)
-    skip = -(room.ctypes.data // 8) % 8
-    return room[skip : skip + size]
+def _allocate_pages(size: int) -> I8:
+    """Return zeros on pages of their own, which take memory only once they are written to.
+
+    They start on a cache line, so that an order touches one line only.
+    """
+    if sys.platform == "win32":
+        return np.frombuffer(mmap.mmap(-1, 8 * size), dtype=np.int64)
+    pages = mmap.mmap(-1, 8 * size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(pages, dtype=np.int64)
 
 
 @kernel
@@ -100,11 +109,12 @@ class OrderBooks:
         ends = np.cumsum([order_ladder.LADDER + order_ladder.RUNG * n_rungs, *tier_words])
         tier_starts = ends[:-1]
         stride = -(-int(ends[-1]) // 8) * 8
-        data = _allocate_cache_aligned(order_ladder.HEADER + self.instruments * stride)
-        data[order_ladder.TOP] = len(data)
+        end = order_ladder.HEADER + self.instruments * stride
+        data = _allocate_pages(end + order_ladder.ORDER * FIRST_ORDERS)
+        data[order_ladder.TOP] = end
         data[order_ladder.STRIDE] = stride
         data[order_ladder.LEVELS] = self.levels
-        for base in range(order_ladder.HEADER, len(data), stride):
+        for base in range(order_ladder.HEADER, end, stride):
             data[base + order_ladder.BID] = 0
             data[base + order_ladder.ASK] = self.levels + 1
             data[base + order_ladder.LAST] = MISSING
@@ -169,8 +179,8 @@ class OrderBooks:
             self._fills = fills
         ladders = order_ladder.HEADER + self.instruments * int(self._data[order_ladder.STRIDE])
         if len(self._data) < ladders + order_ladder.ORDER * n_orders:
-            grown = _allocate_cache_aligned(ladders + order_ladder.ORDER * 2 * n_orders)
-            grown[: len(self._data)] = self._data
+            grown = _allocate_pages(ladders + order_ladder.ORDER * 2 * n_orders)
+            order_ladder.copy_books(self._data, self.instruments, grown)
             self._data = grown
 
     def cancel_owner_orders(self, instrument: int, owners: I8) -> int:

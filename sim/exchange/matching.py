@@ -18,6 +18,7 @@ from sim.exchange.order_ladder import (
     LOTS_LEFT,
     LOW,
     NEWER,
+    OLDER,
     ORDER_RUNG,
     OWNER_AND_SLOT,
     RESERVE_PER_LOT,
@@ -25,6 +26,7 @@ from sim.exchange.order_ladder import (
     STRIDE,
     SUM,
     find_order,
+    find_order_near,
     find_rung_above,
     find_rung_below,
     queue_order,
@@ -32,7 +34,7 @@ from sim.exchange.order_ladder import (
     remove_order,
 )
 from sim.numerics.jit import kernel
-from sim.types import I8, IOC, MARKET, MISSING, POST_ONLY
+from sim.types import B1, I8, IOC, MARKET, MISSING, POST_ONLY
 
 OWNER, INSTRUMENT, QUANTITY, PRICE, KIND, SLOT, RESERVE, CAUSE = range(8)
 """Columns of a batch of orders. PRICE is the limit, RESERVE the minor units reserved per lot."""
@@ -79,19 +81,31 @@ def _adjust_later_rows(
 
 @kernel
 def _cancel_replaced(
-    data: I8, resting: I8, chain: I8, orders: I8, known: I8, stood: I8, row: int, order: int
+    data: I8,
+    resting: I8,
+    chain: I8,
+    orders: I8,
+    known: I8,
+    stood: I8,
+    row: int,
+    order: int,
+    is_last: bool,
 ) -> None:
-    """Cancel the rest of the order that a row replaces, and update the best prices."""
+    """Cancel the rest of the order that a row replaces, and update the best price of its side.
+
+    ``is_last`` if no later row of its owner can name the same slot.
+    """
     instrument = orders[row, INSTRUMENT]
     left = data[order + LOTS_LEFT]
     packed = data[order + OWNER_AND_SLOT]
-    _adjust_later_rows(known, stood, orders, row, packed, left, -left, False)
+    if not is_last:
+        _adjust_later_rows(known, stood, orders, row, packed, left, -left, False)
     remove_order(data, resting, chain, instrument, order)
     base = HEADER + instrument * data[STRIDE]
-    best_bid = data[base + BID]
-    best_ask = data[base + ASK]
-    data[base + BID] = find_rung_below(data, base, best_bid + 1)
-    data[base + ASK] = find_rung_above(data, base, best_ask - 1)
+    if left > 0:
+        data[base + BID] = find_rung_below(data, base, data[base + BID] + 1)
+    else:
+        data[base + ASK] = find_rung_above(data, base, data[base + ASK] - 1)
 
 
 @kernel
@@ -143,22 +157,59 @@ def _count_remaining_lots(data: I8, former: int, side: int, lots: int, stood: in
 
 @kernel
 def _withdraw_replaced(
-    data: I8, resting: I8, chain: I8, orders: I8, known: I8, stood: I8, row: int, lots: I8
+    data: I8,
+    resting: I8,
+    chain: I8,
+    orders: I8,
+    known: I8,
+    stood: I8,
+    row: int,
+    lots: I8,
+    is_last: B1,
 ) -> int:
     """Cancel the orders that consecutive post-only rows replace; note the lots left of each row.
 
     Returns the row after them.
     """
+    near = 0
     while row < len(orders) and orders[row, KIND] & 3 == POST_ONLY:
         instrument, quantity = orders[row, INSTRUMENT], orders[row, QUANTITY]
-        former = find_order(data, chain[instrument, orders[row, OWNER]], orders[row, SLOT])
+        if row and not _share_chain(orders, row - 1, row):
+            near = 0
+        first = chain[instrument, orders[row, OWNER]]
+        former = find_order_near(data, near, first, orders[row, SLOT])
         if former:
+            near = data[former + OLDER]
             lots[row] = _count_remaining_lots(
                 data, former, 1 if quantity > 0 else -1, abs(quantity), stood[row]
             )
-            _cancel_replaced(data, resting, chain, orders, known, stood, row, former)
+            _cancel_replaced(data, resting, chain, orders, known, stood, row, former, is_last[row])
         row += 1
     return row
+
+
+@kernel
+def _share_chain(orders: I8, one: int, other: int) -> bool:
+    """Return whether two rows have the same owner and instrument."""
+    return (
+        orders[one, OWNER] == orders[other, OWNER]
+        and orders[one, INSTRUMENT] == orders[other, INSTRUMENT]
+    )
+
+
+@kernel
+def _find_last_rows(orders: I8) -> B1:
+    """Return whether the following rows of the same owner are surely of other slots, (n,).
+
+    They are if they ascend by instrument and slot, as the rows of a ladder of orders do.
+    """
+    is_last = np.ones(len(orders), dtype=np.bool_)
+    for row in range(len(orders) - 2, -1, -1):
+        if orders[row, OWNER] == orders[row + 1, OWNER]:
+            further = orders[row + 1, INSTRUMENT] - orders[row, INSTRUMENT]
+            ascends = further > 0 or (further == 0 and orders[row + 1, SLOT] > orders[row, SLOT])
+            is_last[row] = ascends and is_last[row + 1]
+    return is_last
 
 
 @kernel
@@ -212,21 +263,24 @@ def match_orders(
     and inside this loop no use is the last.
     """
     count, ready, stood = 0, 0, known.copy()
-    withdrawn = np.full(len(orders), MISSING, dtype=np.int64)
+    withdrawn, is_last = np.full(len(orders), MISSING, dtype=np.int64), _find_last_rows(orders)
     for row in range(len(orders)):
         if ready <= row:
-            ready = _withdraw_replaced(data, resting, chain, orders, known, stood, row, withdrawn)
+            ready = _withdraw_replaced(
+                data, resting, chain, orders, known, stood, row, withdrawn, is_last
+            )
         owner, instrument = orders[row, OWNER], orders[row, INSTRUMENT]
         quantity, cause, reserve = orders[row, QUANTITY], orders[row, CAUSE], orders[row, RESERVE]
         slot, kind, reduces = orders[row, SLOT], orders[row, KIND] & 3, orders[row, KIND] >> 2
         base, line = HEADER + instrument * data[STRIDE], row if len(report) == len(orders) else 0
         report[line, MID2_BEFORE] = _compute_doubled_mid(data, base)
-        side, former = 1 if quantity > 0 else -1, find_order(data, chain[instrument, owner], slot)
+        side, former = 1 if quantity > 0 else -1, 0
         lots, is_withdrawn = withdrawn[row], withdrawn[row] != MISSING
         if not is_withdrawn:
+            former = find_order(data, chain[instrument, owner], slot)
             lots = _count_remaining_lots(data, former, side, abs(quantity), stood[row])
         if former:
-            _cancel_replaced(data, resting, chain, orders, known, stood, row, former)
+            _cancel_replaced(data, resting, chain, orders, known, stood, row, former, is_last[row])
         low, high = bands[instrument, 0], bands[instrument, 1]
         limit = _clamp_to_band(orders[row, PRICE], side, kind, low, high, data[LEVELS])
         if reduces:
@@ -265,7 +319,8 @@ def match_orders(
                 rest = side * left
                 queue_order(data, resting, chain, instrument, owner, rest, limit, tag, reserve)
             packed = owner << 32 | tag
-            _adjust_later_rows(known, stood, orders, row, packed, side, side * placed, False)
+            if not is_last[row]:
+                _adjust_later_rows(known, stood, orders, row, packed, side, side * placed, False)
         report[line, STATUS], report[line, FILLED_LOTS] = status, lots - left
         mid2, last = _compute_doubled_mid(data, base), data[base + LAST]
         report[line, MID2_AFTER], report[line, LAST_AFTER] = mid2, last
@@ -294,15 +349,24 @@ def sum_depth(data: I8, low: I8, high: I8, lots: I8) -> None:
     The sums are added to ``lots`` (K, 2).
     """
     for instrument in range(len(lots)):
-        base = HEADER + instrument * data[STRIDE]
-        price = data[base + BID]
-        while price > 0 and price >= low[instrument]:
-            lots[instrument, 0] += data[base + LADDER + RUNG * price + SUM]
-            price = find_rung_below(data, base, price)
-        price = data[base + ASK]
-        while price <= data[LEVELS] and price <= high[instrument]:
-            lots[instrument, 1] -= data[base + LADDER + RUNG * price + SUM]
-            price = find_rung_above(data, base, price)
+        bids, asks = sum_depth_of(data, instrument, low[instrument], high[instrument])
+        lots[instrument, 0] += bids
+        lots[instrument, 1] += asks
+
+
+@kernel
+def sum_depth_of(data: I8, instrument: int, low: int, high: int) -> tuple[int, int]:
+    """Return lots of one book's bids at ``low`` or above, and of its asks up to ``high``."""
+    bids, asks, base = 0, 0, HEADER + instrument * data[STRIDE]
+    price = data[base + BID]
+    while price > 0 and price >= low:
+        bids += data[base + LADDER + RUNG * price + SUM]
+        price = find_rung_below(data, base, price)
+    price = data[base + ASK]
+    while price <= data[LEVELS] and price <= high:
+        asks -= data[base + LADDER + RUNG * price + SUM]
+        price = find_rung_above(data, base, price)
+    return bids, asks
 
 
 @kernel
@@ -329,13 +393,16 @@ def find_replaced_orders(data: I8, chain: I8, orders: I8, replaced: I8) -> None:
 
     Rows without such an order are zero.
     """
+    near = 0
     for row in range(len(orders)):
         replaced[row, 0] = replaced[row, 1] = 0
+        if row and not _share_chain(orders, row - 1, row):
+            near = 0
         if orders[row, SLOT] != MISSING:
-            order = find_order(
-                data, chain[orders[row, INSTRUMENT], orders[row, OWNER]], orders[row, SLOT]
-            )
+            first = chain[orders[row, INSTRUMENT], orders[row, OWNER]]
+            order = find_order_near(data, near, first, orders[row, SLOT])
             if order:
+                near = data[order + OLDER]
                 replaced[row, 0], replaced[row, 1] = (
                     data[order + LOTS_LEFT],
                     data[order + RESERVE_PER_LOT],

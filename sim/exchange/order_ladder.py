@@ -118,11 +118,43 @@ def _mark_rung_empty(data: I8, base: int, rung: int) -> None:
 
 
 @kernel
+def copy_books(data: I8, instruments: int, grown: I8) -> None:
+    """Copy all books into a larger array of zeros, in which rungs that are not in use stay so.
+
+    The pages of memory of a wide ladder are then not touched.
+    """
+    grown[:HEADER] = data[:HEADER]
+    stride = data[STRIDE]
+    end = HEADER + instruments * stride
+    for base in range(HEADER, end, stride):
+        grown[base : base + LADDER] = data[base : base + LADDER]
+        bitmaps = data[base + TIERS]
+        grown[bitmaps : base + stride] = data[bitmaps : base + stride]
+        rung = find_rung_above(data, base, 0)
+        while rung <= data[LEVELS]:
+            place = base + LADDER + RUNG * rung
+            grown[place : place + RUNG] = data[place : place + RUNG]
+            rung = find_rung_above(data, base, rung)
+    grown[end : data[TOP]] = data[end : data[TOP]]
+
+
+@kernel
 def find_order(data: I8, order: int, slot: int) -> int:
     """Return the order with this slot in the owner's chain from ``order`` on, or 0."""
     while order and (slot == MISSING or (data[order + OWNER_AND_SLOT] & LOW) >> 1 != slot + 1):
         order = data[order + NEWER]
     return order
+
+
+@kernel
+def find_order_near(data: I8, near: int, order: int, slot: int) -> int:
+    """Return what ``find_order`` returns, at once if it is the order ``near`` of the same chain.
+
+    Owners who replace a ladder of orders do it slot by slot, so the next one is beside the last.
+    """
+    if near and slot != MISSING and (data[near + OWNER_AND_SLOT] & LOW) >> 1 == slot + 1:
+        return near
+    return find_order(data, order, slot)
 
 
 @kernel

@@ -8,8 +8,8 @@ of the move. Links are therefore factorised, action <- move <- actions, without 
 for each pair.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,10 @@ HARM_KINDS = tuple(sorted({*CAUSE_KINDS, *ROOT_KINDS}))
 ROUNDING_SHARE = 1e-12
 """Shares below it are rounding errors."""
 
-EVENT_COLUMNS, PLACE_COLUMNS = ["step", "round", "instrument"], ["step", "round", "pool", "owner"]
+MAX_SPAN, MAX_NUMBER = 2**31, 2**62
+"""Largest span of whole numbers that are numbered by their distance, and largest number."""
+
+EVENT_COLUMNS = ["step", "round", "instrument"]
 REQUIRED_COLUMNS = {
     "closeouts": (
         "id",
@@ -130,8 +133,8 @@ def divide_by_lots(links: ContagionLinks, closeouts: pd.DataFrame) -> ContagionL
         {"closeouts": (*REQUIRED_COLUMNS["closeouts"], "planned")},
         "contagion by lots",
     )
-    row = _match_rows(closeouts, links.actions, ["action"])
-    event = _match_rows(closeouts, links.moves, EVENT_COLUMNS)
+    row = _match_rows(_take_columns(closeouts, ["action"]), links.actions)
+    event = _match_rows(_take_columns(closeouts, EVENT_COLUMNS), links.moves)
     planned, move = (
         closeouts["planned"].to_numpy(np.float64),
         links.moves["move"].to_numpy(np.float64),
@@ -149,22 +152,75 @@ def divide_by_lots(links: ContagionLinks, closeouts: pd.DataFrame) -> ContagionL
 
 def _select_actions(closeouts: pd.DataFrame) -> pd.DataFrame:
     """Return actions with fills, in the order of the run."""
-    filled = closeouts[closeouts["filled"] > 0].sort_values(["action", "id"], kind="stable")
+    filled = np.flatnonzero(closeouts["filled"].to_numpy() > 0)
+    action, number = (closeouts[name].to_numpy()[filled] for name in ("action", "id"))
+    order = np.lexsort((number, action))
+    _, first, member = np.unique(action[order], return_index=True, return_inverse=True)
+    rows = filled[order]
     columns = ["action", "step", "round", "venue", "pool", "owner", "population"]
     columns += ["equity", "maintenance"]
-    notional = filled.groupby("action", sort=True)["notional"].sum().to_numpy(np.float64)
-    actions = filled[columns].drop_duplicates("action", ignore_index=True)
-    return actions.assign(notional=notional)
+    actions = closeouts[columns].take(rows[first]).reset_index(drop=True)
+    notional = _sum_groups(closeouts["notional"].to_numpy()[rows], member)
+    return actions.assign(notional=notional.astype(np.float64))
 
 
-def _match_rows(keys: pd.DataFrame, table: pd.DataFrame, columns: list[str]) -> I8:
-    """Return the row of ``table`` that matches each row of ``keys``; MISSING without a match."""
-    code: I8 = np.zeros(len(table) + len(keys), dtype=np.int64)
-    for name in columns:
-        place, known = pd.factorize(np.concatenate([table[name].to_numpy(), keys[name].to_numpy()]))
-        code = code * len(known) + place
-    known_rows, wanted = pd.Index(code[: len(table)]), pd.Index(code[len(table) :])
-    return known_rows.get_indexer(wanted).astype(np.int64)  # -1 is MISSING
+Columns = dict[str, np.ndarray[Any, Any]]
+"""Columns of a table by name."""
+
+
+def _take_columns(table: pd.DataFrame, names: Sequence[str], rows: Any = slice(None)) -> Columns:
+    """Return some rows of some columns."""
+    return {name: table[name].to_numpy()[rows] for name in names}
+
+
+def _match_rows(keys: Columns, table: pd.DataFrame) -> I8:
+    """Return the row of a table that has the values of each row of ``keys``; MISSING without any.
+
+    Raises:
+        DataError: two rows of the table have the same values.
+    """
+    code = _number_rows(
+        [np.concatenate([table[name].to_numpy(), values]) for name, values in keys.items()]
+    )
+    known, wanted = code[: len(table)], code[len(table) :]
+    if not known.size:
+        return np.full(wanted.size, MISSING)
+    order = np.argsort(known)
+    known = known[order]
+    if (known[1:] == known[:-1]).any():
+        raise DataError(f"closeouts: two actions or moves have the same {', '.join(keys)}")
+    place = np.minimum(np.searchsorted(known, wanted), known.size - 1)
+    return np.where(known[place] == wanted, order[place], MISSING)
+
+
+def _number_rows(columns: Sequence[np.ndarray[Any, Any]]) -> I8:
+    """Return a number for the values of each row; numbers are in the order of the columns."""
+    code, count = np.zeros(len(columns[0]), dtype=np.int64), 1
+    for values in columns:
+        place, known = _number_values(values)
+        if count * known > MAX_NUMBER:
+            found, code = np.unique(code, return_inverse=True)
+            count = found.size
+        code, count = code * known + place, count * known
+    return code
+
+
+def _number_values(values: np.ndarray[Any, Any]) -> tuple[I8, int]:
+    """Return the numbers of values, from zero in ascending order, and one more than the largest."""
+    if not values.size:
+        return np.zeros(0, dtype=np.int64), 1
+    if values.dtype.kind == "i":
+        lowest, highest = int(values.min()), int(values.max())
+        if highest - lowest < MAX_SPAN:
+            return values - lowest, highest - lowest + 1
+    place, known = pd.factorize(values, sort=True)
+    return place.astype(np.int64), len(known)
+
+
+def _sum_groups(values: np.ndarray[Any, Any], group: I8) -> np.ndarray[Any, Any]:
+    """Return the sum of the values of each group; every number of a group occurs."""
+    sums: np.ndarray[Any, Any] = pd.Series(values).groupby(group).sum().to_numpy()
+    return sums
 
 
 def _attribute_moves(
@@ -175,19 +231,20 @@ def _attribute_moves(
     Only actions that moved the mark in the direction of the move have a share.
     """
     change = (closeouts["mark_after"] - closeouts["mark_before"]).to_numpy(np.float64)
-    steps = closeouts[EVENT_COLUMNS].assign(change=change)
-    steps = steps.assign(row=_match_rows(closeouts, actions, ["action"]))[steps["change"] != 0]
-    grouped = steps.groupby(EVENT_COLUMNS, sort=True, observed=True)
-    moves = grouped["change"].sum().rename("move").reset_index()
-    number = grouped.ngroup().to_numpy()
-    net = moves["move"].to_numpy()[number]
-    along = np.maximum(steps["change"].to_numpy() * np.sign(net), 0.0)
+    rows = np.flatnonzero(change != 0)
+    change = change[rows]
+    author = _match_rows(_take_columns(closeouts, ["action"], rows), actions)
+    event = _number_rows(list(_take_columns(closeouts, EVENT_COLUMNS, rows).values()))
+    _, first, number = np.unique(event, return_index=True, return_inverse=True)
+    net = _sum_groups(change, number)
+    moves = closeouts[EVENT_COLUMNS].take(rows[first]).reset_index(drop=True).assign(move=net)
+    along = np.maximum(change * np.sign(net[number]), 0.0)
     total = np.zeros(len(moves))
     np.add.at(total, number, along)
     # a close-out without a trade moved the mark by the cancellation of its orders
-    known = (steps["row"].to_numpy() != MISSING) & (along > 0)
+    known = (author != MISSING) & (along > 0)
     share = along[known] / total[number[known]]
-    place = (number[known], steps["row"].to_numpy()[known])
+    place = (number[known], author[known])
     return moves, sparse.csr_array((share, place), shape=(len(moves), len(actions)))
 
 
@@ -214,7 +271,7 @@ class _HarmShares(NamedTuple):
 
 def _compute_harm(causes: pd.DataFrame, actions: pd.DataFrame, moves: pd.DataFrame) -> _HarmShares:
     """Return shares of harm: net causes of one kind and author, without positive ones."""
-    row = _match_rows(causes, actions, ["action"])
+    row = _match_rows(_take_columns(causes, ["action"]), actions)
     if (row == MISSING).any():
         stray = causes["action"].to_numpy()[np.argmax(row == MISSING)]
         raise DataError(
@@ -222,16 +279,21 @@ def _compute_harm(causes: pd.DataFrame, actions: pd.DataFrame, moves: pd.DataFra
             "give two frames of the same run"
         )
     kind, author = _find_authors(causes, actions, moves, row)
-    amount = causes["amount"].to_numpy(np.float64)
-    table = pd.DataFrame({"row": row, "kind": kind, "author": author, "amount": amount})
-    net = table.groupby(["row", "kind", "author"], as_index=False)["amount"].sum()
-    harm = _add_unexplained(net[net["amount"] < 0], len(actions))
-    total = harm.groupby("row")["amount"].transform("sum")
+    _, first, number = np.unique(
+        _number_rows([row, kind, author]), return_index=True, return_inverse=True
+    )
+    net = _sum_groups(causes["amount"].to_numpy(np.float64), number)
+    harmful = first[net < 0]
+    # an action without any harm has one unit of unexplained harm
+    unharmed = np.setdiff1d(np.arange(len(actions)), row[harmful])
+    unexplained = np.full(unharmed.size, HARM_KINDS.index(UNEXPLAINED))
+    amount = np.concatenate([net[net < 0], np.full(unharmed.size, -1.0)])
+    row = np.concatenate([row[harmful], unharmed])
     return _HarmShares(
-        row=harm["row"].to_numpy(np.int64),
-        kind=harm["kind"].to_numpy(np.int64),
-        author=harm["author"].to_numpy(np.int64),
-        share=(harm["amount"] / total).to_numpy(),
+        row=row,
+        kind=np.concatenate([kind[harmful], unexplained]),
+        author=np.concatenate([author[harmful], np.full(unharmed.size, MISSING)]),
+        share=amount / _sum_groups(amount, row)[row],
     )
 
 
@@ -239,7 +301,9 @@ def _find_authors(
     causes: pd.DataFrame, actions: pd.DataFrame, moves: pd.DataFrame, row: I8
 ) -> tuple[I8, I8]:
     """Return the kind of each cause, and the row of the move or action that is its author."""
-    kind = pd.Index(HARM_KINDS).get_indexer(pd.Index(causes["kind"]))
+    place, names = pd.factorize(causes["kind"])
+    known = [HARM_KINDS.index(name) if name in HARM_KINDS else MISSING for name in names]
+    kind = np.array([*known, MISSING])[place]  # the last for a cause without kind
     author = np.full(len(causes), MISSING)
     if (kind == MISSING).any():
         unknown = causes["kind"].to_numpy()[np.argmax(kind == MISSING)]
@@ -248,22 +312,8 @@ def _find_authors(
             "use the version that wrote it"
         )
     traded, own = kind == HARM_KINDS.index(CLOSE_OUT), kind == HARM_KINDS.index(OWN_CLOSE_OUT)
-    author[traded] = _match_rows(causes[traded], moves, EVENT_COLUMNS)
-    account = {name: actions[name].to_numpy()[row[own]] for name in ("pool", "owner")}
-    author[own] = _match_rows(causes[own].assign(**account), actions, PLACE_COLUMNS)
+    author[traded] = _match_rows(_take_columns(causes, EVENT_COLUMNS, traded), moves)
+    when = _take_columns(causes, ["step", "round"], own)
+    author[own] = _match_rows(when | _take_columns(actions, ["pool", "owner"], row[own]), actions)
     kind[(traded | own) & (author == MISSING)] = HARM_KINDS.index(CANCELLED)
     return kind, author
-
-
-def _add_unexplained(harm: pd.DataFrame, n_actions: int) -> pd.DataFrame:
-    """Return harm with a row of unit harm for each action without any."""
-    unharmed = np.setdiff1d(np.arange(n_actions), harm["row"])
-    if not unharmed.size:
-        return harm
-    unit = {
-        "row": unharmed,
-        "kind": HARM_KINDS.index(UNEXPLAINED),
-        "author": MISSING,
-        "amount": -1.0,
-    }
-    return pd.concat([harm, pd.DataFrame(unit)], ignore_index=True)

@@ -1,6 +1,7 @@
 """Checks of the frames and columns that a measure requires."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ def require_instrument(frames: Mapping[str, pd.DataFrame], instrument: str) -> N
     Raises:
         ValueError: no step is of this instrument.
     """
-    known = list(dict.fromkeys(frames["steps"]["instrument"]))
+    known = list(frames["steps"]["instrument"].unique())
     if instrument not in known:
         raise ValueError(f"instrument: {describe_unknown(instrument, known)}")
 
@@ -72,7 +73,13 @@ def _describe_fault(
         return f"no numbers in {', '.join(not_numeric)}", f"them, {RERUN_REMEDY}"
     if gaps:
         return None
-    incomplete = [repr(column) for column in numbers if not np.isfinite(frame[column]).all()]
+    incomplete = [repr(column) for column in numbers if not _is_finite(frame[column])]
     if incomplete:
         return f"nan or infinite in {', '.join(incomplete)}", f"every number, {RERUN_REMEDY}"
     return None
+
+
+def _is_finite(column: "pd.Series[Any]") -> bool:
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biu":
+        return True
+    return bool(np.isfinite(column.to_numpy(np.float64, na_value=np.nan)).all())

@@ -2,10 +2,12 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from sim.metrics.cascades import Frames
 from sim.metrics.inputs import require_instrument
+from sim.types import B1, I8
 
 
 class ShockLosses(NamedTuple):
@@ -22,10 +24,6 @@ class ShockLosses(NamedTuple):
     take_overs: int  # accounts that the fund took over
     bad_debt: float  # loss that no layer absorbed
     system_loss: float  # all losses, bad debt included
-
-
-STEP_COLUMNS = ["step", "venue", "open_interest", "gross", "liquidated", "adl"]
-"""Required columns of ``steps``."""
 
 
 def measure_shock_losses(
@@ -46,46 +44,60 @@ def measure_shock_losses(
     """
     require_instrument(frames, instrument)
     steps = frames["steps"]
-    own = steps.loc[steps["instrument"] == instrument, STEP_COLUMNS].set_index("step")
-    before = _select_step_before(own, instrument, since)
-    venue = str(before["venue"])
+    own = _InstrumentSteps.select(steps, instrument)
+    before = own.find_step_before(since)
+    venue = str(steps["venue"].iloc[before])
     _check_only_perpetual(steps, venue, instrument)
-    _check_open_interest(before, instrument, since)
-    window, lots, value = own.loc[since:until], before["open_interest"], before["gross"] / 2
-    losses = _select_events(frames["losses"], venue, window)
-    closeouts = _select_events(frames["closeouts"], venue, window)
-    auctioned = closeouts.loc[closeouts["route"] == "auction", "filled"]
-    taken = losses[losses["layer"] == "fund"]
-    bad_debt = losses.loc[losses["layer"] == "bad_debt", "absorbed"]
-    return ShockLosses(
-        closed_out=_sum_share(window["liquidated"], lots),
-        auctioned=_sum_share(auctioned, lots),
-        deleveraged=_sum_share(window["adl"], lots),
-        taken_over=_sum_share(taken["lots"], lots),
-        take_overs=len(taken),
-        bad_debt=_sum_share(bad_debt, value),
-        system_loss=_sum_share(losses["absorbed"], value),
-    )
-
-
-def _check_open_interest(before: "pd.Series[Any]", instrument: str, since: int) -> None:
-    """Refuse a shock without open interest at the step before."""
-    if not before["open_interest"]:
+    lots, value = steps["open_interest"].iloc[before], steps["gross"].iloc[before] / 2
+    if not lots:
         raise ValueError(
             f"{instrument!r} has no open interest at step {since - 1}; choose a later shock"
         )
+    window = own.find_window(since, until)
+    closed_out, deleveraged = (steps[name].to_numpy()[window.row] for name in ("liquidated", "adl"))
+    auctioned = _sum_auctioned(frames["closeouts"], venue, window)
+    losses = frames["losses"]
+    here = _select_events(losses, venue, window)
+    layer, absorbed = losses["layer"], losses["absorbed"].to_numpy()
+    taken = here & (layer == "fund").to_numpy()
+    bad_debt = here & (layer == "bad_debt").to_numpy()
+    return ShockLosses(
+        closed_out=float(closed_out.sum() / lots),
+        auctioned=float(auctioned / lots),
+        deleveraged=float(deleveraged.sum() / lots),
+        taken_over=float(losses["lots"].to_numpy()[taken].sum() / lots),
+        take_overs=int(taken.sum()),
+        bad_debt=float(absorbed[bad_debt].sum() / value),
+        system_loss=float(absorbed[here].sum() / value),
+    )
 
 
-def _sum_share(values: "pd.Series[Any]", whole: Any) -> float:
-    return float(values.sum() / whole)
+class _InstrumentSteps(NamedTuple):
+    """Rows of one instrument in ``steps``, in their order."""
 
+    instrument: str
+    row: I8
+    step: I8
 
-def _select_step_before(own: pd.DataFrame, instrument: str, since: int) -> "pd.Series[Any]":
-    """Return the instrument's row at the step before ``since``."""
-    if since - 1 not in own.index:
-        span = f"one of {own.index.min() + 1} to {own.index.max()}"
-        raise ValueError(f"since: {since}, {instrument!r} has no step before it: choose {span}")
-    return own.loc[[since - 1]].iloc[0]
+    @classmethod
+    def select(cls, steps: pd.DataFrame, instrument: str) -> "_InstrumentSteps":
+        """Return the rows of an instrument."""
+        row = np.flatnonzero((steps["instrument"] == instrument).to_numpy())
+        return cls(instrument, row, steps["step"].to_numpy()[row])
+
+    def find_step_before(self, since: int) -> int:
+        """Return the row at the step before ``since``."""
+        here = np.flatnonzero(self.step == since - 1)
+        if not here.size:
+            span = f"one of {self.step.min() + 1} to {self.step.max()}"
+            message = f"since: {since}, {self.instrument!r} has no step before it: choose {span}"
+            raise ValueError(message)
+        return int(self.row[here[0]])
+
+    def find_window(self, since: int, until: int | None) -> "_InstrumentSteps":
+        """Return the rows from step ``since`` to ``until``, or to the last."""
+        here = (self.step >= since) & (self.step <= (self.step.max() if until is None else until))
+        return self._replace(row=self.row[here], step=self.step[here])
 
 
 def _check_only_perpetual(steps: pd.DataFrame, venue: str, instrument: str) -> None:
@@ -99,8 +111,15 @@ def _check_only_perpetual(steps: pd.DataFrame, venue: str, instrument: str) -> N
         )
 
 
-def _select_events(events: pd.DataFrame, venue: str, window: pd.DataFrame) -> pd.DataFrame:
-    """Return the events of a venue during the steps of a window."""
-    first, last = int(window.index[0]), int(window.index[-1])
-    here: pd.DataFrame = events[(events["venue"] == venue) & events["step"].between(first, last)]
+def _sum_auctioned(closeouts: pd.DataFrame, venue: str, window: _InstrumentSteps) -> Any:
+    """Return the lots that were sold at auction."""
+    auctioned = _select_events(closeouts, venue, window) & (closeouts["route"] == "auction")
+    return closeouts["filled"].to_numpy()[auctioned].sum()
+
+
+def _select_events(events: pd.DataFrame, venue: str, window: _InstrumentSteps) -> B1:
+    """Return which events are of a venue, during the steps of a window."""
+    step = events["step"].to_numpy()
+    during = (step >= window.step[0]) & (step <= window.step[-1])
+    here: B1 = (events["venue"] == venue).to_numpy() & during
     return here

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
+
+from sim.types import I8, MISSING
 
 
 def select_venues(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -30,6 +33,20 @@ def join_venue(
     """
     if "venues" not in frames:
         return rows
-    venues = frames["venues"][["step", "venue", *columns]]
-    joined = rows.merge(venues, on=["step", "venue"], how="left", validate="many_to_one")
-    return joined.set_axis(rows.index)
+    venues = frames["venues"]
+    place = _find_rows(rows, venues)
+    return rows.assign(
+        **{
+            name: pd.api.extensions.take(venues[name].to_numpy(), place, allow_fill=True)
+            for name in columns
+        }
+    )
+
+
+def _find_rows(rows: pd.DataFrame, venues: pd.DataFrame) -> I8:
+    """Return the row of ``venues`` at the step and venue of each row; MISSING if it has none."""
+    number, names = pd.factorize(venues["venue"])
+    wanted = names.get_indexer(pd.Index(rows["venue"]))
+    known = pd.Index(venues["step"].to_numpy() * len(names) + number)
+    place = known.get_indexer(pd.Index(rows["step"].to_numpy() * len(names) + wanted))
+    return np.where(wanted == MISSING, MISSING, place)

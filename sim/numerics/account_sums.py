@@ -9,6 +9,24 @@ F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
 B1 = NDArray[np.bool_]
 
+PAIRWISE_BLOCK = 128
+"""Most values that ``numpy.sum`` adds without halving them."""
+
+
+BLOCK = 512
+"""Accounts that a kernel goes through at once, so that they stay in the processor's cache."""
+
+
+@kernel
+def add_values(units: I8, price: float, total: F8) -> None:
+    """Add units at a price to totals, (A,).
+
+    The arrays are parts of columns. A loop down a column compiles to vector instructions if its
+    index is that of the loop, without an offset.
+    """
+    for a in range(total.size):
+        total[a] += units[a] * price
+
 
 @kernel
 def find_worse_side(position: I8, bids: I8, asks: I8) -> I8:
@@ -125,7 +143,7 @@ def differ(left: F8, right: F8) -> bool:
 def sum_pairwise(values: F8) -> float:
     """Return the sum of values in the order of ``numpy.sum``, with the same rounding errors.
 
-    Up to 128 values are added in eight lanes; more are halved.
+    Up to PAIRWISE_BLOCK values are added in eight lanes; more are halved.
     """
     count = values.size
     if count < 8:
@@ -133,20 +151,27 @@ def sum_pairwise(values: F8) -> float:
         for place in range(count):
             few += values[place]
         return few
-    if count > 128:
+    if count > PAIRWISE_BLOCK:
         half = count // 2
         half -= half % 8
         return sum_pairwise(values[:half]) + sum_pairwise(values[half:])
-    lanes = np.empty(8)
-    for lane in range(8):
-        lanes[lane] = values[lane]
+    a, b, c, d = values[0], values[1], values[2], values[3]
+    e, f, g, h = values[4], values[5], values[6], values[7]
     whole = count - count % 8
     for start in range(8, whole, 8):
-        for lane in range(8):
-            lanes[lane] += values[start + lane]
-    total = ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + (
-        (lanes[4] + lanes[5]) + (lanes[6] + lanes[7])
-    )
+        a, b, c, d = (
+            a + values[start],
+            b + values[start + 1],
+            c + values[start + 2],
+            d + values[start + 3],
+        )
+        e, f, g, h = (
+            e + values[start + 4],
+            f + values[start + 5],
+            g + values[start + 6],
+            h + values[start + 7],
+        )
+    total: float = ((a + b) + (c + d)) + ((e + f) + (g + h))
     for place in range(whole, count):
         total += values[place]
     return total

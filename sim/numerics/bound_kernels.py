@@ -8,11 +8,13 @@ needs no compilation of its own.
 """
 
 import ast
-import functools
+import ctypes
 import inspect
+import struct
 import textwrap
 from collections.abc import Callable
 from contextlib import suppress
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,11 +22,14 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
+from numba.core.typing import signature
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from sim.numerics.jit import kernel
-from sim.numerics.kernel_cache import KernelCache
+from sim.numerics.kernel_cache import KernelCache, digest_sources
 from sim.numerics.linked_kernels import EntryCompiler, link_scope, pause_collection
 from sim.types import I8
 
@@ -68,50 +73,120 @@ def bind_kernel(kernel: Callable[..., int], *arguments: Argument) -> BoundKernel
     words: list[int] = []
     layout = []
     for place, argument in enumerate(arguments):
-        name, described = _describe_argument(argument, f"{kernel.__name__}, argument {place + 1}")
-        layout.append(name)
-        words += described
-    block = np.array(words or [0], dtype=np.uint64).view(np.int64)
-    return BoundKernel(_compile_entry(kernel, " ".join(layout)).address, block, arguments)
+        if isinstance(argument, np.ndarray):
+            layout.append(_name_layout(argument, kernel, place))
+            words.append(_find_address(argument))
+            words += argument.shape
+        elif isinstance(argument, int):
+            layout.append("i0")
+            words.append(argument if argument < 2**63 else argument - 2**64)
+        else:
+            layout.append("f0")
+            words += _FLOAT_AS_WORD.unpack(_FLOAT.pack(argument))
+    block = np.array(words or [0], dtype=np.int64)
+    return BoundKernel(_find_entry(kernel, " ".join(layout)).address, block, arguments)
 
 
-def _describe_argument(argument: Argument, where: str) -> tuple[str, list[int]]:
-    """Return the layout of an argument, and the words that describe it."""
-    if isinstance(argument, int):
-        return "i0", [argument % 2**64]
-    if isinstance(argument, float):
-        return "f0", [int(np.float64(argument).view(np.uint64))]
-    letter = argument.dtype.kind
-    if letter not in ELEMENT_TYPES or argument.dtype.itemsize not in (1, 8):
-        raise TypeError(f"{where}: elements of type {argument.dtype} cannot be bound, use float64")
-    if not argument.flags.c_contiguous:
-        if not argument.flags.f_contiguous:
-            raise TypeError(f"{where}: array is not contiguous, bind the whole of it")
-        letter = letter.upper()
-    return f"{letter}{argument.ndim}", [argument.ctypes.data, *argument.shape]
+_LAYOUTS = {
+    (array_type, axes, in_order_of_c): f"{letter if in_order_of_c else letter.upper()}{axes}"
+    for array_type, letter in (
+        ("?", "b"),
+        ("d", "f"),
+        ("l", "i"),
+        ("q", "i"),
+        ("L", "u"),
+        ("Q", "u"),
+    )
+    if np.dtype(array_type).itemsize in (1, 8)
+    for axes in range(1, 5)
+    for in_order_of_c in (True, False)
+}
+"""Layouts by numpy's letter of an array's type, number of axes, and order of memory."""
+
+_FLOAT, _FLOAT_AS_WORD = struct.Struct("=d"), struct.Struct("=q")
+
+
+def _find_address(array: np.ndarray[Any, Any]) -> int:
+    """Return the address of an array; faster than its ``ctypes.data`` where it can be written."""
+    if array.size and array.flags.c_contiguous and array.flags.writeable:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
+    address: int = array.ctypes.data
+    return address
+
+
+def _name_layout(array: np.ndarray[Any, Any], kernel: Callable[..., int], place: int) -> str:
+    """Return the layout of an array, an argument at a place."""
+    name = _LAYOUTS.get((array.dtype.char, array.ndim, array.flags.c_contiguous))
+    if name is None or not array.flags.forc:
+        where = f"{kernel.__name__}, argument {place + 1}"
+        if name is None:
+            kind = array.dtype
+            raise TypeError(f"{where}: elements of type {kind} cannot be bound, use float64")
+        raise TypeError(f"{where}: array is not contiguous, bind the whole of it")
+    return name
 
 
 class _EntryCache(KernelCache):
-    """Cache of entries, which differ by kernel and layout."""
+    """Cache of entries, which differ by kernel and layout, and by the code that makes entries."""
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
-        return sig, codegen.magic_tuple(), self._py_func.__qualname__
+        return sig, codegen.magic_tuple(), self._py_func.__qualname__, digest_sources(__file__)
 
 
-@functools.cache
-def _compile_entry(kernel: Any, layout: str) -> Any:
-    """Compile the entry of a kernel for arguments of a layout, or load it from the cache."""
-    enter = _make_entry(kernel.py_func, layout)
-    signature, options = (CALL_TYPES, types.int64), {"nogil": True}
-    entry = CFunc(enter, signature, locals={}, options=options, pipeline_class=EntryCompiler)
-    with suppress(RuntimeError, OSError):  # no folder for it is both writable and safe
-        entry._cache = _EntryCache(enter)  # type: ignore[attr-defined]
-    with pause_collection():
-        entry.compile()
+class _Entry(NamedTuple):
+    """Compiled entry of a kernel."""
+
+    address: int
+    compiled: Any  # keeps its code in memory
+
+
+_ENTRIES: dict[tuple[Any, str], _Entry] = {}
+"""Entries of this process by kernel and layout."""
+
+
+def _find_entry(kernel: Any, layout: str) -> _Entry:
+    """Return the entry of a kernel for arguments of a layout; threads compile one at a time."""
+    entry = _ENTRIES.get((kernel, layout))
+    if entry is None:
+        with global_compiler_lock:
+            entry = _ENTRIES.get((kernel, layout)) or _compile_entry(kernel, layout)
+            _ENTRIES[kernel, layout] = entry
     return entry
 
 
-def _make_entry(plain: Callable[..., int], layout: str) -> Callable[[int, int], int]:
+def _compile_entry(kernel: Any, layout: str) -> _Entry:
+    """Compile an entry, or load it from the cache.
+
+    Its Python function is made only if it must be compiled.
+    """
+    named = _name_entry(kernel.py_func, layout)
+    cache: Any = None
+    with suppress(RuntimeError, OSError):  # no folder for it is both writable and safe
+        cache = _EntryCache(named)
+    context = cpu_target.target_context
+    found = None if cache is None else cache.load_overload(ENTRY_SIGNATURE, context)
+    if found is not None:
+        name = found.fndesc.llvm_cfunc_wrapper_name
+        return _Entry(found.library.get_pointer_to_function(name), found)
+    enter = _make_entry(kernel.py_func, layout, named.__qualname__)
+    types_of_call, options = (CALL_TYPES, types.int64), {"nogil": True}
+    entry: Any = CFunc(enter, types_of_call, {}, options, pipeline_class=EntryCompiler)
+    if cache is not None:
+        entry._cache = cache
+    with pause_collection():
+        entry.compile()
+    return _Entry(entry.address, entry)
+
+
+def _name_entry(plain: FunctionType, layout: str) -> FunctionType:
+    """Return a kernel's function under the name of an entry, which is its name in the cache."""
+    named = FunctionType(plain.__code__, plain.__globals__, plain.__name__)
+    named.__module__ = plain.__module__
+    named.__qualname__ = f"{plain.__qualname__}.enter_{layout.replace(' ', '_')}"
+    return named
+
+
+def _make_entry(plain: FunctionType, layout: str, name: str) -> Callable[[int, int], int]:
     """Return a kernel's function with its arguments read from a block.
 
     The entry is the kernel itself with another head. One that called the kernel would compile it
@@ -129,13 +204,15 @@ def _make_entry(plain: Callable[..., int], layout: str) -> Callable[[int, int], 
     scope = {**link_scope(plain), "_unpack": unpack_arguments}
     exec(compile(ast.fix_missing_locations(tree), plain.__code__.co_filename, "exec"), scope)
     enter: Callable[[int, int], int] = scope[plain.__name__]
-    enter.__module__ = plain.__module__
-    enter.__qualname__ = f"{plain.__qualname__}.enter_{layout.replace(' ', '_')}"
+    enter.__module__, enter.__qualname__ = plain.__module__, name
     return enter
 
 
 CALL_TYPES = (types.int64, types.int64)
 """Parameters of every entry: the tick, and the address of the block."""
+
+ENTRY_SIGNATURE = signature(types.int64, *CALL_TYPES)
+"""Types of every entry, with its result."""
 
 
 def _array_type(word: str) -> Any:

@@ -20,6 +20,11 @@ UNUSED_BITS = np.uint64(11)
 
 UNIT = 2.0**-53
 
+LANES = 64
+"""Blocks that are drawn at once."""
+
+HALF, LOWER = np.uint64(32), np.uint64(0xFFFFFFFF)
+
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _multiply_high(typingctx: Any, left: Any, right: Any) -> Any:
@@ -50,6 +55,65 @@ def draw_four(block: int, tick: int, key: U8) -> tuple[float, float, float, floa
         (c2 >> UNUSED_BITS) * UNIT,
         (c3 >> UNUSED_BITS) * UNIT,
     )
+
+
+@kernel
+def _multiply_halves(
+    low: np.uint64, high: np.uint64, word: np.uint64
+) -> tuple[np.uint64, np.uint64]:
+    """Return upper and lower half of a product, by 32-bit halves, for which vectors have products.
+
+    ``low`` and ``high`` are the halves of one factor.
+    """
+    right, left = word & LOWER, word >> HALF
+    least = low * right
+    middle = low * left + (least >> HALF)
+    other = high * right + (middle & LOWER)
+    upper = high * left + (middle >> HALF) + (other >> HALF)
+    return upper, (other << HALF) | (least & LOWER)
+
+
+@kernel
+def draw_blocks(first: int, count: int, tick: int, key: U8, draws: F8) -> None:
+    """Draw the four uniforms of several blocks, the numbers of :func:`draw_four`.
+
+    Each loop over the blocks compiles to vector instructions, which takes a third of the time.
+
+    Args:
+        first: number of the first block.
+        count: number of blocks; a few more may be drawn.
+        tick: number of the step.
+        key: of the stream.
+        draws: (4, n) out, the numbers of a block are in one column; n is a multiple of LANES.
+    """
+    words = np.empty((4, LANES), dtype=np.uint64)
+    for start in range(0, count, LANES):
+        lanes = min((count - start + 7) & -8, LANES)
+        mix_blocks(first + start, lanes, tick, key, words)
+        for row in range(4):
+            here = draws[row, start : start + lanes]
+            for lane in range(lanes):
+                here[lane] = (words[row, lane] >> UNUSED_BITS) * UNIT
+
+
+@kernel
+def mix_blocks(first: int, lanes: int, tick: int, key: U8, words: U8) -> None:
+    """Write the words of up to LANES blocks, (4, LANES)."""
+    first_low, first_high = FIRST_MULTIPLIER & LOWER, FIRST_MULTIPLIER >> HALF
+    second_low, second_high = SECOND_MULTIPLIER & LOWER, SECOND_MULTIPLIER >> HALF
+    c0, c1, c2, c3 = words[0], words[1], words[2], words[3]
+    for lane in range(lanes):
+        c0[lane], c3[lane] = np.uint64(first + lane + 1), np.uint64(tick)
+        c1[lane] = c2[lane] = 0
+    k0, k1 = key[0], key[1]
+    for _ in range(ROUNDS):
+        for lane in range(lanes):
+            high0, low0 = _multiply_halves(first_low, first_high, c0[lane])
+            high1, low1 = _multiply_halves(second_low, second_high, c2[lane])
+            c0[lane], c2[lane] = high1 ^ c1[lane] ^ k0, high0 ^ c3[lane] ^ k1
+            c1[lane], c3[lane] = low1, low0
+        k0 += FIRST_KEY_STEP
+        k1 += SECOND_KEY_STEP
 
 
 @kernel

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import numba
 
-from sim.numerics.kernel_cache import KernelCache, find_kernel_cache
+from sim.numerics.kernel_cache import find_kernel_cache
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,10 +23,3 @@ def kernel(function: F) -> F:
         compiled._cache = cache  # the effect of ``cache=True``, with the project's own cache
     result: F = compiled
     return result
-
-
-def is_compiled(function: Callable[..., Any]) -> bool:
-    """Return True if a compiled form of a kernel is in the cache, or if there is no cache."""
-    compiled: Any = function
-    cache = compiled._cache
-    return not isinstance(cache, KernelCache) or not cache.is_empty

@@ -14,6 +14,8 @@ from typing import Any
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
 
+from sim.numerics.kernel_locks import release_lock, wait_for_lock
+
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 PROJECT_PACKAGES = ("sim", "agents", "experiments", "configs")
 """Packages whose imports are followed from any kernel. Of other packages only the kernel's own is.
@@ -96,18 +98,24 @@ class _KernelCacheImpl(CompileResultCacheImpl):  # type: ignore[misc]
 class KernelCache(FunctionCache):  # type: ignore[misc]
     """Compiled forms of one kernel on disk.
 
-    A cache that cannot be read or written costs time, but stops no run.
+    A cache that cannot be read or written costs time, but stops no run. Of processes that need a
+    kernel at the same time, one compiles it, and the others wait for its file.
     """
 
     _impl_class = _KernelCacheImpl
 
-    @property
-    def is_empty(self) -> bool:
-        """True if no compiled form of the present sources is on disk."""
-        return not Path(self._cache_file._index_path).is_file()
-
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return the compiled form of a signature, or none."""
+        """Return the compiled form of a signature; or none, for the caller to compile it."""
+        found = self._read_overload(sig, target_context)
+        if found is None:
+            index = self._cache_file._index_path
+            wait_for_lock(index)
+            found = self._read_overload(sig, target_context)  # written while this process waited
+            if found is not None:
+                release_lock(index)
+        return found
+
+    def _read_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)
         except CACHE_READ_ERRORS:
@@ -120,6 +128,8 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
             self._prune_old_files()
         except CACHE_READ_ERRORS:
             return
+        finally:
+            release_lock(self._cache_file._index_path)
 
     def _prune_old_files(self) -> None:
         """Remove this kernel's files of other sources.

@@ -23,7 +23,7 @@ from numba.core.typed_passes import NativeLowering
 Function = Callable[..., Any]
 
 
-class _LinkedLibrary(JITCodeLibrary):  # type: ignore[misc]  # numba has no types
+class _LinkedLibrary(JITCodeLibrary):  # type: ignore[misc]
     """Library of compiled code that is linked into others, and has no address."""
 
     def _optimize_final_module(self) -> None:

@@ -1,6 +1,6 @@
 """Snapshots of all accounts, and their columns in the frame ``accounts``."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,3 +77,23 @@ def list_account_columns(
             columns |= dict.fromkeys(("initial", "maintenance", "gross", "net"), nothing)
             parts.append(columns | {"wallet": cash})
     return parts
+
+
+def join_account_columns(parts: list[dict[str, Any]], count: int) -> dict[str, Any]:
+    """Return the columns of all parts below one another.
+
+    Args:
+        parts: columns of one order, each an array or the value of every row.
+        count: number of rows of each part.
+    """
+    return {
+        name: np.concatenate([_fill_column(columns[name], count) for columns in parts])
+        for name in parts[0]
+    }
+
+
+def _fill_column(value: Any, count: int) -> Any:
+    """Return a column as an array."""
+    if isinstance(value, np.ndarray):
+        return value
+    return np.full(count, value, dtype=object if isinstance(value, str) else np.int64)

@@ -23,6 +23,9 @@ rows and amounts in use."""
 (ACTION, CAUSE_KIND, CAUSE_STEP, CAUSE_ROUND, CAUSE_INSTRUMENT) = range(5)
 """Columns of collected causes; the first is the place of the account in a request."""
 
+MIN_ACCOUNTS, MAX_ACCOUNTS = 64, 1024
+"""Bounds of the room of an empty log, stages."""
+
 
 class CauseArrays(NamedTuple):
     """Log of one pool: the last assessment of its N accounts, and the stages since."""
@@ -38,16 +41,20 @@ class CauseArrays(NamedTuple):
 
     @classmethod
     def allocate(cls, owners: int, instruments: int) -> "CauseArrays":
-        """Return the arrays of an empty log; prices of assets are added with the first of them."""
+        """Return the arrays of an empty log; prices of assets are added with the first of them.
+
+        They have room for the events of a few liquidation rounds, so that few runs enlarge them.
+        """
+        accounts = min(max(owners, MIN_ACCOUNTS), MAX_ACCOUNTS)
         return cls(
             excess=np.zeros(owners),
             since=np.full(owners, MISSING),
             mark=np.zeros(instruments),
             price=np.zeros(0),
             counters=np.zeros(7, dtype=np.int64),
-            stages=np.zeros((64, 7), dtype=np.int64),
-            rows=np.zeros(256, dtype=np.int64),
-            amounts=np.zeros(1024),
+            stages=np.zeros((accounts, 7), dtype=np.int64),
+            rows=np.zeros(4 * accounts, dtype=np.int64),
+            amounts=np.zeros(16 * accounts),
         )
 
 

@@ -32,8 +32,14 @@ WHOLE_COLUMNS, REAL_COLUMNS = ExecutedLiquidations._fields[:10], ExecutedLiquida
 (MARK_BEFORE, MARK_AFTER, MID_BEFORE, MID_AFTER, EQUITY, MAINTENANCE) = range(6)
 """Columns of real numbers of a close-out."""
 
-(N_CLOSE_OUTS, N_CAUSES) = range(2)
+(LOSS_STEP, LOSS_POOL, LOSS_LAYER, LOSS_OWNER, LOSS_SHORTFALL, LOSS_ABSORBED, FIRST_LEG) = range(7)
+"""Columns of the events of losses; lots and notional of the pool's instruments follow."""
+
+(N_CLOSE_OUTS, N_CAUSES, N_LOSSES) = range(3)
 """Places of the counts of rows in use."""
+
+MIN_ACTIONS, MAX_ACTIONS, CAUSES_PER_ACTION = 64, 1024, 4
+"""Rows of the first tables: close-outs, one for each owner within bounds, and causes of each."""
 
 AnyArray = TypeVar("AnyArray", F8, I8)
 
@@ -41,21 +47,27 @@ AnyArray = TypeVar("AnyArray", F8, I8)
 class EventTables:
     """Tables of a run; their arrays move when they grow.
 
+    Args:
+        instruments: most instruments of a pool.
+        owners: number of owners in the market. A run of few close-outs never grows the tables.
+
     Attributes:
-        counts: (2,) rows in use, of close-outs and of causes.
+        counts: (3,) rows in use, of close-outs, of causes and of losses.
         close_outs: (n, 14) whole numbers.
         close_out_values: (n, 6) ticks, and minor units.
         causes: (m, 5) action, kind, step, round and instrument.
         amounts: (m,) minor units of the numeraire.
+        losses: (l, .) events of losses of compiled steps that the recorder has not taken yet.
     """
 
-    def __init__(self) -> None:
-        self.counts = np.zeros(2, dtype=np.int64)
-        self.close_outs, self.close_out_values = (
-            np.zeros((64, 14), dtype=np.int64),
-            np.zeros((64, 6)),
-        )
-        self.causes, self.amounts = np.zeros((256, 5), dtype=np.int64), np.zeros(256)
+    def __init__(self, instruments: int, owners: int) -> None:
+        actions = min(max(owners, MIN_ACTIONS), MAX_ACTIONS)
+        causes = CAUSES_PER_ACTION * actions
+        self.counts = np.zeros(3, dtype=np.int64)
+        self.close_outs = np.zeros((actions, 14), dtype=np.int64)
+        self.close_out_values = np.zeros((actions, 6))
+        self.causes, self.amounts = np.zeros((causes, 5), dtype=np.int64), np.zeros(causes)
+        self.losses: I8 = np.zeros((actions, FIRST_LEG + 2 * instruments), dtype=np.int64)
 
     def reserve(self, close_outs: int, causes: int) -> None:
         """Make room for more rows."""
@@ -67,6 +79,19 @@ class EventTables:
         if needed > len(self.causes):
             self.causes = _resize(self.causes, 2 * needed)
             self.amounts = _resize(self.amounts, 2 * needed)
+
+    def reserve_losses(self, rows: int) -> None:
+        """Make room for more events of losses."""
+        needed = self.counts[N_LOSSES] + rows
+        if needed > len(self.losses):
+            self.losses = _resize(self.losses, 2 * needed)
+
+    def take_losses(self) -> list[I8]:
+        """Return the events of losses of each step and pool, in order, and forget them."""
+        rows = self.losses[: self.counts[N_LOSSES]].copy()
+        self.counts[N_LOSSES] = 0
+        starts = np.flatnonzero(np.any(np.diff(rows[:, :LOSS_LAYER], axis=0) != 0, axis=1)) + 1
+        return np.split(rows, starts) if len(rows) else []
 
     def append_round(self, step: int, done: LiquidationRound) -> None:
         """Append the close-outs of one round at one venue, and the causes of its deficits."""

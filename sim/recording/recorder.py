@@ -22,8 +22,13 @@ import pandas as pd
 
 from sim.attribution import CAUSE_KINDS
 from sim.prices.impact import compute_index
-from sim.recording.account_columns import AccountSnapshot, list_account_columns
+from sim.recording.account_columns import (
+    AccountSnapshot,
+    join_account_columns,
+    list_account_columns,
+)
 from sim.recording.event_tables import N_CAUSES, ORDER, ROUND, STEP, VENUE, EventTables
+from sim.recording.loss_events import take_loss_events
 from sim.recording.profile_recorder import ProfileRecorder
 from sim.recording.recorder_tables import (
     ASSESSMENT_COLUMNS,
@@ -64,8 +69,9 @@ class Recorder:
         readings = steps // self.profile_steps if market.config.profile_every else 0
         self.profile_recorder = ProfileRecorder(market, readings)
         self.rounds = np.zeros(steps, dtype=np.int64)  # of each step
-        self.events = EventTables()
-        self._losses: list[tuple[int, LossEvents]] = []
+        instruments = max(len(venue.contracts.names) for venue in market.venues)
+        self.events = EventTables(instruments, market.n_owners)
+        self._losses: list[tuple[int, LossEvents]] = []  # in order; see `losses`
         self.snapshots: dict[str, AccountSnapshot] = {}  # by moment, in order
         self.peak_gross = np.zeros(1, dtype=np.int64)
 
@@ -94,7 +100,13 @@ class Recorder:
         is_adl = np.array([kind.startswith("adl") for kind in events.kinds])[events.layer]
         self._counts["adl"][row, part] += events.lots[is_adl].sum(axis=0)
         self._counts["adl_notional"][row, part] += events.notional[is_adl].sum(axis=0)
-        self._losses.append((self.market.tick, events))
+        self.losses.append((self.market.tick, events))
+
+    @property
+    def losses(self) -> list[tuple[int, LossEvents]]:
+        """Step and events of every allocation of losses, in order."""
+        self._losses += take_loss_events(self.events, self.market)
+        return self._losses
 
     def record_opening(self) -> None:
         """Record the state before the first step: first row of ``venues``, and all accounts."""
@@ -241,7 +253,7 @@ class Recorder:
                 continue
             shared = {"moment": moment, "step": step, "owner": agents, "population": names}
             parts += list_account_columns(market, snapshot, agents, shared)
-        return pd.concat([pd.DataFrame(columns) for columns in parts], ignore_index=True)
+        return pd.DataFrame(join_account_columns(parts, agents.size))
 
     def _steps_frame(self) -> pd.DataFrame:
         market, done = self.market, self.market.tick
@@ -326,9 +338,10 @@ class Recorder:
         )
 
     def _losses_frame(self) -> pd.DataFrame:
-        batches = [events for _, events in self._losses]
+        losses = self.losses
+        batches = [events for _, events in losses]
         sizes = [events.account.size for events in batches]
-        steps = np.array([step for step, _ in self._losses], dtype=np.int64)
+        steps = np.array([step for step, _ in losses], dtype=np.int64)
         venues = [self.market.venues[events.pool.venue].config.name for events in batches]
         pools = np.array([events.pool.number for events in batches], dtype=np.int64)
         columns: dict[str, Any] = {
@@ -353,7 +366,7 @@ class Recorder:
         """Return totals of the run, money in minor units."""
         counts, money, done = self._counts, self._money, self.market.tick
         layers: dict[str, int] = {}
-        for _, events in self._losses:
+        for _, events in self.losses:
             for number in np.unique(events.layer):
                 name = f"absorbed_{events.kinds[number]}"
                 absorbed = int(events.absorbed[events.layer == number].sum())

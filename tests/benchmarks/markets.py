@@ -46,7 +46,7 @@ def perpetuals(count: int, **rules: Any) -> dict[str, Any]:
     }
 
 
-def crowd(members: int, steps: int, instruments: int = 1) -> Market:
+def crowd(members: int, steps: int, instruments: int = 1, seed: int = 1) -> Market:
     """Return a market in which every member sends an order in every step."""
     people = {
         "kind": "zero_intelligence",
@@ -55,7 +55,8 @@ def crowd(members: int, steps: int, instruments: int = 1) -> Market:
         "count": members,
         "wealth": 100_000,
     }
-    return market(perpetuals(instruments), [people | {"ticks": TICKS, "lots": LOTS}], steps)
+    people |= {"ticks": TICKS, "lots": LOTS}
+    return market(perpetuals(instruments), [people], steps, seed)
 
 
 def baseline(traders: int, steps: int, instruments: int = 1, **rules_of_all: Any) -> Market:

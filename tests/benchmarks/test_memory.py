@@ -14,8 +14,7 @@ from benchmarks.markets import baseline
 from experiments.results.provenance import measure_peak_memory
 
 market = baseline(100_000, 1_000, instruments=8)
-for _ in range(1_000):
-    market.step()
+market.advance(1_000)
 market.recorder.record_accounts("end")
 print(sum(map(len, market.recorder.frames().values())))
 print(len(market.contracts.names), measure_peak_memory())

@@ -14,9 +14,8 @@ def test_cost_of_a_step_per_instrument_does_not_grow_with_their_number() -> None
     """Arbitrageurs hedge in all spot instruments in one account of a separate venue."""
     few, many = (baseline(2_000, 400, instruments=count) for count in (FEW, MANY))
     for market in (few, many):
-        for _ in range(20):
-            market.step()
-    ours = seconds([few.step, many.step], [30, 10], blocks=9)
+        market.advance(20)
+    ours = seconds([few.advance, many.advance], [60, 20], blocks=9)
     each = [np.array(taken) / count for taken, count in zip(ours, (FEW, MANY), strict=True)]
     found = 1 / ratio(list(each[0]), list(each[1]))
     print(f"\n{MANY} spot instruments, ms a step {spread(1e3 * np.array(ours[1]))}", end="")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from benchmarks.markets import baseline, crowd
 from benchmarks.peers import mesa_crowd
-from benchmarks.timing import ratio, seconds, spread
+from benchmarks.timing import ratio, repeat, seconds, spread
 
 pytestmark = pytest.mark.benchmark
 
@@ -25,7 +25,7 @@ def test_step_beside_bourse(members: int) -> None:
     from benchmarks.peers import bourse_crowd
 
     ours, peer = crowd(members, 1_000), bourse_crowd.crowd(members)
-    mine, theirs = seconds([ours.step, peer], [20, 20], blocks=15)
+    mine, theirs = seconds([ours.advance, repeat(peer)], [20, 20], blocks=15)
     found = ratio(theirs, mine)
     print(f"\ncrowd of {members}, ms a step: ours {spread(1e3 * np.array(mine))}", end="")
     print(f", bourse {spread(1e3 * np.array(theirs))}; ratio {found:.2f}, gate 1")
@@ -35,7 +35,7 @@ def test_step_beside_bourse(members: int) -> None:
 
 def test_step_beside_mesa() -> None:
     ours, peer = crowd(MEMBERS, 1_000), mesa_crowd.crowd(MEMBERS)
-    mine, theirs = seconds([ours.step, peer], [10, 3], blocks=9)
+    mine, theirs = seconds([ours.advance, repeat(peer)], [10, 3], blocks=9)
     found = ratio(theirs, mine)
     print(f"\ncrowd of {MEMBERS}, ms a step: ours {spread(1e3 * np.array(mine))}", end="")
     print(f", Mesa {spread(1e3 * np.array(theirs))}; ratio {found:.2f}, gate 4")
@@ -50,12 +50,12 @@ def test_step_beside_pams() -> None:
     from benchmarks.peers import pams_crowd
 
     ours, run = crowd(MEMBERS, 1_000), pams_crowd.crowd(MEMBERS, steps=1)
-    seconds([ours.step], [20], blocks=1)
-    mine = seconds([ours.step], [20], blocks=5)[0]
+    seconds([ours.advance], [20], blocks=1)
+    mine = seconds([ours.advance], [20], blocks=5)[0]
     began = process_time()
     run()
     theirs = process_time() - began
-    mine += seconds([ours.step], [20], blocks=5)[0]
+    mine += seconds([ours.advance], [20], blocks=5)[0]
     found = theirs / float(np.median(mine))
     print(
         f"\ncrowd of {MEMBERS}, ms a step: ours {spread(1e3 * np.array(mine))}, "
@@ -68,7 +68,7 @@ def test_step_beside_pams() -> None:
 
 def test_cost_per_agent_does_not_grow() -> None:
     small, large = crowd(1_000, 4_000), crowd(100_000, 200)
-    few, many = seconds([small.step, large.step], [200, 8], blocks=9)
+    few, many = seconds([small.advance, large.advance], [200, 8], blocks=9)
     found = float(np.median(np.array(many) / np.array(few))) / 100
     print(
         f"\nns an agent-step: {spread(1e6 * np.array(few))} at 1k, "
@@ -81,9 +81,8 @@ def test_cost_per_agent_does_not_grow() -> None:
 
 def test_baseline_behaviours() -> None:
     ours = baseline(MEMBERS, 1_500)
-    for _ in range(200):
-        ours.step()
-    taken = seconds([ours.step], [50], blocks=15)[0]
+    ours.advance(200)
+    taken = seconds([ours.advance], [50], blocks=15)[0]
     rate = ours.state.is_margined.sum() / np.array(taken)
     print(
         f"\nbaseline behaviours, {MEMBERS} traders, M agent-steps/s: {spread(rate / 1e6)}; "
@@ -94,12 +93,11 @@ def test_baseline_behaviours() -> None:
 
 
 def test_thousand_traders_three_underlyings() -> None:
-    baseline(1_000, 10, instruments=3).step()
+    baseline(1_000, 10, instruments=3).advance(1)
     gc.collect()
     ours = baseline(1_000, 2_000, instruments=3)
     began = process_time()
-    for _ in range(2_000):
-        ours.step()
+    ours.advance(2_000)
     print(
         f"\n1,000 traders, 3 underlyings, 2,000 steps: {process_time() - began:.2f} s; "
         "required: order of 6 s"

@@ -7,7 +7,7 @@ same work in numpy: the product of exposures and returns, and a partition of eac
 
 import numpy as np
 import pytest
-from benchmarks.timing import ratio, seconds, spread
+from benchmarks.timing import ratio, repeat, seconds, spread
 from threadpoolctl import threadpool_limits
 
 from sim.margin.tail.margin_path import build_perpetuals, iterate_views
@@ -55,7 +55,7 @@ def partitioned(exposure: F8, returns: F8, level: float = 0.99) -> F8:
 def test_tails_of_portfolios(measure: str, columns: int) -> None:
     requirement, book = learnt(columns, measure)
     with threadpool_limits(1):
-        (taken,) = seconds([lambda: requirement.compute_margins(book)], [3], 7)
+        (taken,) = seconds([repeat(lambda: requirement.compute_margins(book))], [3], 7)
     print(
         f"\n{measure}, {columns} underlyings: "
         f"{spread([ACCOUNTS / each / 1e6 for each in taken])} M portfolios/s",
@@ -75,7 +75,10 @@ def test_the_kernel_beside_numpy() -> None:
     )
     with threadpool_limits(1):
         ours, theirs = seconds(
-            [lambda: sample.compute_tail_loss(value, tail), lambda: partitioned(value, returns)],
+            [
+                repeat(lambda: sample.compute_tail_loss(value, tail)),
+                repeat(lambda: partitioned(value, returns)),
+            ],
             [3, 1],
             7,
         )

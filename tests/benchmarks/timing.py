@@ -5,26 +5,36 @@ from time import process_time
 
 import numpy as np
 
-Step = Callable[[], object]
+Player = Callable[[int], object]
+"""Function that does its work a number of times, such as ``Market.advance``."""
 
 
-def seconds(players: Sequence[Step], times: Sequence[int], blocks: int) -> list[list[float]]:
-    """Return the CPU seconds per call of each player in each block; the players take turns.
+def repeat(call: Callable[[], object]) -> Player:
+    """Return a player that calls a function as often as asked."""
+
+    def play(times: int) -> None:
+        for _ in range(times):
+            call()
+
+    return play
+
+
+def seconds(players: Sequence[Player], times: Sequence[int], blocks: int) -> list[list[float]]:
+    """Return the CPU seconds per time of each player in each block; the players take turns.
 
     CPU time excludes other processes, and the players of a block run under the same load. The first
     block warms up (compilation, caches, growing arrays) and is not returned.
 
     Args:
-        players: what to call.
-        times: how often each is called in a block, so that a block of each takes about as long.
+        players: what to compare.
+        times: how often each works in a block, so that a block of each takes about as long.
         blocks: blocks measured.
     """
     taken: list[list[float]] = [[] for _ in players]
     for _ in range(blocks + 1):
         for player, calls, blocks_taken in zip(players, times, taken, strict=True):
             began = process_time()
-            for _ in range(calls):
-                player()
+            player(calls)
             blocks_taken.append((process_time() - began) / calls)
     return [each[1:] for each in taken]
 

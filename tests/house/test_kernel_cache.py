@@ -5,13 +5,15 @@ import pickle
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from numba.core.caching import FunctionCache
 
-from sim.numerics import jit, kernel_cache
+from sim.numerics import jit, kernel_cache, kernel_locks
 from sim.numerics.kernel_cache import digest_sources, make_private_folder
 
 ROOT = Path(__file__).parents[2]
@@ -272,17 +274,47 @@ def test_libraries_are_not_followed() -> None:
     assert all(path.is_relative_to(ROOT) for path in files)
 
 
-COMPILED_OR_NOT = """
+TOGETHER = """
+import time
 import numpy as np
 from sim.margin import leg_values
-from sim.numerics.jit import is_compiled
 kernel, whole = leg_values._compute_lot_values, np.array([1, 1])
-print(is_compiled(kernel))
+time.sleep(max(0.0, {begin} - time.time()))
 kernel(np.ones(2), whole, np.ones(2), np.array([0, 0]), np.array([0, 1]))
-print(is_compiled(kernel))
+print(sum(kernel.stats.cache_misses.values()), sum(kernel.stats.cache_hits.values()))
 """
 
 
-def test_a_kernel_is_known_to_be_compiled_once_its_cache_has_it(tree: Path) -> None:
-    assert called(tree, code=COMPILED_OR_NOT) == ["False", "True"]
-    assert called(tree, code=COMPILED_OR_NOT) == ["True", "True"]
+def test_processes_that_start_together_compile_a_kernel_once(tree: Path) -> None:
+    called(tree, code="import sim.margin.leg_values")
+    code = TOGETHER.format(begin=time.time() + 6)
+    with ThreadPoolExecutor(3) as pool:
+        printed = list(pool.map(lambda _: called(tree, code=code), range(3)))
+    assert sorted(printed) == [["0 1"], ["0 1"], ["1 0"]]
+
+
+def test_a_process_that_ends_leaves_no_lock(tree: Path) -> None:
+    dying = """
+import os
+from sim.numerics import kernel_locks
+from sim.margin import leg_values
+print(kernel_locks.try_lock(leg_values._compute_lot_values._cache._cache_file._index_path))
+os.sys.stdout.flush()
+os._exit(0)
+"""
+    assert called(tree, code=dying) == ["True"]
+    assert called(tree, code=dying) == ["True"]
+
+
+def test_the_lock_of_a_kernel_that_cannot_be_compiled_is_released(tmp_path: Path) -> None:
+    """Another process takes it at once, instead of waiting for the first to end."""
+    index = str(tmp_path / "kernel.nbi")
+    taking = f"""
+import os
+from sim.numerics import kernel_locks
+os.sys.stdout.write(str(kernel_locks.try_lock({index!r})))
+"""
+    assert kernel_locks.try_lock(index)
+    assert called(ROOT, code=taking) == ["False"]
+    kernel_locks.release_all_locks()
+    assert called(ROOT, code=taking) == ["True"]

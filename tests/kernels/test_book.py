@@ -403,3 +403,16 @@ def test_kernel_equals_twin(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(100, 104))
 def test_kernel_equals_twin_on_two_million_events(seed: int) -> None:
     assert race(seed, 500_000).min() > 5000
+
+
+def test_growing_books_keep_every_word() -> None:
+    """Rungs that are not in use are not copied, because they are zero."""
+    crowd = Crowd(7)
+    books, position = OrderBooks(*crowd.shape, LEVELS), np.zeros(crowd.shape, dtype=np.int64)
+    for _ in range(20):
+        books.match(crowd.orders(), position, crowd.bands())
+    before = books._data.copy()
+    books.reserve_capacity(100_000)
+    assert len(books._data) > len(before)
+    np.testing.assert_array_equal(books._data[: len(before)], before)
+    assert not books._data[len(before) :].any()

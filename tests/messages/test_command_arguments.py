@@ -251,7 +251,7 @@ EXECUTORS = [
     (
         "slurm",
         1,
-        "--executor: 'slurm' is not one of serial, loky, dask, tcp://HOST:PORT",
+        "--executor: 'slurm' is not one of serial, threads, loky, dask, tcp://HOST:PORT",
         "serial",
         1,
     ),

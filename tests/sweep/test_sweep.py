@@ -276,11 +276,11 @@ def test_time_runs_out_between_steps_and_within_one(monkeypatch: pytest.MonkeyPa
     with pytest.raises(TimeLimitError, match=r"ran out of its 1e-09 s"):
         simulate_market(config, {}, 1e-9)
 
-    def hang(market: Any) -> None:
+    def hang(market: Any, steps: int) -> None:
         while True:
             pass
 
-    monkeypatch.setattr(simulation.Market, "step", hang)
+    monkeypatch.setattr(simulation.Market, "advance", hang)
     with pytest.raises(TimeLimitError):
         simulate_market(config, {}, 0.2)
 
@@ -378,7 +378,7 @@ def test_a_study_that_cannot_be_read_back_is_reported(whole: Path, tmp_path: Pat
     [
         (
             ("--executor", "slurm"),
-            "--executor: 'slurm' is not one of serial, loky, dask, tcp://HOST:PORT, tls://HOST:PORT",
+            "--executor: 'slurm' is not one of serial, threads, loky, dask, tcp://HOST:PORT, tls://HOST:PORT",
         ),
         (("--executor", "loki"), "(did you mean 'loky'?)"),
         (("--executor", "loky", "--jobs", "0"), "--jobs: 0, must be at least 1"),
@@ -608,29 +608,3 @@ def test_long_jobs_go_one_by_one() -> None:
     pool = Hospital(set(), slots=2, seconds=30)
     list(driver.run_jobs(units(10), pool, PLACE))
     assert pool.orders == [[number] for number in range(10)]
-
-
-@pytest.mark.parametrize(
-    ("compiled", "apart", "begun"),
-    [(False, True, 1), (True, True, 0), (False, False, 0)],
-)
-def test_kernels_are_compiled_once_before_workers_start(
-    compiled: bool, apart: bool, begun: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only a cold cache needs it, and only workers that would otherwise all compile the same."""
-    simulated: Made = []
-
-    def simulate(config: Any, bars: Any, limit: float) -> Any:
-        simulated.append(limit)
-        raise TimeLimitError("is left to the worker")
-
-    monkeypatch.setattr(driver, "simulate_market", simulate)
-    monkeypatch.setattr(driver, "is_compiled", lambda kernel: compiled)
-    units = plan_study(tiny())
-    place = PLACE._replace(folder=str(tmp_path), apart=apart, limit=5.0)
-    driver.compile_kernels(units, place)
-    assert simulated == [5.0] * begun
-    for unit in units:
-        (tmp_path / "runs" / unit.hashes["base"]).mkdir(parents=True)
-    driver.compile_kernels(units, place)
-    assert len(simulated) == begun, "a finished sweep compiles nothing"

@@ -102,6 +102,11 @@ def test_processes_make_the_same_bytes(serial: dict[str, bytes], jobs: int, tmp_
     assert same(files(tmp_path / "x"), serial)
 
 
+def test_threads_make_the_same_bytes_as_processes(serial: dict[str, bytes], tmp_path: Path) -> None:
+    finish(start(tmp_path / "x", *SEEDS, "--executor", "threads", "--jobs", 3))
+    assert same(files(tmp_path / "x"), serial)
+
+
 def test_a_driver_killed_three_times_loses_nothing(tmp_path: Path) -> None:
     """200 settings and replications; killed with no warning, started again each time."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
@@ -117,10 +122,13 @@ def test_a_driver_killed_three_times_loses_nothing(tmp_path: Path) -> None:
     assert same(files(cut), files(whole))
 
 
-def test_an_interrupt_keeps_what_is_finished(serial: dict[str, bytes], tmp_path: Path) -> None:
+@pytest.mark.parametrize("executor", ["loky", "threads"])
+def test_an_interrupt_keeps_what_is_finished(
+    executor: str, serial: dict[str, bytes], tmp_path: Path
+) -> None:
     """From the keyboard, hence to all processes of the group."""
     out = tmp_path / "x"
-    sweep = start(out, *SEEDS, "--jobs", 2)
+    sweep = start(out, *SEEDS, "--executor", executor, "--jobs", 2)
     wait_for(lambda: runs(out) >= 10, sweep)
     os.killpg(sweep.pid, signal.SIGINT)
     told = finish(sweep, 130)

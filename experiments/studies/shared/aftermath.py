@@ -63,16 +63,17 @@ def measure_aftermath(
 
 def _sum_absorbed(losses: pd.DataFrame, since: int) -> tuple[float, float]:
     """Return the losses from a step on that the fund bore, and those that it did not."""
-    borne = losses[losses["step"] >= since]
-    is_fund = borne["layer"] == "fund"
-    by_fund = float(borne.loc[is_fund, "absorbed"].sum())
-    return by_fund, float(borne.loc[~is_fund, "absorbed"].sum())
+    counts = losses["step"].to_numpy() >= since
+    is_fund, absorbed = (losses["layer"] == "fund").to_numpy(), losses["absorbed"].to_numpy()
+    return float(absorbed[counts & is_fund].sum()), float(absorbed[counts & ~is_fund].sum())
 
 
 def _select_instrument(frames: Frames, instrument: str) -> pd.DataFrame:
     """Return the columns of one instrument and its venue, by step."""
     steps = frames["steps"]
-    joined = join_venue(steps[steps["instrument"] == instrument], frames, VENUE_COLUMNS)
+    here = np.flatnonzero((steps["instrument"] == instrument).to_numpy())
+    names = [name for name in (*STEP_COLUMNS, "venue") if name in steps]
+    joined = join_venue(steps[names].take(here), frames, VENUE_COLUMNS)
     return joined[STEP_COLUMNS].set_index("step")
 
 

@@ -31,6 +31,7 @@ class AssemblyContext:
         self.step, self.recorder, self.distress = step, recorder, distress
         self.market = step.market
         self.program = Program()
+        self.shows_joint_accounts = False  # before payments, which do not change them
         self.engines = {
             number: state.engine
             for venue in self.market.venues

@@ -30,7 +30,9 @@ class OrderPhase(StepPhase):
         """Add decisions of all populations, in order of arrival."""
         market = self.market
         for venue, arrays in self.context.list_venues():
-            self.context.add_account_view(venue)
+            is_joint = venue.wallet_pool in venue.pool_states
+            if not (is_joint and self.context.shows_joint_accounts):
+                self.context.add_account_view(venue)
             if venue.spot_columns.size:
                 self._add_spot_quotes(venue, arrays)
         for population, members in zip(market.populations, market.member_slices, strict=True):

@@ -59,6 +59,7 @@ class PaymentPhases(StepPhase):
             return
         for venue in market.venues:
             self.context.add_account_view(venue)
+        self.context.shows_joint_accounts = True
         for request in requests:
             program.add(request)
         for venue, arrays in self.context.list_venues():

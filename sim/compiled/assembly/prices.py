@@ -9,6 +9,7 @@ from sim.compiled.assembly.context import StepPhase
 from sim.compiled.kernels import accounts, orders, prices
 from sim.compiled.program import PlainPhase
 from sim.margin.compiled import LearningArrays
+from sim.margin.tail.volatility import list_weight_sums
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.step import funding
 from sim.types import MarginPool, MarketView
@@ -101,9 +102,7 @@ class PricePhases(StepPhase):
         """Update the running volatility of a venue."""
         volatility = venue.running_volatility
         per_year = np.asarray(volatility.year / volatility.dt + np.zeros(arrays.mark.size))
-        weights = np.array(
-            [volatility.sum_weights(seen) for seen in range(self.market.steps_planned + 1)]
-        )
+        weights = list_weight_sums(volatility.dt, volatility.half_life, self.market.steps_planned)
         self.program.add(
             bind_kernel(
                 prices.learn_volatility,

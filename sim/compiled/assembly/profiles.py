@@ -13,6 +13,9 @@ from sim.venue import Venue
 PEAK = "peak"
 """Moment of the snapshot that readings keep."""
 
+NO_READING = "no reading"
+"""Label of the place after a reading."""
+
 
 class ProfileReadings(StepPhase):
     """Readings of one market."""
@@ -25,7 +28,7 @@ class ProfileReadings(StepPhase):
 
     def add(self) -> None:
         """Add one reading of everything."""
-        recorder, tables = self.context.recorder, self.tables
+        recorder = self.context.recorder
         pools = [self.step.pools[n] for venue in self.market.venues for n in venue.pool_states]
         bound = [self.context.engines[each.pool.number].bind_kernels(each.moved) for each in pools]
         if any(each is None for each in bound):
@@ -33,10 +36,23 @@ class ProfileReadings(StepPhase):
                 bind_kernel(profiles.is_reading_due, self.every), recorder.record_profile
             )
             return
+        self.program.add(bind_kernel(profiles.skip_reading, self.every), jump=NO_READING)
+        self._begin()
+        for pool, kernels in zip(pools, bound, strict=True):
+            assert kernels is not None
+            self._add_profile(pool, self.program.list_inner(kernels))
+        for venue in self.market.venues:
+            self._add_sums(venue)
+        self._end()
+        self._add_peak()
+        self.program.mark(NO_READING)
+
+    def _begin(self) -> None:
+        """Begin a reading, and count the orders in the way of each move."""
+        tables = self.tables
         self.program.add(
             bind_kernel(
                 profiles.begin_reading,
-                self.every,
                 tables.n_readings,
                 tables.step,
                 self.step.books.data,
@@ -45,16 +61,14 @@ class ProfileReadings(StepPhase):
                 tables.resting,
             )
         )
-        for pool, kernels in zip(pools, bound, strict=True):
-            assert kernels is not None
-            self._add_profile(pool, self.program.list_inner(kernels))
-        for venue in self.market.venues:
-            self._add_sums(venue)
+
+    def _end(self) -> None:
+        """End a reading, and record what it shows."""
+        recorder, tables = self.context.recorder, self.tables
         feedback = recorder.tables.prices[recorder.price_row("feedback")]
         self.program.add(
             bind_kernel(
                 profiles.end_reading,
-                self.every,
                 tables.n_readings,
                 tables.fresh,
                 tables.resting,
@@ -62,7 +76,6 @@ class ProfileReadings(StepPhase):
                 feedback,
             )
         )
-        self._add_peak()
 
     def _add_profile(self, pool: PoolArrays, engine: tuple[I8, I8]) -> None:
         """Add the profile of one pool."""
@@ -70,7 +83,6 @@ class ProfileReadings(StepPhase):
         self.program.add(
             bind_kernel(
                 profiles.profile_pool,
-                self.every,
                 self.tables.n_readings,
                 here.start,
                 self.moves,
@@ -108,7 +120,6 @@ class ProfileReadings(StepPhase):
         self.program.add(
             bind_kernel(
                 profiles.sum_populations,
-                self.every,
                 self.tables.n_readings,
                 venue.number,
                 np.array([each.start for each in members]),
@@ -129,7 +140,6 @@ class ProfileReadings(StepPhase):
         self.program.add(
             bind_kernel(
                 profiles.keep_peak,
-                self.every,
                 recorder.tables.counts[recorder.count_row("gross")],
                 recorder.peak_gross,
                 step.ledger.balance,

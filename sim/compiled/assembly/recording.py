@@ -7,8 +7,7 @@ from sim.compiled.assembly.context import StepPhase
 from sim.compiled.assembly.profiles import ProfileReadings
 from sim.compiled.kernels import recording
 from sim.numerics.bound_kernels import bind_kernel
-from sim.prices.impact import compute_index
-from sim.types import F8, MISSING
+from sim.types import MISSING
 from sim.venue import Venue
 
 
@@ -18,14 +17,13 @@ class RecordingPhase(StepPhase):
     def add(self) -> None:
         """Add the record of a step without close-outs."""
         step, market, tables = self.step, self.market, self.context.recorder.tables
-        exogenous = self._list_exogenous()
         for venue, arrays in self.context.list_venues():
             part = venue.instrument_slice
             self.program.add(
                 bind_kernel(
                     recording.record_prices,
                     step.index,
-                    exogenous,
+                    market.exogenous_path.log_price,
                     venue.contracts.underlying,
                     arrays.oracle,
                     venue.contracts.tick,
@@ -63,11 +61,6 @@ class RecordingPhase(StepPhase):
         )
         if market.config.profile_every:
             ProfileReadings(self.context).add()
-
-    def _list_exogenous(self) -> F8:
-        """Return the index without impact over the whole run, (T + 1, U) quote currency."""
-        none = np.zeros_like(self.market.log_impact)
-        return np.array([compute_index(row, none) for row in self.market.exogenous_path.log_price])
 
     def _add_money(self, venue: Venue, arrays: VenueArrays) -> None:
         """Record the sums of a venue's accounts."""

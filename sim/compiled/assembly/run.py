@@ -35,6 +35,7 @@ def compile_run(market: MarketState, recorder: Recorder) -> CompiledRun:
             *market.order_books.reserve_capacity(0),
             *(array for log in logs for array in log.arrays),
             *(events.close_outs, events.close_out_values, events.causes, events.amounts),
+            events.losses,
             *(step.moves, step.orders),
         )
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sim.compiled.distress import attribution, events
+from sim.compiled.distress import attribution, events, losses
 from sim.compiled.distress.components import DistressContext, PoolProgram, add_gathering
 from sim.errors import ConservationError
 from sim.numerics.bound_kernels import Argument, BoundKernel, bind_kernel
@@ -37,7 +37,11 @@ class AttributionProgram:
             bind_kernel(attribution.replay_events, *replayed, *self._excess_arguments(each, log)),
             self._raise_incomplete,
         )
-        program.add(
+        self._keep_assessment(each, log)
+
+    def _keep_assessment(self, each: PoolProgram, log: CauseArrays) -> None:
+        """Keep what the next attribution begins with."""
+        self.program.add(
             bind_kernel(
                 attribution.keep_assessment,
                 self.arrays.attribution,
@@ -50,6 +54,32 @@ class AttributionProgram:
                 self.step.price,
             )
         )
+
+    def add_losses(self) -> None:
+        """Record what the losses just allocated have changed, in every pool."""
+        for each in self.context.pools:
+            self._add_loss_attribution(each)
+        self.program.add(bind_kernel(attribution.forget_postings, self.step.counters))
+
+    def _add_loss_attribution(self, each: PoolProgram) -> None:
+        program, log = self.program, self.market.cause_logs[each.plan.pool].arrays
+        place = f"losses {each.plan.pool}, {len(program.instructions)}"
+        program.mark(place)
+        program.add(self._bind_search(each, log), lambda: self._enlarge_log(each.plan.pool), place)
+        program.add(
+            bind_kernel(
+                losses.attribute_losses,
+                self.arrays.attribution,
+                each.pool.assessed,
+                self.arrays.rows,
+                log.excess,
+                log.counters,
+                log.stages,
+                log.rows,
+                log.amounts,
+            )
+        )
+        self._keep_assessment(each, log)
 
     def _bind_stage_marks(self, each: PoolProgram) -> BoundKernel:
         quotes, start = each.venue_arrays, each.venue.instrument_slice.start

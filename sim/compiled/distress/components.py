@@ -120,21 +120,24 @@ class DistressContext:
 
 def add_gathering(context: DistressContext, pool: PoolArrays, number: I8) -> None:
     """Copy the accounts of ``rows`` to the pool's hypothetical ones."""
+    context.program.add(bind_gathering(context, pool, number))
+
+
+def bind_gathering(context: DistressContext, pool: PoolArrays, number: I8) -> BoundKernel:
+    """Return the kernel that copies the accounts of ``rows`` to the pool's hypothetical ones."""
     step, hypothetical = context.step, pool.hypothetical
     here = pool.pool.instruments
-    context.program.add(
-        bind_kernel(
-            events.gather_accounts,
-            number,
-            context.arrays.rows,
-            step.ledger.position[here],
-            step.ledger.entry[here],
-            step.ledger.balance,
-            pool.pool.number,
-            hypothetical.n_accounts,
-            hypothetical.position,
-            hypothetical.entry,
-            hypothetical.leverage,
-            hypothetical.balance,
-        )
+    return bind_kernel(
+        events.gather_accounts,
+        number,
+        context.arrays.rows,
+        step.ledger.position[here],
+        step.ledger.entry[here],
+        step.ledger.balance,
+        pool.pool.number,
+        hypothetical.n_accounts,
+        hypothetical.position,
+        hypothetical.entry,
+        hypothetical.leverage,
+        hypothetical.balance,
     )

@@ -9,6 +9,7 @@ from sim.attribution import (
     COLLATERAL,
     FUNDING,
     INDEX,
+    LOSS,
     OWN_CLOSE_OUT,
     REQUIREMENT,
     VOLUNTARY,
@@ -38,6 +39,7 @@ N_KINDS = len(CAUSE_KINDS)
     AT_VOLUNTARY,
     AT_CARRY,
     AT_OWN,
+    AT_LOSS,
     AT_CLOSE_OUT,
 ) = (
     CAUSE_KINDS.index(kind)
@@ -49,6 +51,7 @@ N_KINDS = len(CAUSE_KINDS)
         VOLUNTARY,
         CARRY,
         OWN_CLOSE_OUT,
+        LOSS,
         CLOSE_OUT,
     )
 )

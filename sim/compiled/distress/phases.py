@@ -1,7 +1,7 @@
 """Phases 7 to 9 of a compiled step where accounts are below maintenance (LIQ-1 to LIQ-6).
 
-The program is the loop of ``sim.step.liquidation.run_liquidation_rounds``, with jumps. Losses of
-bankrupt accounts are allocated by the plain phase.
+The program is the loop of ``sim.step.liquidation.run_liquidation_rounds``, with jumps, and
+that of ``sim.step.loss_waterfall`` after it.
 """
 
 from collections.abc import Callable
@@ -9,18 +9,13 @@ from collections.abc import Callable
 from sim.compiled.distress import rounds
 from sim.compiled.distress.attribution_program import AttributionProgram
 from sim.compiled.distress.components import DistressContext
+from sim.compiled.distress.loss_program import LossProgram
 from sim.compiled.distress.round_program import RoundProgram
 from sim.compiled.kernels import prices
 from sim.numerics.bound_kernels import bind_kernel
-from sim.step import loss_waterfall
 from sim.types import F8, I8
 
-DISTRESS, ROUNDS_DONE, LOSSES_DONE, NEXT_ROUND = (
-    "distress",
-    "rounds done",
-    "losses done",
-    "next round",
-)
+DISTRESS, ROUNDS_DONE, NEXT_ROUND = "distress", "rounds done", "next round"
 """Labels of places in the program."""
 
 
@@ -54,37 +49,9 @@ class DistressPhases:
         limits = (state, self.market.config.max_rounds, made)
         program.add(bind_kernel(rounds.begin_next_round, *limits), jump=NEXT_ROUND)
         program.mark(ROUNDS_DONE)
-        self._add_losses()
+        LossProgram(self.context, assess).add()
 
     def _add_lot_values(self, multiplier: I8, quote_price: F8) -> None:
         step = self.step
         values = (multiplier, quote_price, step.lot_value, step.unit_value)
         self.program.add(bind_kernel(prices.value_lots, step.mark, *values))
-
-    def _add_losses(self) -> None:
-        """Allocate losses by the plain phase where an account is bankrupt, and publish offers.
-
-        Bankrupt accounts wait while their lots are on offer.
-        """
-        step, program = self.step, self.program
-        program.add(bind_kernel(rounds.begin_offers, step.to_sell, step.to_buy))
-        for each in self.context.pools:
-            plan, here = each.plan, each.pool.pool.instruments
-            noted = (plan.assessed, plan.bankrupt_since, plan.is_offered)
-            program.add(bind_kernel(rounds.find_bankrupt, *noted))
-            for kernel in each.offers:
-                program.add(kernel)
-            fund = each.venue.system_accounts.insurance_fund
-            program.add(
-                bind_kernel(rounds.await_offers, plan.assessed, plan.is_offered, fund),
-                self._allocate_plainly,
-                LOSSES_DONE,
-            )
-            lots = (plan.is_offered, plan.position, plan.is_spot)
-            program.add(
-                bind_kernel(rounds.publish_offers, *lots, step.to_sell[here], step.to_buy[here])
-            )
-        program.mark(LOSSES_DONE)
-
-    def _allocate_plainly(self) -> None:
-        self.recorder.record_losses(loss_waterfall.allocate_losses(self.market))

@@ -4,10 +4,10 @@ import numpy as np
 
 from sim.compiled.arrays import N_FILLS, N_MOVES
 from sim.compiled.kernels.cash import move_cash
-from sim.compiled.kernels.equity import find_free_wallet_cash, value_account
+from sim.compiled.kernels.equity import find_free_wallet_cash, value_accounts
 from sim.compiled.program import JUMP
 from sim.margin.rounding import round_up_amount
-from sim.numerics.account_sums import copy_values, sum_pairwise
+from sim.numerics.account_sums import BLOCK, add_values, copy_values, sum_pairwise
 from sim.numerics.bound_kernels import call_bound
 from sim.numerics.jit import kernel
 from sim.recording.cause_stages import HAD_DEFICITS, HAS_PRICES
@@ -49,22 +49,25 @@ def assess_pool(
         assessed: (3, N) out, minor units of the numeraire.
         sums: (3,) out.
     """
-    owners = assessed.shape[1]
-    count[0] = owners
+    owners = count[0] = assessed.shape[1]
     for place in range(addresses.size):
         call_bound(addresses[place], tick, blocks[place])
-    for owner in range(owners):
-        if owner >= external:
-            assessed[:, owner] = 0.0
-            continue
-        assessed[EQUITY, owner] = value_account(
-            owner, owner, balance, pool, price, position, lot_value
-        )
-        assessed[INITIAL, owner] = round_up_amount(initial[owner])
-        assessed[MAINTENANCE, owner] = round_up_amount(maintenance[owner])
+    for start in range(0, owners, BLOCK):
+        here = slice(start, min(start + BLOCK, owners))
+        value_accounts(start, balance, pool, price, position, lot_value, assessed[EQUITY, here])
+        round_up_amounts(initial[here], assessed[INITIAL, here])
+        round_up_amounts(maintenance[here], assessed[MAINTENANCE, here])
+    assessed[:, external:] = 0.0
     for row in range(3):
         sums[row] = sum_pairwise(assessed[row])
     return 0
+
+
+@kernel
+def round_up_amounts(amounts: F8, rounded: F8) -> None:
+    """Round margins up to whole minor units, (A,); see :func:`round_up_amount`."""
+    for place in range(rounded.size):
+        rounded[place] = round_up_amount(amounts[place])
 
 
 @kernel
@@ -82,18 +85,19 @@ def find_deficits(
     ``had_deficits`` are the counters of the pool's log of causes.
     """
     equity, maintenance = assessed[EQUITY], assessed[MAINTENANCE]
-    if not is_suppressed:
-        if had_deficits[HAD_DEFICITS]:
-            return JUMP
-        for owner in range(equity.size):
-            if equity[owner] < maintenance[owner]:
-                return JUMP
+    is_below, is_dated, was_bankrupt = had_deficits[HAD_DEFICITS] != 0, False, False
     for owner in range(equity.size):
+        is_below |= equity[owner] < maintenance[owner]
+        is_dated |= liquidatable_since[owner] != MISSING
+        was_bankrupt |= bankrupt_since[owner] != MISSING
+    if is_below and not is_suppressed:
+        return JUMP
+    for owner in range(equity.size if is_below or is_dated else 0):
         if not equity[owner] < maintenance[owner]:
             liquidatable_since[owner] = MISSING
         elif liquidatable_since[owner] == MISSING:
             liquidatable_since[owner] = tick
-    if not is_suppressed:
+    if was_bankrupt and not is_suppressed:
         for owner in range(bankrupt_since.size):
             bankrupt_since[owner] = MISSING
     return 0
@@ -137,13 +141,20 @@ def view_joint_accounts(
     free_margin: F8,
 ) -> int:
     """Show owners their equity and free margin where the wallet is the margin account."""
+    seen, spare = assessed[EQUITY], free_margin[:external]
+    sum_reserves(reserved, quote_price, spare)
     for owner in range(external):
-        equity[owner] = assessed[EQUITY, owner]
-        total = 0.0
-        for k in range(quote_price.size):
-            total += reserved[k, owner] * quote_price[k]
-        free_margin[owner] = assessed[EQUITY, owner] - assessed[INITIAL, owner] - total
+        equity[owner] = seen[owner]
+        spare[owner] = seen[owner] - assessed[INITIAL, owner] - spare[owner]
     return 0
+
+
+@kernel
+def sum_reserves(reserved: I8, quote_price: F8, total: F8) -> None:
+    """Sum the reserves of orders over instruments, (A,) minor units of the numeraire."""
+    total[:] = 0.0
+    for k in range(quote_price.size):
+        add_values(reserved[k], quote_price[k], total)
 
 
 @kernel

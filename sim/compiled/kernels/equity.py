@@ -1,5 +1,6 @@
 """Kernels that value one account or one wallet."""
 
+from sim.numerics.account_sums import add_values
 from sim.numerics.jit import kernel
 from sim.types import F8, I8
 
@@ -15,6 +16,22 @@ def value_account(
     for k in range(lot_value.size):
         equity += position[k, row] * lot_value[k]
     return equity
+
+
+@kernel
+def value_accounts(
+    first: int, balance: I8, pool: int, price: F8, position: I8, lot_value: F8, equity: F8
+) -> None:
+    """Write the equity of accounts from ``first`` on, (A,); see :func:`value_account`.
+
+    Every inner loop runs down one column, which compiles to vector instructions.
+    """
+    equity[:] = 0.0
+    here = slice(first, first + equity.size)
+    for asset in range(price.size):
+        add_values(balance[asset, pool, here], price[asset], equity)
+    for k in range(lot_value.size):
+        add_values(position[k, here], lot_value[k], equity)
 
 
 @kernel

@@ -11,15 +11,10 @@ from sim.types import B1, F8, I8, MISSING
 
 
 @kernel
-def sum_depth_near(data: I8, mark: F8, share: float) -> I8:
-    """Return lots bid and offered within a share of each mark, (K, 2)."""
-    low, high = np.empty(mark.size, dtype=np.int64), np.empty(mark.size, dtype=np.int64)
-    for k in range(mark.size):
-        low[k] = np.int64(np.ceil(mark[k] * (1 - share)))
-        high[k] = np.int64(np.floor(mark[k] * (1 + share)))
-    lots = np.zeros((mark.size, 2), dtype=np.int64)
-    matching.sum_depth(data, low, high, lots)
-    return lots
+def sum_depth_near(data: I8, instrument: int, mark: float, share: float) -> tuple[int, int]:
+    """Return lots bid and offered within a share of the mark of one instrument."""
+    low, high = int(np.ceil(mark * (1 - share))), int(np.floor(mark * (1 + share)))
+    return matching.sum_depth_of(data, instrument, low, high)
 
 
 @kernel
@@ -36,17 +31,17 @@ def read_books(
     open_interest: I8,
 ) -> int:
     """Read best prices, depth within 1% of the old mark, and open interest."""
-    lots = sum_depth_near(data, mark, 0.01)
     for k in range(mark.size):
+        bids, asks = sum_depth_near(data, k, mark[k], 0.01)
         base = HEADER + k * data[STRIDE]
         best_bid, best_ask = data[base + order_ladder.BID], data[base + order_ladder.ASK]
         traded = data[base + order_ladder.LAST]
         bid[k] = np.nan if best_bid == 0 else float(best_bid)
         ask[k] = np.nan if best_ask > data[LEVELS] else float(best_ask)
         last[k] = np.nan if traded == MISSING else float(traded)
-        both = float(lots[k, 0] + lots[k, 1])
+        both = float(bids + asks)
         depth[k] = both / 2
-        imbalance[k] = (lots[k, 0] - lots[k, 1]) / both if both > 0 else np.nan
+        imbalance[k] = (bids - asks) / both if both > 0 else np.nan
         held = 0
         for owner in range(position.shape[1]):
             held += abs(position[k, owner])
@@ -123,7 +118,7 @@ def sample_premium(tick: int, bid: F8, ask: F8, oracle_ticks: F8, sums: F8, samp
 @kernel
 def measure_near_depth(tick: int, data: I8, mark: F8, depth_near: F8) -> int:
     """Measure lots within 0.1% of each mark, mean of both sides."""
-    lots = sum_depth_near(data, mark, 0.001)
     for k in range(mark.size):
-        depth_near[k] = (lots[k, 0] + lots[k, 1]) / 2
+        bids, asks = sum_depth_near(data, k, mark[k], 0.001)
+        depth_near[k] = (bids + asks) / 2
     return 0

@@ -4,6 +4,8 @@ import numpy as np
 
 from sim.compiled.kernels.accounts import EQUITY, INITIAL, MAINTENANCE
 from sim.compiled.kernels.equity import value_account
+from sim.compiled.kernels.prices import CALL_PYTHON
+from sim.compiled.program import JUMP
 from sim.exchange import matching
 from sim.margin.rounding import round_up_amount
 from sim.numerics.account_sums import copy_values, sum_pairwise
@@ -15,13 +17,18 @@ from sim.types import B1, F8, I8
 @kernel
 def is_reading_due(tick: int, every: int) -> int:
     """Call the plain phase if a reading is due."""
-    return 0 if tick % every else 1
+    return 0 if tick % every else CALL_PYTHON
+
+
+@kernel
+def skip_reading(tick: int, every: int) -> int:
+    """Jump over the kernels of a reading unless it is due."""
+    return JUMP if tick % every else 0
 
 
 @kernel
 def begin_reading(
     tick: int,
-    every: int,
     count: I8,
     steps: I8,
     data: I8,
@@ -29,9 +36,7 @@ def begin_reading(
     moves: F8,
     resting: I8,
 ) -> int:
-    """Count lots bid in the way of a fall, or offered in the way of a rise, where one is due."""
-    if tick % every:
-        return 0
+    """Count lots bid in the way of a fall, or offered in the way of a rise."""
     row = count[0]
     steps[row] = tick
     low, high = np.empty(mark.size, dtype=np.int64), np.empty(mark.size, dtype=np.int64)
@@ -50,7 +55,6 @@ def begin_reading(
 @kernel
 def profile_pool(
     tick: int,
-    every: int,
     count: I8,
     first: int,
     moves: F8,
@@ -82,7 +86,6 @@ def profile_pool(
 
     Args:
         tick: present tick.
-        every: steps between readings.
         count: (1,) readings so far.
         first: the pool's first instrument.
         moves: (m,) relative moves of one mark.
@@ -97,8 +100,6 @@ def profile_pool(
         senders: (N,) room for owners.
         at_risk, fresh: (R, K, m) out.
     """
-    if tick % every:
-        return 0
     row = count[0]
     for k in range(mark.size):
         number = _take_holders(k, is_margined, live_position, senders)
@@ -178,7 +179,6 @@ def _copy_accounts(
 @kernel
 def sum_populations(
     tick: int,
-    every: int,
     count: I8,
     venue: int,
     starts: I8,
@@ -191,8 +191,6 @@ def sum_populations(
     sums: F8,
 ) -> int:
     """Sum equity, initial margin and gross notional of each population at a venue."""
-    if tick % every:
-        return 0
     row, owners = count[0], equity.size
     initial, gross = np.zeros(owners), np.zeros(owners)
     for place in range(pools.size):
@@ -212,7 +210,6 @@ def sum_populations(
 @kernel
 def end_reading(
     tick: int,
-    every: int,
     count: I8,
     fresh: I8,
     resting: I8,
@@ -220,8 +217,6 @@ def end_reading(
     feedback: F8,
 ) -> int:
     """Record R(1%) of every instrument."""
-    if tick % every:
-        return 0
     row = count[0]
     count[0] = row + 1
     for k in range(feedback.shape[1]):
@@ -233,7 +228,6 @@ def end_reading(
 @kernel
 def keep_peak(
     tick: int,
-    every: int,
     gross: I8,
     peak_gross: I8,
     balance: I8,
@@ -249,8 +243,6 @@ def keep_peak(
     wallet_value: F8,
 ) -> int:
     """Keep all accounts if gross notional is at its peak: see ``recording.account_columns``."""
-    if tick % every:
-        return 0
     total = 0
     for k in range(gross.shape[1]):
         total += gross[tick - 1, k]

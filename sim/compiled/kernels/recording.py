@@ -35,7 +35,7 @@ from sim.types import B1, F8, I8
 def record_prices(
     tick: int,
     index: F8,
-    exogenous: F8,
+    log_price: F8,
     underlying: I8,
     oracle: F8,
     tick_size: F8,
@@ -54,12 +54,15 @@ def record_prices(
     prices: F8,
     fallback: B1,
 ) -> int:
-    """Record a venue's prices in quote currency, and its margin rates."""
+    """Record a venue's prices in quote currency, and its margin rates.
+
+    The exogenous index is that of ``log_price`` (T + 1, U), without impact.
+    """
     row = tick - 1
     for k in range(mark.size):
         place, u, size = first + k, underlying[k], tick_size[k]
         prices[INDEX, row, place] = index[u]
-        prices[EXOGENOUS, row, place] = exogenous[tick, u]
+        prices[EXOGENOUS, row, place] = np.exp(log_price[tick, u] + 0.0)
         prices[ORACLE, row, place] = oracle[u]
         prices[MARK, row, place] = mark[k] * size
         prices[MID_PRICE, row, place] = mid[k] * size

@@ -1,5 +1,6 @@
 """Volatility from past returns: exponential weights and GARCH(1,1)."""
 
+import functools
 import math
 from typing import TypeVar
 
@@ -41,6 +42,19 @@ def compute_long_run_variance(parameters: tuple[float, float, float]) -> float:
     return omega / (1 - alpha - beta) if alpha + beta < 1 else math.inf
 
 
+def sum_weights(dt: float, half_life: float, seen: int) -> float:
+    """Return the sum of the weights of some returns."""
+    return float(1 - 0.5 ** (seen * dt / half_life))
+
+
+@functools.lru_cache(maxsize=8)
+def list_weight_sums(dt: float, half_life: float, steps: int) -> F8:
+    """Return the sums of the weights of 0 to ``steps`` returns, which runs of one length share."""
+    sums = np.array([sum_weights(dt, half_life, seen) for seen in range(steps + 1)])
+    sums.flags.writeable = False
+    return sums
+
+
 class RunningVolatility:
     """Volatility that a venue computes from the oracle's returns (IDX-3).
 
@@ -66,16 +80,12 @@ class RunningVolatility:
         self._seen += 1
         square = returns**2 * (self.year / self.dt)
         self.variance = self.variance + self.update_weight * (square - self.variance)
-        return np.sqrt(self.variance / self.sum_weights(self._seen))
+        return np.sqrt(self.variance / sum_weights(self.dt, self.half_life, self._seen))
 
     @property
     def update_weight(self) -> float:
         """Weight of the newest return."""
         return float(1 - 0.5 ** (self.dt / self.half_life))
-
-    def sum_weights(self, seen: int) -> float:
-        """Return the sum of the weights of some returns."""
-        return float(1 - 0.5 ** (seen * self.dt / self.half_life))
 
     def resume(self, variance: F8, seen: int) -> None:
         """Continue from a variance after some returns."""

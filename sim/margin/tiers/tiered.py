@@ -15,6 +15,7 @@ from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.numerics.account_sums import BLOCK
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
@@ -308,19 +309,31 @@ def charge_tiers(
 ) -> int:
     """Write the margins of the accounts in use: see :class:`sim.margin.compiled.MarginArrays`."""
     accounts = count[0]
-    notional = np.empty(accounts)
-    leg_initial, leg_maintenance = np.empty(accounts), np.empty(accounts)
-    initial[:accounts] = 0.0
-    maintenance[:accounts] = 0.0
-    for k in range(len(position)):
-        for a in range(accounts):
-            lots = position[k, a]
-            notional[a] = (max(-lots, 0) if is_spot[k] else abs(lots)) * lot_value[k]
-        write_charges(notional, leverage[k, :accounts], table[:, k], leg_initial, leg_maintenance)
-        for a in range(accounts):
-            initial[a] += leg_initial[a]
-            maintenance[a] += leg_maintenance[a]
+    notional, leg_initial, leg_maintenance = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    for start in range(0, accounts, BLOCK):
+        size = min(BLOCK, accounts - start)
+        here, parts = slice(start, start + size), (leg_initial[:size], leg_maintenance[:size])
+        initial[here] = 0.0
+        maintenance[here] = 0.0
+        for k in range(len(position)):
+            if not value_lots(position[k, here], lot_value[k], is_spot[k], notional):
+                continue
+            write_charges(notional[:size], leverage[k, here], table[:, k], *parts)
+            for a in range(size):
+                initial[start + a] += leg_initial[a]
+                maintenance[start + a] += leg_maintenance[a]
     return 0
+
+
+@kernel
+def value_lots(lots: I8, lot_value: float, is_spot: bool, notional: F8) -> bool:
+    """Write the notional of positions that require margin, and return whether there is one."""
+    all_lots = 0
+    for a in range(lots.size):
+        margined = max(-lots[a], 0) if is_spot else abs(lots[a])
+        all_lots |= margined
+        notional[a] = margined * lot_value
+    return all_lots != 0
 
 
 @kernel
@@ -364,10 +377,15 @@ def write_charges(notional: F8, leverage: F8, table: F8, initial: F8, maintenanc
     among those whose floor is exceeded, and no search is needed. Every inner loop runs down one
     instrument's column, contiguous in a pool's view.
     """
+    has_choice = False
     for a in range(notional.size):
-        # unlike the operator, the ufunc has no check for zero, which prevents vectorisation
-        initial[a] = np.divide(notional[a], leverage[a])
-        maintenance[a] = 0.0
+        has_choice |= leverage[a] < np.inf
+    initial[:] = 0.0
+    if has_choice:  # divisions take long
+        for a in range(notional.size):
+            # unlike the operator, the ufunc has no check for zero, which prevents vectorisation
+            initial[a] = np.divide(notional[a], leverage[a])
+    maintenance[:] = 0.0
     for t in range(table.shape[1]):
         initial_rate, initial_deduction = table[0, t], table[1, t]
         maintenance_rate, maintenance_deduction = table[2, t], table[3, t]

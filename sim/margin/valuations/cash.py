@@ -8,6 +8,7 @@ from pydantic import Field
 from sim.margin.base import ValuationComponent
 from sim.margin.compiled import MarginArrays
 from sim.margin.valuations.collateral import value_collateral
+from sim.numerics.account_sums import BLOCK, add_values
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, SPOT, Contracts, Exposure, Margins
@@ -99,20 +100,31 @@ def disallow_noncash(
     maintenance: F8,
 ) -> int:
     """Add the value of other assets and of spot positions to both margins."""
-    has_spot = is_spot.any()
-    if price.size == 1 and not has_spot:
+    if price.size == 1 and not is_spot.any():
         return 0
-    for account in range(count[0]):
-        disallowed, owned = 0.0, 0.0
+    disallowed, value, owned = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    for start in range(0, count[0], BLOCK):
+        size = min(BLOCK, count[0] - start)
+        here = slice(start, start + size)
+        disallowed[:], owned[:] = 0.0, 0.0
         for asset in range(1, price.size):
-            value = 0.0
+            value[:] = 0.0
             for k in range(lot_value.size):
                 if settle[k] == asset and not is_spot[k]:
-                    value += position[k, account] * lot_value[k]
-            disallowed += max(balance[asset, pool, account] * price[asset] + value, 0.0)
+                    add_values(position[k, here], lot_value[k], value[:size])
+            add_positive_values(balance[asset, pool, here], price[asset], value, disallowed)
         for k in range(lot_value.size):
             if is_spot[k]:
-                owned += max(position[k, account] * lot_value[k], 0.0)
-        initial[account] = (disallowed + owned) + initial[account]
-        maintenance[account] = (disallowed + owned) + maintenance[account]
+                value[:] = 0.0
+                add_positive_values(position[k, here], lot_value[k], value, owned)
+        for margin in (initial[here], maintenance[here]):
+            for a in range(size):
+                margin[a] = (disallowed[a] + owned[a]) + margin[a]
     return 0
+
+
+@kernel
+def add_positive_values(units: I8, price: float, value: F8, total: F8) -> None:
+    """Add units at a price and a further value to totals where the sum is positive."""
+    for a in range(units.size):
+        total[a] += max(units[a] * price + value[a], 0.0)

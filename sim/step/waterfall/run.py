@@ -13,6 +13,7 @@ from sim.step.waterfall.postings import (
 )
 from sim.step.waterfall.tables import (
     BAD_DEBT,
+    BEGUN,
     BUILT,
     COUNT,
     DONE,
@@ -122,7 +123,7 @@ def run_waterfall(
     while state[PLACE] < len(turns):
         account = turns[state[PLACE], 0]
         if state[LAYER] == 0 and not state[IS_MOVED]:
-            if account == state[FUND_OWNER]:
+            if account == state[FUND_OWNER] and state[BEGUN] != state[PLACE] + 1:
                 return NEEDS_PLAIN_ACCOUNT, fills, events
             accounts.flags[IS_ELIGIBLE, account] = False
         while state[LAYER] < pool.layers.shape[1] and equity[account] < 0:

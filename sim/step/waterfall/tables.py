@@ -25,13 +25,16 @@ fund's wallet is not in this pool."""
 KEEPS_MAINTENANCE, KEEPS_PROFIT = 7, 8
 """Constants in ``Pool.state``: 1 if layers need maintenance and profit of changed accounts."""
 
-PLACE, LAYER, IS_MOVED, N_CHANGED, N_BUILT, WANTED, N_FILLS, N_EVENTS, REFUSED = range(9, 18)
+(PLACE, LAYER, IS_MOVED, N_CHANGED, N_BUILT, WANTED, N_FILLS, N_EVENTS, REFUSED, BEGUN) = range(
+    9, 19
+)
 """Variables in ``Pool.state``: place in the order of bankrupt accounts and number of the layer, 1
 if the account's legs have changed since its weights were computed, numbers of accounts in CHANGED,
 of queues in BUILT, a queue to build, numbers of fills and events, and the place before which the
-fund as it is cannot take accounts over."""
+fund as it is cannot take accounts over, and the place after that of a bankrupt fund whose turn has
+begun."""
 
-STATE_SIZE = 18
+STATE_SIZE = 19
 
 MARK, UNIT_VALUE, LOT_VALUE, EVENT_VALUE, ASSET_PRICE = range(5)
 """Rows of ``Pool.legs``: mark (ticks), value of a lot at the mark in the settle asset, in the
