@@ -104,7 +104,9 @@ class Market(DeferredAgentsModel):
         """
         if self._compiled is None:
             self._compiled = compile_run(self.state, self.recorder)
-        self._compiled.advance(min(self.tick + steps, self.steps_planned))
+        last = min(self.tick + steps, self.steps_planned)
+        if last > self.tick:
+            self._compiled.advance(last)
         self.steps = self.tick
         self.running = self.tick < self.steps_planned
 
