@@ -48,28 +48,38 @@ def measure_shock_losses(
     before = own.find_step_before(since)
     venue = str(steps["venue"].iloc[before])
     _check_only_perpetual(steps, venue, instrument)
-    lots, value = steps["open_interest"].iloc[before], steps["gross"].iloc[before] / 2
-    if not lots:
-        raise ValueError(
-            f"{instrument!r} has no open interest at step {since - 1}; choose a later shock"
-        )
+    lots, value = _find_open_interest(steps, before, instrument)
     window = own.find_window(since, until)
     closed_out, deleveraged = (steps[name].to_numpy()[window.row] for name in ("liquidated", "adl"))
     auctioned = _sum_auctioned(frames["closeouts"], venue, window)
     losses = frames["losses"]
     here = _select_events(losses, venue, window)
-    layer, absorbed = losses["layer"], losses["absorbed"].to_numpy()
-    taken = here & (layer == "fund").to_numpy()
-    bad_debt = here & (layer == "bad_debt").to_numpy()
+    taken = here & (losses["layer"] == "fund").to_numpy()
     return ShockLosses(
         closed_out=float(closed_out.sum() / lots),
         auctioned=float(auctioned / lots),
         deleveraged=float(deleveraged.sum() / lots),
         taken_over=float(losses["lots"].to_numpy()[taken].sum() / lots),
         take_overs=int(taken.sum()),
-        bad_debt=float(absorbed[bad_debt].sum() / value),
-        system_loss=float(absorbed[here].sum() / value),
+        bad_debt=_sum_absorbed(losses, here & (losses["layer"] == "bad_debt").to_numpy()) / value,
+        system_loss=_sum_absorbed(losses, here) / value,
     )
+
+
+def _find_open_interest(steps: pd.DataFrame, row: int, instrument: str) -> tuple[float, float]:
+    """Return the open interest of a row, in lots and minor units; refuse none."""
+    lots, gross = steps["open_interest"].iloc[row], steps["gross"].iloc[row]
+    if not lots:
+        step = steps["step"].iloc[row]
+        raise ValueError(
+            f"{instrument!r} has no open interest at step {step}; choose a later shock"
+        )
+    return float(lots), float(gross) / 2
+
+
+def _sum_absorbed(losses: pd.DataFrame, chosen: B1) -> float:
+    """Return what the chosen events of losses absorbed, minor units."""
+    return float(losses["absorbed"].to_numpy()[chosen].sum())
 
 
 class _InstrumentSteps(NamedTuple):

@@ -9,7 +9,8 @@ from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementWrapper
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
-from sim.margin.tiers.tiered import TieredMargin, TieredRequirement, write_charges
+from sim.margin.tiers.tier_kernels import write_charges
+from sim.margin.tiers.tiered import TieredMargin, TieredRequirement
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, SPOT, Contracts, Exposure, Margins, MarketView

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sim.margin.rounding import round_up_sum
-from sim.margin.tiers.tiered import compute_tiered_margins
+from sim.margin.tiers.tier_kernels import compute_tiered_margins
 from sim.margin.valuations.cash import sum_noncash_values
 from sim.numerics.jit import kernel
 from sim.step.waterfall.tables import (
