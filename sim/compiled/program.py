@@ -15,7 +15,12 @@ import numpy as np
 from sim.compiled.arrays import StepArrays
 from sim.compiled.handover import load_state, store_state
 from sim.compiled.kernels.prices import CALL_PYTHON
-from sim.numerics.bound_kernels import BoundKernel, call_bound
+from sim.numerics.bound_kernels import (
+    BoundKernel,
+    call_bound,
+    compile_entries,
+    postpone_compilation,
+)
 from sim.numerics.jit import kernel
 from sim.types import I8
 
@@ -135,7 +140,7 @@ class CompiledRun:
         self.step = step
         self._assemble, self._list_movable = assemble, list_movable
         self._bound_arrays = list_movable()
-        self._program = assemble()
+        self._program = self._bind()
         self._table = self._program.table()
         self.n_plain_phases = 0
 
@@ -160,6 +165,15 @@ class CompiledRun:
             load_state(self.step)
             self._refresh()
 
+    def _bind(self) -> Program:
+        """Return the program, after all of its entries have been compiled or loaded."""
+        with postpone_compilation() as missing:
+            program = self._assemble()
+        if missing:
+            compile_entries(missing)
+            program = self._assemble()
+        return program
+
     def _refresh(self) -> None:
         """Bind the kernels anew if an array has moved."""
         now = self._list_movable()
@@ -167,5 +181,5 @@ class CompiledRun:
             return
         self._bound_arrays = now
         self.step.books = self.step.market.order_books.reserve_capacity(0)
-        self._program = self._assemble()
+        self._program = self._bind()
         self._table = self._program.table()

@@ -12,8 +12,9 @@ import ctypes
 import inspect
 import struct
 import textwrap
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -140,14 +141,68 @@ class _Entry(NamedTuple):
     compiled: Any  # keeps its code in memory
 
 
-_ENTRIES: dict[tuple[Any, str], _Entry] = {}
-"""Entries of this process by kernel and layout."""
+EntryKey = tuple[Any, str]
+"""Kernel and layout."""
+
+_ENTRIES: dict[EntryKey, _Entry] = {}
+"""Entries of this process."""
+
+_NOT_COMPILED = _Entry(0, None)
+
+_postponed: ContextVar[list[EntryKey] | None] = ContextVar("_postponed", default=None)
+
+
+@contextmanager
+def postpone_compilation() -> Iterator[list[EntryKey]]:
+    """Bind kernels without compiling their entries.
+
+    Kernels whose entries are not in memory are bound to the address zero and must not be called.
+
+    Yields:
+        Keys of these entries, for :func:`compile_entries`.
+    """
+    missing: list[EntryKey] = []
+    token = _postponed.set(missing)
+    try:
+        yield missing
+    finally:
+        _postponed.reset(token)
+
+
+def compile_entries(keys: Iterable[EntryKey]) -> None:
+    """Compile entries or load them from the cache, last those that another process compiles.
+
+    Processes that start together thereby share the work.
+    """
+    waiting = list(dict.fromkeys(keys))
+    while waiting:
+        later = [key for key in waiting if not _compile_unless_claimed(*key)]
+        if len(later) == len(waiting):
+            _find_entry(*later.pop(0))  # waits for the other process
+        waiting = later
+
+
+def _compile_unless_claimed(kernel: Any, layout: str) -> bool:
+    """Compile or load an entry; return False if another process is compiling it."""
+    cache = _open_cache(_name_entry(kernel.py_func, layout))
+    if cache is not None and not cache.claim():
+        return False
+    try:
+        _find_entry(kernel, layout)
+    finally:
+        if cache is not None:
+            cache.release()
+    return True
 
 
 def _find_entry(kernel: Any, layout: str) -> _Entry:
     """Return the entry of a kernel for arguments of a layout; threads compile one at a time."""
     entry = _ENTRIES.get((kernel, layout))
     if entry is None:
+        postponed = _postponed.get()
+        if postponed is not None:
+            postponed.append((kernel, layout))
+            return _NOT_COMPILED
         with global_compiler_lock:
             entry = _ENTRIES.get((kernel, layout)) or _compile_entry(kernel, layout)
             _ENTRIES[kernel, layout] = entry
@@ -160,9 +215,7 @@ def _compile_entry(kernel: Any, layout: str) -> _Entry:
     Its Python function is made only if it must be compiled.
     """
     named = _name_entry(kernel.py_func, layout)
-    cache: Any = None
-    with suppress(RuntimeError, OSError):  # no folder for it is both writable and safe
-        cache = _EntryCache(named)
+    cache = _open_cache(named)
     context = cpu_target.target_context
     found = None if cache is None else cache.load_overload(ENTRY_SIGNATURE, context)
     if found is not None:
@@ -176,6 +229,13 @@ def _compile_entry(kernel: Any, layout: str) -> _Entry:
     with pause_collection():
         entry.compile()
     return _Entry(entry.address, entry)
+
+
+def _open_cache(named: FunctionType) -> Any:
+    """Return the cache of an entry; none if no folder for it is both writable and safe."""
+    with suppress(RuntimeError, OSError):
+        return _EntryCache(named)
+    return None
 
 
 def _name_entry(plain: FunctionType, layout: str) -> FunctionType:

@@ -14,7 +14,7 @@ from typing import Any
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
 
-from sim.numerics.kernel_locks import release_lock, wait_for_lock
+from sim.numerics.kernel_locks import release_lock, try_lock, wait_for_lock
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 PROJECT_PACKAGES = ("sim", "agents", "experiments", "configs")
@@ -114,6 +114,14 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
             if found is not None:
                 release_lock(index)
         return found
+
+    def claim(self) -> bool:
+        """Reserve the kernel for this process; return False if another process compiles it."""
+        return try_lock(self._cache_file._index_path)
+
+    def release(self) -> None:
+        """Give up the reservation."""
+        release_lock(self._cache_file._index_path)
 
     def _read_overload(self, sig: Any, target_context: Any) -> Any:
         try:

@@ -318,3 +318,44 @@ os.sys.stdout.write(str(kernel_locks.try_lock({index!r})))
     assert called(ROOT, code=taking) == ["False"]
     kernel_locks.release_all_locks()
     assert called(ROOT, code=taking) == ["True"]
+
+
+SHARED = """
+from sim.compiled.kernels.accounts import skip_rounds
+from sim.numerics import bound_kernels
+from sim.numerics.bound_kernels import call_in_turn
+compile_entry = bound_kernels._compile_entry
+def tell(kernel, layout):
+    print(kernel.__name__, flush=True)
+    return compile_entry(kernel, layout)
+bound_kernels._compile_entry = tell
+index = bound_kernels._open_cache(bound_kernels._name_entry(skip_rounds.py_func, "i1"))
+print(index._cache_file._index_path, flush=True)
+input()
+bound_kernels.compile_entries([(skip_rounds, "i1"), (call_in_turn, "i1 i1")])
+"""
+
+
+def test_a_process_compiles_other_kernels_before_it_waits(tree: Path) -> None:
+    """The entry that another process has claimed is compiled, or loaded, last."""
+    settings = {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", SHARED],
+        env=os.environ | settings,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        index = process.stdout.readline().strip()
+        Path(index).parent.mkdir(exist_ok=True)
+        assert kernel_locks.try_lock(index)
+        try:
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "call_in_turn\n"
+        finally:
+            kernel_locks.release_lock(index)
+        assert process.stdout.readline() == "skip_rounds\n"
+    assert process.returncode == 0
