@@ -155,19 +155,20 @@ class FakeMarket:
 
     def __init__(self, config: Any, populate: Any, *, seed: int, bars: Any) -> None:
         self.config, self.tick, self.steps_planned, self.venues = config, 0, 5, ()
+        self.state = SimpleNamespace(n_owners=5)
         self.recorder = SimpleNamespace(
             record_accounts=lambda moment: None, frames=self.frames, summary=self.summary
         )
         self.seeds.append(seed)
 
     def advance(self, steps: int) -> None:
-        for _ in range(min(steps, self.steps_planned - self.tick)):
-            self.tick += 1
-            what = self.at.get(self.tick)
-            if what == "fail":
-                raise ZeroDivisionError("nothing\nto divide by")
-            if what == "interrupt":
-                os.kill(os.getpid(), signal.SIGINT)
+        """Make one step, whatever the number requested."""
+        self.tick += 1
+        what = self.at.get(self.tick)
+        if what == "fail":
+            raise ZeroDivisionError("nothing\nto divide by")
+        if what == "interrupt":
+            os.kill(os.getpid(), signal.SIGINT)
 
     def frames(self) -> dict[str, pd.DataFrame]:
         return {

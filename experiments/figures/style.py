@@ -186,28 +186,27 @@ def draw_intervals(
 ) -> None:
     """Draw the interval of each row, from ``low`` to ``high``, as a thin bar.
 
+    Axes are scaled and labelled afterwards, because seaborn resets both.
+
     Args:
-        axes: where; labelled afterwards.
-        table: columns ``at``, ``low``, ``high`` and ``colour`` (text, such as ``#0173b2``).
+        axes: where.
+        table: columns ``at``, ``low``, ``high`` and ``colour``.
         along: axis of ``at``.
         linewidth: of the bars (points).
         alpha: opacity of the bars.
     """
-    from matplotlib import rcParams
-    from matplotlib.collections import LineCollection
-    from matplotlib.colors import to_rgba
+    from matplotlib.colors import to_hex
+    from seaborn import objects
 
     known = table.dropna(subset=["at", "low", "high"])
     if not len(known):
         return
-    rows = known.assign(place=pd.factorize(known["colour"])[0]).sort_values(["place", "at"])
-    ends = (["at", "low"], ["at", "high"]) if along == "x" else (["low", "at"], ["high", "at"])
-    segments = np.stack([rows[names] for names in ends], axis=1)
-    colours = [to_rgba(str(colour), alpha) for colour in rows["colour"]]
-    look = {"linewidths": linewidth, "capstyle": rcParams["lines.solid_capstyle"]}
-    axes.add_collection(LineCollection(list(segments), colors=colours, **look), autolim=False)
-    axes.update_datalim(segments.reshape(-1, 2))
-    axes.tick_params(labelbottom=True, labelleft=True)
+    across = "y" if along == "x" else "x"
+    names = {along: "at", f"{across}min": "low", f"{across}max": "high", "color": "colour"}
+    known = known.assign(colour=known["colour"].map(to_hex))
+    plot = objects.Plot(known, **names).scale(color=None)
+    bars = objects.Range(linewidth=linewidth, alpha=alpha)
+    plot.add(bars, orient=along, legend=False).on(axes).plot()
     axes.set(xlabel="", ylabel="")
 
 

@@ -23,9 +23,6 @@ ALLOWED = {
     # Links between close-outs form a graph, and cells follow the mark: seaborn has neither.
     ("experiments/figures/contagion.py", "LineCollection"),
     ("experiments/figures/contagion.py", "PolyCollection"),
-    # objects.Range draws the same bytes, but each call of it takes 30 ms: a quarter of the time
-    # of a study's figures, which have an interval for each line of each panel.
-    ("experiments/figures/style.py", "LineCollection"),
 }
 
 
