@@ -126,6 +126,7 @@ def test_what_is_asked_of_no_cascade_or_cannot_be_written_is_told(
     assert f"{tmp_path / 'taken'}: cannot be written" in text
 
 
+@pytest.mark.slow  # further runs of the cascade
 def test_attribution_stands_beside_removal_and_another_engine(result: Path, tmp_path: Path) -> None:
     brief = written(84, tmp_path)
     code, text = told(

@@ -54,7 +54,14 @@ def compare_runs(run: str, engine: EngineConfig, steps: int, *overrides: str) ->
     return plain
 
 
-@pytest.mark.parametrize("name", PRESETS)
+BY_DEFAULT = ("isolated", "span", "derive", "bybit", "scaled")
+"""Engines of different kinds; the others are slow, because each compiles kernels of its own."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name not in BY_DEFAULT)) for name in PRESETS],
+)
 def test_packaged_engines(name: str) -> None:
     market = compare_runs("small_crash", load_engine(name), STEPS, *TINY)
     assert market.recorder.summary()["trades"] > 0

@@ -98,7 +98,11 @@ def test_several_steps_make_one_return(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scenarios", "columns"), [(1, 1), (19, 2), (100, 3), (1000, 4), (1000, 7), (16_384, 1)]
+    ("scenarios", "columns"),
+    [
+        *((1, 1), (19, 2), (100, 3), (1000, 4), (1000, 7)),
+        pytest.param(16_384, 1, marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.99, 0.999])
 def test_the_kernel_finds_the_worst_of_each_row(scenarios: int, columns: int, level: float) -> None:

@@ -126,6 +126,7 @@ def test_nothing_in_a_result_runs(
         assert done.exception is None or isinstance(done.exception, SystemExit), command
 
 
+@pytest.mark.slow  # three commands, each in a process of its own
 def test_nothing_runs_from_the_working_folder_either(result: Path, tmp_path: Path) -> None:
     """In a process of its own that starts in the result."""
     mark = tmp_path / "MARK"
