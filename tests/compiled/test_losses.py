@@ -84,9 +84,15 @@ def test_random_losses_are_the_same(
     assert_same(*run_twins(config, seed, steps=60, batches=batches))
 
 
-def test_a_fund_without_means_is_treated_the_same(allocated_plainly: list[int]) -> None:
-    """Its own account is bankrupt after it has taken over positions of others."""
-    config = crash("packaged", size=0.3)
+@pytest.mark.parametrize("netting", ["cross", "isolated"])
+def test_a_fund_without_means_is_treated_the_same(
+    netting: str, allocated_plainly: list[int]
+) -> None:
+    """Its own account is bankrupt after it has taken over positions of others.
+
+    Under isolated netting its wallet pays first.
+    """
+    config = crash("packaged", f"venues.0.engine.netting={{kind: {netting}}}", size=0.3)
     plain, compiled = run_twins(config, seed=3, steps=STEPS)
     fund = plain.state.venues[0].system_accounts.insurance_fund
     assert fund in set(plain.recorder.frames()["losses"]["owner"])
@@ -99,15 +105,12 @@ def test_a_fund_without_means_is_treated_the_same(allocated_plainly: list[int]) 
 def test_other_margins_limit_the_fund_the_same(
     requirement: str, netting: str, allocated_plainly: list[int]
 ) -> None:
-    """The fund's margin after a take-over is that of the engine's own kernels.
-
-    Python only pays the deficit of the fund's own account from its separate wallet.
-    """
+    """The fund's margin after a take-over is that of the engine's own kernels."""
     rule = f"venues.0.engine.requirement={{kind: {requirement}}}"
     rules = (rule, f"venues.0.engine.netting={{kind: {netting}}}")
     plain, compiled = run_twins(crash("packaged", *rules, size=-0.6), steps=STEPS)
     assert "fund" in set(plain.recorder.frames()["losses"]["layer"])
-    assert netting == "isolated" or not allocated_plainly
+    assert not allocated_plainly
     assert_same(plain, compiled)
 
 

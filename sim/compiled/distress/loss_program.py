@@ -75,9 +75,7 @@ class LossProgram:
             )
             return
         after, room = f"allocated {plan.pool}", f"room for losses {plan.pool}"
-        is_separate = int(self._has_separate_wallet(each.venue, each))
-        shown = (plan.assessed, plan.is_offered, fund, is_separate)
-        listed = (*shown, arrays.rows, arrays.n_rows)
+        listed = (plan.assessed, plan.is_offered, fund, arrays.rows, arrays.n_rows)
         program.add(
             bind_kernel(losses.list_bankrupt, *listed),
             self._allocate_plainly,

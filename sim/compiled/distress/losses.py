@@ -9,7 +9,7 @@ import numpy as np
 
 from sim.compiled.arrays import NUMBER
 from sim.compiled.kernels.accounts import EQUITY, MAINTENANCE
-from sim.compiled.kernels.equity import value_account
+from sim.compiled.kernels.equity import find_free_wallet_cash, value_account
 from sim.compiled.kernels.prices import CALL_PYTHON
 from sim.compiled.kernels.recording import SHORTFALL
 from sim.compiled.program import JUMP
@@ -30,7 +30,7 @@ from sim.recording.event_tables import (
 from sim.step.waterfall import tables
 from sim.step.waterfall.cash_layers import assume_account
 from sim.step.waterfall.margins import value_wallet
-from sim.step.waterfall.postings import pay, write_event
+from sim.step.waterfall.postings import pay, requeue_account, update_accounts, write_event
 from sim.step.waterfall.run import collect_dues, run_waterfall
 from sim.step.waterfall.scores import list_side, write_profits
 from sim.step.waterfall.tables import Accounts, Pool, Queues
@@ -50,19 +50,13 @@ def list_bankrupt(
     assessed: F8,
     is_offered: B1,
     fund: int,
-    has_separate_wallet: int,
     rows: I8,
     n_rows: I8,
 ) -> int:
-    """List the bankrupt accounts that do not wait, the largest shortfall first; jump if none.
-
-    The plain phase does all where the fund's own account is bankrupt and its wallet pays (LIQ-3).
-    """
+    """List the bankrupt accounts that do not wait, the largest shortfall first; jump if none."""
     count = 0
     for owner in range(is_offered.size):
         if assessed[EQUITY, owner] < 0 and (owner == fund or not is_offered[owner]):
-            if owner == fund and has_separate_wallet:
-                return CALL_PYTHON
             rows[count] = owner
             count += 1
     n_rows[0] = count
@@ -196,7 +190,7 @@ def allocate_losses(
         elif need in (tables.NEEDS_WEIGHTS, tables.NEEDS_PLAIN_ACCOUNT):
             turn = turns[state[tables.PLACE]]
             if need == tables.NEEDS_PLAIN_ACCOUNT:
-                venue_money[SHORTFALL, tick, venue] += begin_fund_turn(pool, accounts)
+                venue_money[SHORTFALL, tick, venue] += begin_fund_turn(pool, accounts, queues)
             rows[0], n_rows[0] = turn[0], 1
             for place in range(addresses.size):
                 call_bound(addresses[place], tick, blocks[place])
@@ -275,12 +269,21 @@ def record_take_over(
 
 
 @kernel
-def begin_fund_turn(pool: Pool, accounts: Accounts) -> int:
-    """Begin the turn of a bankrupt fund, and return its shortfall."""
-    fund = pool.state[tables.FUND_OWNER]
-    pool.state[tables.BEGUN] = pool.state[tables.PLACE] + 1
+def begin_fund_turn(pool: Pool, accounts: Accounts, queues: Queues) -> int:
+    """Begin the turn of a bankrupt fund, return the shortfall that its wallet leaves (LIQ-3)."""
+    state, equity, fund = pool.state, accounts.money[tables.EQUITY], pool.state[tables.FUND_OWNER]
+    state[tables.BEGUN] = state[tables.PLACE] + 1
+    if state[tables.HAS_SEPARATE_WALLET]:
+        cash = find_free_wallet_cash(fund, accounts.balance, state[tables.WALLET], pool.price)
+        short = int(np.ceil(max(0.0, -equity[fund])))
+        pay(pool, accounts, fund, fund, 0, min(short, int(cash)), True)
+        own = np.empty(1, dtype=np.int64)
+        own[0] = fund
+        update_accounts(pool, accounts, queues, own)
     accounts.flags[tables.IS_ELIGIBLE, fund] = False
-    return int(np.ceil(max(0.0, -accounts.money[tables.EQUITY, fund])))
+    if state[tables.HAS_SEPARATE_WALLET] and state[tables.N_BUILT]:
+        requeue_account(pool, accounts, queues, fund)
+    return int(np.ceil(max(0.0, -equity[fund])))
 
 
 @kernel
