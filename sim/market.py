@@ -13,6 +13,7 @@ from sim.deferred_agents import DeferredAgentsModel
 from sim.errors import DeleverageError, LearningWarning, describe_unknown
 from sim.exchange.book import OrderBooks
 from sim.ledger import Ledger
+from sim.numerics.jit import IS_COMPILING
 from sim.numerics.rng import RandomStreams
 from sim.prices.bars import Bars
 from sim.prices.path import ExogenousPath
@@ -99,12 +100,18 @@ class Market(DeferredAgentsModel):
     def advance(self, steps: int) -> None:
         """Make several steps by compiled code: the same as as many calls of :meth:`step`.
 
+        With ``NUMBA_DISABLE_JIT=1`` the steps are plain.
+
         Args:
             steps: number of steps, up to the end of the run.
         """
+        last = min(self.tick + steps, self.steps_planned)
+        if not IS_COMPILING:
+            while self.tick < last:
+                self.step()
+            return
         if self._compiled is None:
             self._compiled = compile_run(self.state, self.recorder)
-        last = min(self.tick + steps, self.steps_planned)
         if last > self.tick:
             self._compiled.advance(last)
         self.steps = self.tick

@@ -7,6 +7,9 @@ import numba
 
 from sim.numerics.kernel_cache import find_kernel_cache
 
+IS_COMPILING = not numba.config.DISABLE_JIT
+"""False if numba is told not to compile; kernels are then plain functions, and slow."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
