@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 import mesa
@@ -30,19 +31,21 @@ def populate(configs: Sequence[Population]) -> Callable[[mesa.Model], list[Popul
             [f"populations: name {name!r} is used twice, give each its own" for name in shared]
         )
 
-    def create_agents(model: mesa.Model) -> None:
-        owner = 0
-        for config in configs:
-            for number in range(owner, owner + config.count):
-                config.agent_class(model, number, config.name)
-            owner += config.count
-
     def settle(model: mesa.Model) -> list[PopulationProtocol]:
         if isinstance(model, DeferredAgentsModel):
-            model.defer_agents(create_agents)
+            model.defer_agents(partial(_create_agents, configs))
         else:
-            create_agents(model)
+            _create_agents(configs, model)
         # mypy does not accept a class attribute where the protocol declares a variable
         return [cast(PopulationProtocol, config.model_copy(deep=True)) for config in configs]
 
     return settle
+
+
+def _create_agents(configs: Sequence[Population], model: mesa.Model) -> None:
+    """Create the members of all populations on a model."""
+    owner = 0
+    for config in configs:
+        for number in range(owner, owner + config.count):
+            config.agent_class(model, number, config.name)
+        owner += config.count

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -116,6 +117,10 @@ class Market(DeferredAgentsModel):
             self._compiled.advance(last)
         self.steps = self.tick
         self.running = self.tick < self.steps_planned
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle keeps: all but compiled steps, whose arrays are these."""
+        return {**self.__dict__, "_compiled": None}
 
     def _warn_unlearnt(self) -> None:
         """Warn of engines that cannot learn their parameters in so short a run."""
