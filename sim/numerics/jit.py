@@ -8,7 +8,7 @@ import numba
 from sim.numerics.kernel_cache import find_kernel_cache
 
 IS_COMPILING = not numba.config.DISABLE_JIT
-"""False if numba is told not to compile; kernels are then plain functions, and slow."""
+"""False if numba may not compile (``NUMBA_DISABLE_JIT=1``): kernels are then plain and slow."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -302,7 +302,7 @@ def test_studies_are_listed_with_question_and_cost() -> None:
     lines = done.stdout.splitlines()
     at = next(number for number, line in enumerate(lines) if line.startswith("leverage_caps "))
     assert lines[at].endswith("in a fall of 10% within half an hour?")
-    assert lines[at + 1].strip() == "480 runs, 20 min; --quick 72 runs, 3 min (on 2 processors)"
+    assert lines[at + 1].strip() == "480 runs, 1 min; --quick 72 runs, 1 min (on 2 processors)"
 
 
 def test_the_leverage_study_reports_what_the_shock_took(tmp_path: Path) -> None:
