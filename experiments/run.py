@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from agents import populate
 from experiments import plugins
 from experiments.config import RunConfig
+from experiments.figures.parallel import Helper, RunFiles, draw_figures
 from experiments.imports import pause_garbage_collection
 from experiments.price_files.bars import read_replays
 from experiments.results import identity, provenance, store
@@ -47,6 +48,18 @@ class RunOutcome(NamedTuple):
     summary_table: str  # text for the terminal; empty if no step was made
 
 
+class RunOptions(NamedTuple):
+    """How a run is made; its result does not depend on it."""
+
+    overwrite: bool = False  # replace an existing result
+    quiet: bool = True  # show no progress on stderr
+    plain: bool = False  # make steps by the plain phases instead of compiled code
+    helper: Helper | None = None  # process that draws some of the figures
+
+
+DEFAULT = RunOptions()
+
+
 class RunIdentity(NamedTuple):
     """Configuration, code and data that determine a result."""
 
@@ -57,21 +70,14 @@ class RunIdentity(NamedTuple):
 
 
 def execute_run(
-    config: RunConfig,
-    *,
-    out: Path | None = None,
-    overwrite: bool = False,
-    quiet: bool = True,
-    plain: bool = False,
+    config: RunConfig, *, out: Path | None = None, options: RunOptions = DEFAULT
 ) -> RunOutcome:
     """Run one market and write its result folder.
 
     Args:
         config: configuration of the run, not changed.
         out: result folder; None = ``results/NAME-CONFIGHASH``.
-        overwrite: replace an existing result.
-        quiet: show no progress on stderr.
-        plain: make steps by the plain phases instead of compiled code; the result is the same.
+        options: how the run is made.
 
     Raises:
         ConfigError, DataError: the market cannot be built from the configuration.
@@ -83,10 +89,10 @@ def execute_run(
     identified = _identify_run(config, bars)
     name = f"{config.name}-{identified.config_hash}"
     final = out if out is not None else Path("results") / name
-    with store.ResultDraft(final, overwrite=overwrite) as draft:
+    with store.ResultDraft(final, overwrite=options.overwrite) as draft:
         began = time.perf_counter()
         market, status = _simulate(
-            config, bars, draft, lambda made: _advance(made, config.name, quiet=quiet, plain=plain)
+            config, bars, draft, lambda made: _advance(made, config.name, options)
         )
         summary = {
             "status": status,
@@ -99,7 +105,7 @@ def execute_run(
             record = _describe_result(identified, config.seed, status, elapsed)
             _write_manifest(record, draft.folder)
             with pause_garbage_collection():  # figures are many objects, and few of them go
-                _draw_figures(market, frames, draft.folder)
+                _draw_figures(market, frames, draft.folder, options.helper)
             _write_manifest(record, draft.folder)
         except OSError:
             raise
@@ -167,11 +173,11 @@ def _build_run_error(place: str, seed: int, draft: store.ResultDraft, error: Exc
         return RunError(f"{message}; its traceback is lost: {unwritten}", None)
 
 
-def _advance(market: Market, name: str, *, quiet: bool, plain: bool) -> str:
+def _advance(market: Market, name: str, options: RunOptions) -> str:
     """Simulate to the end or to an interrupt by the user, and return the status."""
-    with _catch_interrupts() as interrupted, _create_progress_bar(quiet) as progress:
+    with _catch_interrupts() as interrupted, _create_progress_bar(options.quiet) as progress:
         task = progress.add_task(name, total=market.steps_planned)
-        for steps in iterate_batches(market, plain=plain):
+        for steps in iterate_batches(market, plain=options.plain):
             progress.advance(task, steps)
             if interrupted:
                 break
@@ -236,7 +242,7 @@ def _write_manifest(record: Mapping[str, Any], folder: Path) -> None:
     store.write_json({**record, "files": files}, folder / MANIFEST)
 
 
-def _draw_figures(market: Market, frames: Frames, folder: Path) -> None:
+def _draw_figures(market: Market, frames: Frames, folder: Path, helper: Helper | None) -> None:
     """Draw the figures of a run, after its data have been written.
 
     Plotting libraries are imported here, so that a refused run does not wait for them.
@@ -245,9 +251,9 @@ def _draw_figures(market: Market, frames: Frames, folder: Path) -> None:
 
     numeraire = market.config.assets[0]
     if len(frames["steps"]):
-        (folder / "figures").mkdir()
-        for draw in FIGURES.values():
-            draw(frames, folder / "figures", unit=10**numeraire.decimals, currency=numeraire.name)
+        files = RunFiles(folder, 10**numeraire.decimals, numeraire.name)
+        written = {name: store.restore_frame(frame) for name, frame in frames.items()}
+        draw_figures(list(FIGURES.values()), written, files, helper)
 
 
 def _list_learning_events(market: Market) -> list[dict[str, Any]]:

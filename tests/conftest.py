@@ -1,4 +1,4 @@
-"""Settings of all tests: faster garbage collection, and runs that draw no figures."""
+"""Settings of all tests: faster garbage collection, and runs that draw no figures or draw alone."""
 
 import gc
 import importlib
@@ -12,6 +12,14 @@ def pytest_collection_finish() -> None:
     """Leave all that collection made out of later garbage collections."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_helper() -> Iterator[None]:
+    """Let commands called by tests draw figures in this process, where tests replace functions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("experiments.figures.parallel.count_processors", lambda: 1)
+        yield
 
 
 @pytest.fixture(scope="module")

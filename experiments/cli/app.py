@@ -3,6 +3,8 @@
 Heavy modules are imported inside the commands, so that help is printed at once.
 """
 
+import atexit
+import gc
 import sys
 import warnings
 from pathlib import Path
@@ -38,6 +40,7 @@ app.add_typer(tails.app)
 
 def main() -> None:
     """Start the command line interface."""
+    atexit.register(gc.freeze)  # or the last garbage collections take half a second
     provenance.pin_threads()
     refuse_shadowed_packages()
     app()
@@ -130,30 +133,34 @@ def run(
     plugin: Plugins = None,
 ) -> None:
     """Run one market; print a closing table and, last, the result folder."""
+    from experiments.figures.parallel import open_helper
+
     seeded = [] if seed is None else [f"seed={seed}"]
     try:
-        with pause_garbage_collection():
-            _import_plugins(plugin)
-            from experiments.cautions import find_idle_settings
-            from experiments.config import engine_overrides, load_run
-            from experiments.price_files.bars import describe_replays
-            from experiments.run import COMPLETE, RunError, execute_run
+        with open_helper() as helper:
+            with pause_garbage_collection():
+                _import_plugins(plugin)
+                from experiments.cautions import find_idle_settings
+                from experiments.config import engine_overrides, load_run
+                from experiments.price_files.bars import describe_replays
+                from experiments.run import COMPLETE, RunError, RunOptions, execute_run
 
-        given = [*engine_overrides(config, engine), *(overrides or []), *seeded]
-        if data is not None:
-            from experiments.price_files.own_data import own_data_overrides
+            given = [*engine_overrides(config, engine), *(overrides or []), *seeded]
+            if data is not None:
+                from experiments.price_files.own_data import own_data_overrides
 
-            given = [*own_data_overrides(config, data, given, quick=quick), *given]
-        settings = load_run(config, given, quick=quick and data is None)
-        for line in [*describe_replays(settings.underlyings), *find_idle_settings(settings)]:
-            _print_error(line)
-        try:
-            outcome = execute_run(settings, out=out, overwrite=overwrite, quiet=quiet, plain=plain)
-        except RunError as error:
-            _print_error(
-                f"run failed: {error}" + (f"; traceback in {error.path}" if error.path else "")
-            )
-            raise typer.Exit(FAILED) from error
+                given = [*own_data_overrides(config, data, given, quick=quick), *given]
+            settings = load_run(config, given, quick=quick and data is None)
+            for line in [*describe_replays(settings.underlyings), *find_idle_settings(settings)]:
+                _print_error(line)
+            try:
+                options = RunOptions(overwrite, quiet, plain, helper)
+                outcome = execute_run(settings, out=out, options=options)
+            except RunError as error:
+                _print_error(
+                    f"run failed: {error}" + (f"; traceback in {error.path}" if error.path else "")
+                )
+                raise typer.Exit(FAILED) from error
     except KeyboardInterrupt as error:
         _print_error("interrupted; no result was kept")
         raise typer.Exit(INTERRUPTED) from error

@@ -79,8 +79,8 @@ def sweep(
             from experiments.plugins import import_plugins
 
             import_plugins(plugin)
+            from experiments.processes import count_processors
             from experiments.sweep.config import load_study
-            from experiments.sweep.executors import count_processors
             from experiments.sweep.runner import SweepOptions, run_sweep
             from experiments.sweep.study import StudyError
 
@@ -173,8 +173,8 @@ def studies(
         from experiments.plugins import import_plugins
 
         import_plugins(plugin)
+        from experiments.processes import count_processors
         from experiments.sweep.cost import describe_studies
-        from experiments.sweep.executors import count_processors
 
         typer.echo(describe_studies(count_processors() if jobs is None else jobs))
     except ConfigError as error:

@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Protocol
 
+from experiments.processes import prepare_worker
 from experiments.results import provenance
 from experiments.sweep import worker
 from experiments.sweep.messages import JobBatch, JobResult, SweepContext
@@ -144,7 +145,7 @@ class LokyPool:
         import loky
 
         return loky.ProcessPoolExecutor(
-            self.n_slots, initializer=worker.prepare_worker, initargs=(os.getpid(),)
+            self.n_slots, initializer=prepare_worker, initargs=(os.getpid(),)
         )
 
     def submit(self, order: JobBatch) -> "Future[list[JobResult]]":
@@ -383,8 +384,3 @@ def _make_pool(executor: str, jobs: int) -> WorkerPool:
         known = f"not one of {', '.join(EXECUTORS)}, tcp://HOST:PORT, tls://HOST:PORT{hint}"
         raise ConfigError([f"--executor: {executor!r} is {known}, use one of them"])
     return factories[executor]()
-
-
-def count_processors() -> int:
-    """Return the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if "sched_getaffinity" in vars(os) else os.cpu_count() or 1

@@ -14,11 +14,12 @@ import pandas as pd
 from experiments import plugins
 from experiments.paper.load_results import check_plugins, read_codes
 from experiments.plugins import import_plugins
+from experiments.processes import count_processors
 from experiments.results import identity, provenance, store
 from experiments.sweep import outputs
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.driver import run_jobs
-from experiments.sweep.executors import IN_PROCESS, WorkerPool, count_processors, open_pool
+from experiments.sweep.executors import IN_PROCESS, WorkerPool, open_pool
 from experiments.sweep.folder import ResultFolder
 from experiments.sweep.messages import CodeFingerprint, SweepContext
 from experiments.sweep.older import OtherCodeRuns, describe_mixed_codes

@@ -4,37 +4,14 @@ No import at the top may load numpy or a registry, because thread settings and p
 """
 
 import gc
-import os
-import signal
 import sys
-import threading
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from experiments.imports import pause_garbage_collection
 from experiments.plugins import import_plugins
-from experiments.results import provenance
 from experiments.sweep.messages import JobBatch, JobResult, SweepContext
-
-
-def prepare_worker(driver: int) -> None:
-    """Prepare a process of a pool: ignore interrupts, and exit with the driver.
-
-    Args:
-        driver: process id of the driver.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    provenance.pin_threads()
-    threading.Thread(target=_exit_with_driver, args=(driver,), daemon=True).start()
-
-
-def _exit_with_driver(driver: int) -> None:
-    """Exit when the driver exits; otherwise an idle worker would wait forever."""
-    while os.getppid() == driver:
-        time.sleep(1)
-    os._exit(1)
 
 
 def admit_worker(place: SweepContext) -> None:
