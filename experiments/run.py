@@ -49,7 +49,7 @@ class RunOutcome(NamedTuple):
 
 
 class RunOptions(NamedTuple):
-    """How a run is made; its result does not depend on it."""
+    """Options of a run on which its data do not depend."""
 
     overwrite: bool = False  # replace an existing result
     quiet: bool = True  # show no progress on stderr

@@ -8,7 +8,7 @@ import gc
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,10 @@ from experiments.cli.failures import CommandGroup
 from experiments.cli.options import Plugins
 from experiments.imports import pause_garbage_collection
 from experiments.results import provenance
+
+if TYPE_CHECKING:
+    from experiments.config import RunConfig
+    from experiments.run import RunOptions, RunOutcome
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes other than 0."""
@@ -143,7 +147,7 @@ def run(
                 from experiments.cautions import find_idle_settings
                 from experiments.config import engine_overrides, load_run
                 from experiments.price_files.bars import describe_replays
-                from experiments.run import COMPLETE, RunError, RunOptions, execute_run
+                from experiments.run import COMPLETE, RunOptions
 
             given = [*engine_overrides(config, engine), *(overrides or []), *seeded]
             if data is not None:
@@ -153,14 +157,7 @@ def run(
             settings = load_run(config, given, quick=quick and data is None)
             for line in [*describe_replays(settings.underlyings), *find_idle_settings(settings)]:
                 _print_error(line)
-            try:
-                options = RunOptions(overwrite, quiet, plain, helper)
-                outcome = execute_run(settings, out=out, options=options)
-            except RunError as error:
-                _print_error(
-                    f"run failed: {error}" + (f"; traceback in {error.path}" if error.path else "")
-                )
-                raise typer.Exit(FAILED) from error
+            outcome = _execute_run(settings, out, RunOptions(overwrite, quiet, plain, helper))
     except KeyboardInterrupt as error:
         _print_error("interrupted; no result was kept")
         raise typer.Exit(INTERRUPTED) from error
@@ -173,6 +170,18 @@ def run(
     if outcome.status != COMPLETE:
         _print_error("interrupted; the recorded part is kept and marked as interrupted")
         raise typer.Exit(INTERRUPTED)
+
+
+def _execute_run(settings: "RunConfig", out: Path | None, options: "RunOptions") -> "RunOutcome":
+    """Run one market, and return its outcome; exit with one line if it fails."""
+    from experiments.run import RunError, execute_run
+
+    try:
+        return execute_run(settings, out=out, options=options)
+    except RunError as error:
+        place = f"; traceback in {error.path}" if error.path else ""
+        _print_error(f"run failed: {error}{place}")
+        raise typer.Exit(FAILED) from error
 
 
 @app.command()

@@ -35,7 +35,7 @@ LIBRARIES = (
 
 
 class RunFiles(NamedTuple):
-    """Where the data of a run are, and in which units its figures show them."""
+    """Place of a run's data, and the units of its figures."""
 
     folder: Path  # result folder, with the Parquet files of all frames
     unit: int  # minor units in one unit of the numeraire
