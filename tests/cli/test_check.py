@@ -1,10 +1,13 @@
 """`deleverage check`, and what other commands say of a plug-in that breaks a law."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import typer.main
@@ -109,26 +112,85 @@ UNBUILT = {
 }
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A user's working folder with plug-ins."""
-    (tmp_path / "mine.py").write_text(MINE)
-    (tmp_path / "lacks.py").write_text(LACKS)
-    (tmp_path / "half.yaml").write_text("requirement: {kind: root, initial: 0.5}\n")
-    return tmp_path
+SEVERAL = """
+import json, sys
+from typer.testing import CliRunner
+from experiments.cli.app import app
+
+answers = [CliRunner().invoke(app, call) for call in json.loads(sys.argv[1])]
+print(json.dumps([[done.exit_code, done.stdout, done.stderr] for done in answers]))
+"""
 
 
-def deleverage(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """In a process of its own: a plug-in stays registered in the one that imported it."""
-    code = "from experiments.cli.app import main; main()"
+class Answer(NamedTuple):
+    """What a command answers."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's working folder with plug-ins and a study."""
+    place = tmp_path_factory.mktemp("mine")
+    for name, text in (("mine", MINE), ("lacks", LACKS), ("crowd", CROWD), ("own", SCORES)):
+        (place / f"{name}.py").write_text(text)
+    (place / "own.yaml").write_text(STUDY)
+    (place / "half.yaml").write_text("requirement: {kind: root, initial: 0.5}\n")
+    return place
+
+
+def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own: a plug-in stays registered in the one that imports it."""
     settings = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
-    command = [sys.executable, "-c", code, *arguments]
+    command = [sys.executable, "-c", *arguments]
     return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True)
 
 
-def test_a_right_component_passes_in_a_table(folder: Path) -> None:
-    done = deleverage(folder, "check", "--plugin", "mine", "--worlds", "20")
-    assert (done.returncode, done.stderr) == (0, "")
+def deleverage(folder: Path, *arguments: str) -> Answer:
+    """Return what one command answers in a process of its own."""
+    done = start(folder, "from experiments.cli.app import main; main()", *arguments)
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+def call_each(folder: Path, calls: Sequence[Sequence[str]]) -> list[Answer]:
+    """Return what commands answer, one after another in one process."""
+    done = start(folder, SEVERAL, json.dumps(calls))
+    return [Answer(*each) for each in json.loads(done.stdout)]
+
+
+REQUIREMENT = "venues.0.engine.requirement"
+RIGHT = ("check", "--worlds", "20")
+BROKEN = ("check", "--kind", "root", "initial=0.5", "--worlds", "20")
+REFUSED = {
+    ("run", "small_crash", f"{REQUIREMENT}={{kind: root, initial: 0.5}}"): REQUIREMENT,
+    ("run", "small_crash", "--engine", "half.yaml"): REQUIREMENT,
+    ("margin", "portfolios/hedged_basis", "--engines", "half.yaml"): (
+        "--engines half.yaml: requirement"
+    ),
+    ("backtest", "--data", "arch:sp500", "--engines", "half.yaml"): (
+        "engines: half.yaml: requirement"
+    ),
+    ("sweep", "own.yaml", "--executor", "serial"): f"own at initial=0.5: {REQUIREMENT}",
+}
+"""Commands that meet a requirement below its maintenance, and the place that they name."""
+
+
+@pytest.fixture(scope="module")
+def answers(folder: Path) -> dict[tuple[str, ...], Answer]:
+    """Answers to commands with the plug-in ``mine``, which one process imports."""
+    calls = [RIGHT, BROKEN, *REFUSED]
+    given = [(*call, "--plugin", "mine") for call in calls]
+    return dict(zip(calls, call_each(folder, given), strict=True))
+
+
+Answers = dict[tuple[str, ...], Answer]
+
+
+def test_a_right_component_passes_in_a_table(answers: Answers) -> None:
+    done = answers[RIGHT]
+    assert (done.code, done.stderr) == (0, "")
     header, *rows = done.stdout.splitlines()
     assert header.split() == ["component", "law", "rule", "worlds", "result"]
     laws = [row for row in rows if row.startswith("requirement root")]
@@ -137,10 +199,9 @@ def test_a_right_component_passes_in_a_table(folder: Path) -> None:
     assert rows[-1] == "10 laws of 1 component: all hold"
 
 
-def test_a_broken_law_is_printed_with_its_counterexample(folder: Path) -> None:
-    call = ("--plugin", "mine", "--kind", "root", "initial=0.5", "--worlds", "20")
-    done = deleverage(folder, "check", *call)
-    assert (done.returncode, done.stderr) == (1, "")
+def test_a_broken_law_is_printed_with_its_counterexample(answers: Answers) -> None:
+    done = answers[BROKEN]
+    assert (done.code, done.stderr) == (1, "")
     assert re.search(
         r"^requirement root  initial covers maintenance +MAR-1 +1 +fails$", done.stdout, re.M
     )
@@ -151,74 +212,44 @@ def test_a_broken_law_is_printed_with_its_counterexample(folder: Path) -> None:
 
 
 def test_a_missing_method_is_found(folder: Path) -> None:
-    done = deleverage(folder, "check", "--plugin", "lacks")
-    assert (done.returncode, done.stderr) == (1, "")
-    assert "its class Lacks must have bind(contracts, unit), write it" in done.stdout
-    path = "venues.0.engine.requirement"
-    done = deleverage(folder, "run", "small_crash", "--plugin", "lacks", f"{path}={{kind: lacks}}")
-    assert (done.returncode, done.stdout) == (2, "")
+    run = ("run", "small_crash", "--plugin", "lacks", f"{REQUIREMENT}={{kind: lacks}}")
+    checked, refused = call_each(folder, [("check", "--plugin", "lacks"), run])
+    assert (checked.code, checked.stderr) == (1, "")
+    assert "its class Lacks must have bind(contracts, unit), write it" in checked.stdout
+    assert (refused.code, refused.stdout) == (2, "")
     expected = "its class Lacks must have bind(contracts, unit), write it"
-    assert done.stderr == f"{path}: 'lacks', {expected}\n"
+    assert refused.stderr == f"{REQUIREMENT}: 'lacks', {expected}\n"
 
 
-@pytest.mark.parametrize(
-    ("call", "place"),
-    [
-        (
-            ("run", "small_crash", "venues.0.engine.requirement={kind: root, initial: 0.5}"),
-            "venues.0.engine.requirement",
-        ),
-        (("run", "small_crash", "--engine", "half.yaml"), "venues.0.engine.requirement"),
-        (
-            ("margin", "portfolios/hedged_basis", "--engines", "half.yaml"),
-            "--engines half.yaml: requirement",
-        ),
-        (
-            ("backtest", "--data", "arch:sp500", "--engines", "half.yaml"),
-            "engines: half.yaml: requirement",
-        ),
-    ],
-    ids=["run", "engine", "margin", "backtest"],
-)
+@pytest.mark.parametrize(("call", "place"), REFUSED.items(), ids=lambda value: value[0])
 def test_a_broken_component_is_refused_in_a_line(
-    folder: Path, call: tuple[str, ...], place: str
+    answers: Answers, call: tuple[str, ...], place: str
 ) -> None:
-    done = deleverage(folder, *call, "--plugin", "mine")
-    assert (done.returncode, done.stdout) == (2, "")
+    """By a sweep before its first run."""
+    done = answers[call]
+    assert (done.code, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"{place}: 'root' breaks MAR-1 (initial margin is at least ")
     assert done.stderr.endswith(", correct it, or run deleverage check --plugin mine for more\n")
 
 
 def test_a_broken_population_is_refused_in_a_line(folder: Path) -> None:
-    (folder / "crowd.py").write_text(CROWD)
     mine = "populations.0={kind: crowd, venue: exchange, count: 5}"
     done = deleverage(folder, "run", "small_crash", mine, "--plugin", "crowd")
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.code, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("populations.0: 'crowd' breaks BOOK-2 (orders are whole numbers")
     assert "quantity is an array of shape" in done.stderr
 
 
-def test_a_sweep_is_refused_before_its_first_run(folder: Path) -> None:
-    (folder / "own.yaml").write_text(STUDY)
-    (folder / "own.py").write_text(SCORES)
-    done = deleverage(folder, "sweep", "own.yaml", "--plugin", "mine", "--executor", "serial")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.count("\n") == 1
-    place = "own at initial=0.5: venues.0.engine.requirement"
-    assert done.stderr.startswith(f"{place}: 'root' breaks MAR-1 ")
-
-
 @pytest.mark.parametrize(("text", "expected"), UNBUILT.items())
 def test_a_class_that_no_configuration_could_name_is_refused(
-    folder: Path, text: str, expected: str
+    tmp_path: Path, text: str, expected: str
 ) -> None:
     lines = ["from sim.margin import REQUIREMENTS", text, "REQUIREMENTS['mine'] = Own"]
-    (folder / "wrong.py").write_text("\n".join(lines))
-    for command in ("check", "configs"):
-        done = deleverage(folder, command, "--plugin", "wrong")
-        assert (done.returncode, done.stdout) == (2, "")
+    (tmp_path / "wrong.py").write_text("\n".join(lines))
+    for done in call_each(tmp_path, [(name, "--plugin", "wrong") for name in ("check", "configs")]):
+        assert (done.code, done.stdout) == (2, "")
         assert done.stderr.startswith(f"--plugin wrong: {expected}")
         assert done.stderr.count("\n") == 1
 
