@@ -1,6 +1,7 @@
 """Mutated configurations in the real command: each runs, or is refused in lines with remedies."""
 
 import copy
+import itertools
 import os
 import re
 import subprocess
@@ -76,10 +77,10 @@ def faults(done: Result, mutant: Mutant) -> list[str]:
 
 
 BLOCKS = [
-    pytest.param(range(n, n + 100), marks=[pytest.mark.slow] * (n > 0), id=str(n))
-    for n in range(0, 1200, 100)
+    pytest.param(range(begin, end), marks=[pytest.mark.slow] * (begin > 0), id=str(begin))
+    for begin, end in itertools.pairwise((0, 50, *range(100, 1300, 100)))
 ]
-"""Hundreds of numbers; those beyond the first are slow."""
+"""Numbers up to 1200; those beyond the first fifty are slow."""
 
 
 @pytest.mark.parametrize("numbers", BLOCKS)
@@ -340,8 +341,8 @@ def spoilt(rng: np.random.Generator) -> str:
 
 
 ARGUMENTS = [
-    pytest.param(range(n, n + 300), marks=[pytest.mark.slow] * (n > 0), id=str(n))
-    for n in range(0, 3000, 300)
+    pytest.param(range(begin, end), marks=[pytest.mark.slow] * (begin > 0), id=str(begin))
+    for begin, end in itertools.pairwise((0, 150, *range(300, 3300, 300)))
 ]
 
 
