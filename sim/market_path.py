@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from sim.config import MarketConfig
 from sim.numerics.rng import RandomStreams
 from sim.prices.bars import Bars
-from sim.prices.past import PastLengths, PastReturns, draw_past, measure_past
+from sim.prices.past import PastInputs, PastLengths, PastReturns, draw_past, measure_past
 from sim.prices.path import (
     ExogenousInputs,
     ExogenousPath,
@@ -64,16 +64,8 @@ def draw_history(
     Raises:
         ConfigError, DataError: see :func:`sim.prices.past.draw_past`.
     """
-    if config.history is None:
-        return None
-    return draw_past(
-        config.history,
-        config.underlyings,
-        config.correlation,
-        streams=streams,
-        dt=config.dt,
-        bars=bars,
-    )
+    inputs = _make_past_inputs(config, bars)
+    return None if inputs is None else draw_past(inputs, streams)
 
 
 def measure_history(config: MarketConfig, bars: Mapping[str, Bars]) -> PastLengths | None:
@@ -82,9 +74,14 @@ def measure_history(config: MarketConfig, bars: Mapping[str, Bars]) -> PastLengt
     Raises:
         ConfigError, DataError: see :func:`sim.prices.past.measure_past`.
     """
+    inputs = _make_past_inputs(config, bars)
+    return None if inputs is None else measure_past(inputs)
+
+
+def _make_past_inputs(config: MarketConfig, bars: Mapping[str, Bars]) -> PastInputs | None:
     if config.history is None:
         return None
-    return measure_past(config.history, config.underlyings, config.dt, bars)
+    return PastInputs(config.history, config.underlyings, config.dt, bars, config.correlation)
 
 
 def _make_exogenous_inputs(config: MarketConfig) -> ExogenousInputs:

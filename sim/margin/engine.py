@@ -29,7 +29,6 @@ from sim.margin.fills import pay_for_fills, update_entry_values
 from sim.margin.learning import explain_short_run
 from sim.margin.netting import CrossNetting
 from sim.margin.options.options_separately import OptionsSeparately
-from sim.margin.past import PastView, learn_past, list_opening_values
 from sim.margin.probe_portfolio import build_one_lot_accounts
 from sim.margin.rounding import round_up_sum
 from sim.margin.tiers.tiered import TieredRequirement
@@ -254,14 +253,6 @@ class MarginEngine:
         No other call changes the state of the engine.
         """
         self.requirement.observe(market)
-
-    def learn_past(self, past: PastView) -> None:
-        """Let the requirement learn from returns before the start, before its first step."""
-        learn_past(self.requirement, past)
-
-    def list_opening_values(self) -> list[str]:
-        """Return a line for each part of the requirement that still has its opening value."""
-        return list_opening_values(self.requirement)
 
     def assess(self, accounts: Exposure) -> MarginAssessment:
         """Return equity, initial and maintenance of each account.

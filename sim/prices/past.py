@@ -104,16 +104,26 @@ def past_key(name: str) -> str:
     return f"{name}/past"
 
 
-def measure_past(
-    history: History, underlyings: Sequence[Underlying], dt: float, bars: Mapping[str, Bars]
-) -> PastLengths:
+class PastInputs(NamedTuple):
+    """Configuration of a past, and the bars from which it is read."""
+
+    history: History
+    underlyings: Sequence[Underlying]
+    dt: float  # seconds per step
+    bars: Mapping[str, Bars]  # of replays by name, and of pasts by ``past_key``
+    correlation: Sequence[Sequence[float]] | None = None  # (U, U); none = independent
+
+
+def measure_past(inputs: PastInputs) -> PastLengths:
     """Return the lengths of a past; bars that begin later shorten it.
 
     Raises:
         ConfigError: the interval is no whole number of steps or of bars, or a name is unknown.
+        DataError: bars are missing.
     """
-    _check_sources(history, underlyings)
-    day = _length_of_day(underlyings[0], bars)
+    history, dt = inputs.history, inputs.dt
+    _check_sources(history, inputs.underlyings)
+    day = _length_of_day(inputs.underlyings[0], inputs.bars)
     interval = day if history.interval is None else history.interval
     far_steps = _count_whole("history.interval", interval, dt)
     total = round(history.days * day / dt)
@@ -126,64 +136,63 @@ def measure_past(
                 f"{MAX_ROWS:,} are kept: shorten days or recent, or raise interval"
             ]
         )
-    for name, (process, past) in _find_pasts(history, underlyings, bars).items():
+    for name, (process, past) in _find_pasts(inputs).items():
         lengths = _fit_to_bars(lengths, name, process, past)
     return lengths
 
 
-def draw_past(
-    history: History,
-    underlyings: Sequence[Underlying],
-    correlation: Sequence[Sequence[float]] | None,
-    *,
-    streams: RandomStreams,
-    dt: float,
-    bars: Mapping[str, Bars],
-) -> PastReturns:
+def draw_past(inputs: PastInputs, streams: RandomStreams) -> PastReturns:
     """Draw the past of all underlyings.
 
     Draws are addressed backwards from the start, so that a longer past ends with the shorter one,
     up to the memory of a process.
 
-    Args:
-        history: its lengths and sources.
-        underlyings: those of the market.
-        correlation: (U, U) of the normals; none = independent.
-        streams: the run's addressed streams.
-        dt: seconds per step.
-        bars: bars of replays by name, and of pasts by ``past_key``.
-
     Raises:
         ConfigError, DataError: see :func:`measure_past`; or a process cannot have the interval.
     """
-    lengths = measure_past(history, underlyings, dt, bars)
-    pasts = _find_pasts(history, underlyings, bars)
-    size = len(underlyings)
-    root = factor_correlation(np.eye(size) if correlation is None else correlation, size)
-    segments = []
-    for stream, rows, steps in (("far", lengths.far, lengths.far_steps), ("near", lengths.near, 1)):
-        # bars are filled as a whole, so that a few more rows may be needed
-        extra = max((_steps_of(*past, dt) for past in pasts.values()), default=0)
-        inputs = [
-            ProcessInputs(dt * steps, streams, each.name, None, f"past/{stream}", True)
-            for each in underlyings
-        ]
-        uniforms = [each.draw_uniform("normal", rows + 2 * extra, 1)[:, 0] for each in inputs]
-        normals = correlate_normals([invert_normal(each) for each in uniforms], root)
-        columns = np.zeros((rows, size))
-        for number, underlying in enumerate(underlyings if rows else ()):
-            own, z = inputs[number], normals[number]
-            if underlying.name in pasts:
-                process, past = pasts[underlying.name]
-                window = bars.get(underlying.name) if underlying.is_replayed else None
-                reader = _BarPast(process, past, window, own._replace(dt=dt))
-                columns[:, number] = (
-                    reader.list_near(rows, z) if steps == 1 else reader.list_far(lengths)
-                )
-            else:
-                columns[:, number] = _draw_returns(underlying, z[len(z) - rows :], own)
-        segments.append(columns)
-    return PastReturns(segments[0], segments[1], lengths.far_steps)
+    lengths, pasts = measure_past(inputs), _find_pasts(inputs)
+    far = _draw_segment(inputs, streams, pasts, lengths, is_far=True)
+    near = _draw_segment(inputs, streams, pasts, lengths, is_far=False)
+    return PastReturns(far, near, lengths.far_steps)
+
+
+def _draw_segment(
+    inputs: PastInputs,
+    streams: RandomStreams,
+    pasts: Mapping[str, tuple[Replay, Bars]],
+    lengths: PastLengths,
+    *,
+    is_far: bool,
+) -> F8:
+    """Return the returns of one segment, (n, U)."""
+    rows, steps = (lengths.far, lengths.far_steps) if is_far else (lengths.near, 1)
+    if not rows:
+        return np.empty((0, len(inputs.underlyings)))
+    stream = "past/far" if is_far else "past/near"
+    sources = [
+        ProcessInputs(inputs.dt * steps, streams, each.name, None, stream, True)
+        for each in inputs.underlyings
+    ]
+    # bars are filled as a whole, so that a few more rows may be needed
+    per_bar = (process.steps_per_bar(past, inputs.dt) for process, past in pasts.values())
+    normals = _draw_normals(inputs, sources, rows + 2 * max(per_bar, default=0))
+    columns = []
+    for own, underlying, z in zip(sources, inputs.underlyings, normals, strict=True):
+        if underlying.name not in pasts:
+            columns.append(_draw_returns(underlying, z[len(z) - rows :], own))
+            continue
+        window = inputs.bars.get(underlying.name) if underlying.is_replayed else None
+        reader = _BarPast(*pasts[underlying.name], window, own._replace(dt=inputs.dt))
+        columns.append(reader.list_far(lengths) if is_far else reader.list_near(rows, z))
+    return np.stack(columns, axis=1)
+
+
+def _draw_normals(inputs: PastInputs, sources: Sequence[ProcessInputs], rows: int) -> list[F8]:
+    """Return correlated standard normals of each underlying, (rows,)."""
+    size = len(sources)
+    matrix = np.eye(size) if inputs.correlation is None else inputs.correlation
+    own = [invert_normal(each.draw_uniform("normal", rows, 1)[:, 0]) for each in sources]
+    return correlate_normals(own, factor_correlation(matrix, size))
 
 
 class _BarPast(NamedTuple):
@@ -265,16 +274,15 @@ def _check_sources(history: History, underlyings: Sequence[Underlying]) -> None:
         raise ConfigError(problems)
 
 
-def _find_pasts(
-    history: History, underlyings: Sequence[Underlying], bars: Mapping[str, Bars]
-) -> dict[str, tuple[Replay, Bars]]:
+def _find_pasts(inputs: PastInputs) -> dict[str, tuple[Replay, Bars]]:
     """Return the underlyings with bars of their past, on common days, and how they are read.
 
     Raises:
         DataError: bars are missing.
     """
+    history, bars = inputs.history, inputs.bars
     readers: dict[str, Replay] = {}
-    for each in underlyings:
+    for each in inputs.underlyings:
         if isinstance(each.process, Replay):
             readers[each.name] = each.process
         elif each.name in history.sources:
@@ -317,10 +325,6 @@ def _length_of_day(underlying: Underlying, bars: Mapping[str, Bars]) -> float:
     if underlying.is_replayed and own is not None and own.is_intraday:
         return own.open_time
     return underlying.process.day
-
-
-def _steps_of(process: Replay, bars: Bars, dt: float) -> int:
-    return process.steps_per_bar(bars, dt)
 
 
 def _count_whole(path: str, seconds: float, dt: float) -> int:

@@ -1,8 +1,11 @@
 """Returns before the start (IDX-5): what engines and agents learn from them."""
 
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,11 +13,12 @@ from twins import assert_same, build, run_twins
 
 from agents.shared.signals import LogPriceTracker
 from experiments.config import RunConfig, load_run
+from experiments.price_files.bars import read_replays
 from sim.errors import ConfigError
 from sim.margin.tail.volatility import RunningVolatility
 from sim.market_path import draw_history, draw_path
 from sim.numerics.rng import RandomStreams
-from sim.prices.past import History, PastLengths, PastReturns, measure_past
+from sim.prices.past import History, PastInputs, PastLengths, PastReturns, measure_past, past_key
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 
@@ -133,7 +137,7 @@ def test_a_venue_begins_with_the_volatility_of_the_past() -> None:
 def test_an_estimator_has_the_past_that_it_can_add_up(
     settings: dict[str, Any], spacing: float, seconds: float
 ) -> None:
-    lengths = measure_past(History(**settings), configure().underlyings, 60.0, {})
+    lengths = measure_past(PastInputs(History(**settings), configure().underlyings, 60.0, {}))
     assert isinstance(lengths, PastLengths)
     assert lengths.count_seconds(spacing) == seconds
 
@@ -157,3 +161,61 @@ def test_a_past_that_cannot_be_is_refused(history: str, said: str) -> None:
     with pytest.raises(ConfigError, match="history") as refused:
         draw(config)
     assert said in str(refused.value)
+
+
+OIL = ("duration=1800", "populations.0.count=60")
+
+
+def test_a_replay_has_the_days_before_its_window() -> None:
+    """Daily closes of oil: far returns are theirs, and a near day adds up to its own."""
+    config = load_run("oil_2014", [*OIL, "history={days: 100, recent: 82800}"])
+    bars = read_replays(config.underlyings, config.history)
+    past = draw_history(config, RandomStreams(1), bars)
+    assert past is not None
+    closes = np.log(bars[past_key("wti")].close[-101:])
+    np.testing.assert_allclose(past.far[:, 0], np.diff(closes)[:-1], atol=1e-12)
+    assert len(past.near) == 82_800 / 300
+    assert past.near.sum() == pytest.approx(closes[-1] - closes[-2])
+    assert bars[past_key("wti")].day[-1] < bars["wti"].day[0]
+
+
+def test_the_overnight_gap_before_a_window_belongs_to_the_past() -> None:
+    spx = "underlyings.0={name: wti, process: {kind: replay, source: 'arch:sp500', %s}}"
+    window = "start: 2008-10-01, end: 2008-10-02"
+    config = load_run("oil_2014", [*OIL, "dt=60", spx % window, "history={days: 30}"])
+    bars = read_replays(config.underlyings, config.history)
+    past = draw_history(config, RandomStreams(1), bars)
+    assert past is not None
+    earlier = bars[past_key("wti")]
+    gap = np.log(bars["wti"].open[0] / earlier.close[-1])
+    assert past.near[-1, 0] == pytest.approx(gap)
+    levels = np.log(np.append(earlier.open[-30:], bars["wti"].open[0]))
+    n_near = len(past.near) // 390
+    np.testing.assert_allclose(past.far[:, 0], np.diff(levels)[: 30 - n_near], atol=1e-12)
+    assert past.near.sum() == pytest.approx(levels[-1] - levels[-1 - n_near])
+
+
+def test_a_past_is_as_long_as_the_data_allow(tmp_path: Path) -> None:
+    days = pd.date_range("2020-01-01", periods=20)
+    price = 100 * np.exp(0.01 * np.arange(20) % 0.03)
+    pd.DataFrame({"date": days, "close": price}).to_csv(tmp_path / "short.csv", index=False)
+    own = History(days=600, sources={"btc": str(tmp_path / "short.csv")})
+    config = configure().model_copy(update={"history": own})
+    bars = read_replays(config.underlyings, own)
+    past = draw_history(config, RandomStreams(1), bars)
+    assert past is not None
+    np.testing.assert_allclose(past.far[:, 0], np.diff(np.log(price))[:-3], atol=1e-12)
+    assert len(past.near) == 3 * 1440
+    market = build(config, seed=1)
+    market.advance(3)
+    assert market.tick == 3
+
+
+def test_a_snapshot_keeps_what_the_past_taught() -> None:
+    config = configure("history={days: 3}")
+    kept, lived = build(config, 1), build(config, 1)
+    kept.advance(10)
+    copy = pickle.loads(pickle.dumps(kept))
+    for each in (copy, lived):
+        each.advance(30 - each.tick)
+    assert_same(copy, lived)
