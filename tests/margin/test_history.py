@@ -1,6 +1,5 @@
 """Returns before the start (IDX-5): what engines and agents learn from them."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from twins import assert_same, build, run_twins
 
 from agents.shared.signals import LogPriceTracker
+from experiments.cascades.branching import MarketSnapshot
 from experiments.config import RunConfig, load_run
 from experiments.price_files.bars import read_replays
 from sim.errors import ConfigError
@@ -213,9 +213,8 @@ def test_a_past_is_as_long_as_the_data_allow(tmp_path: Path) -> None:
 
 def test_a_snapshot_keeps_what_the_past_taught() -> None:
     config = configure("history={days: 3}")
-    kept, lived = build(config, 1), build(config, 1)
-    kept.advance(10)
-    copy = pickle.loads(pickle.dumps(kept))
+    copy = MarketSnapshot(lambda: build(config, 1), 10).restore_market()
+    lived = build(config, 1)
     for each in (copy, lived):
         each.advance(30 - each.tick)
     assert_same(copy, lived)
