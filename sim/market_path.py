@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from sim.config import MarketConfig
 from sim.numerics.rng import RandomStreams
 from sim.prices.bars import Bars
-from sim.prices.past import PastInputs, PastLengths, PastReturns, draw_past, measure_past
+from sim.prices.past import (
+    PastInputs,
+    PastLengths,
+    PastReturns,
+    describe_short_past,
+    draw_past,
+    measure_past,
+)
 from sim.prices.path import (
     ExogenousInputs,
     ExogenousPath,
@@ -76,6 +83,16 @@ def measure_history(config: MarketConfig, bars: Mapping[str, Bars]) -> PastLengt
     """
     inputs = _make_past_inputs(config, bars)
     return None if inputs is None else measure_past(inputs)
+
+
+def describe_short_history(config: MarketConfig, bars: Mapping[str, Bars]) -> str:
+    """Return a line if bars begin too late for the history of a run, else an empty text.
+
+    Raises:
+        ConfigError, DataError: see :func:`sim.prices.past.measure_past`.
+    """
+    inputs = _make_past_inputs(config, bars)
+    return "" if inputs is None else describe_short_past(inputs)
 
 
 def _make_past_inputs(config: MarketConfig, bars: Mapping[str, Bars]) -> PastInputs | None:

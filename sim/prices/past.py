@@ -91,6 +91,11 @@ class PastLengths(NamedTuple):
     far_steps: int  # steps that each of these covers
     dt: float  # seconds of a step
 
+    @property
+    def steps(self) -> int:
+        """Length in steps."""
+        return self.near + self.far * self.far_steps
+
     def count_seconds(self, spacing: float) -> float:
         """Return the part from which an estimator learns that samples at a spacing (s)."""
         interval = self.far_steps * self.dt
@@ -121,6 +126,31 @@ def measure_past(inputs: PastInputs) -> PastLengths:
         ConfigError: the interval is no whole number of steps or of bars, or a name is unknown.
         DataError: bars are missing.
     """
+    lengths = _plan_lengths(inputs)
+    for name, (process, past) in _find_pasts(inputs).items():
+        lengths = _fit_to_bars(lengths, name, process, past)
+    return lengths
+
+
+def describe_short_past(inputs: PastInputs) -> str:
+    """Return a line if bars begin too late for the length of a past, else an empty text.
+
+    Raises:
+        ConfigError, DataError: see :func:`measure_past`.
+    """
+    wanted, found = _plan_lengths(inputs), measure_past(inputs)
+    if found.steps >= wanted.steps:
+        return ""
+    day = inputs.history.days / wanted.steps
+    return (
+        f"history.days: {inputs.history.days:g}, but the bars before the run have "
+        f"{found.steps * day:.4g} days of past, which all underlyings then have: begin the replay "
+        "later, or give a source that begins earlier"
+    )
+
+
+def _plan_lengths(inputs: PastInputs) -> PastLengths:
+    """Return the lengths that a history sets, whatever the bars have."""
     history, dt = inputs.history, inputs.dt
     _check_sources(history, inputs.underlyings)
     day = _length_of_day(inputs.underlyings[0], inputs.bars)
@@ -136,8 +166,6 @@ def measure_past(inputs: PastInputs) -> PastLengths:
                 f"{MAX_ROWS:,} are kept: shorten days or recent, or raise interval"
             ]
         )
-    for name, (process, past) in _find_pasts(inputs).items():
-        lengths = _fit_to_bars(lengths, name, process, past)
     return lengths
 
 

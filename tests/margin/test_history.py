@@ -12,6 +12,7 @@ from twins import assert_same, build, run_twins
 
 from agents.shared.signals import LogPriceTracker
 from experiments.cascades.branching import MarketSnapshot
+from experiments.cautions import find_idle_settings
 from experiments.config import RunConfig, load_run
 from experiments.price_files.bars import read_replays
 from sim.errors import ConfigError
@@ -206,6 +207,8 @@ def test_a_past_is_as_long_as_the_data_allow(tmp_path: Path) -> None:
     assert past is not None
     np.testing.assert_allclose(past.far[:, 0], np.diff(np.log(price))[:-3], atol=1e-12)
     assert len(past.near) == 3 * 1440
+    (line,) = find_idle_settings(config)
+    assert line.startswith("history.days: 600, but the bars before the run have 19 days of past")
     market = build(config, seed=1)
     market.advance(3)
     assert market.tick == 3
