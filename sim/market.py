@@ -14,6 +14,7 @@ from sim.deferred_agents import DeferredAgentsModel
 from sim.errors import DeleverageError, LearningWarning, describe_unknown
 from sim.exchange.book import OrderBooks
 from sim.ledger import Ledger
+from sim.margin.past import list_opening_values
 from sim.market_path import measure_history
 from sim.numerics.jit import IS_COMPILING
 from sim.numerics.rng import RandomStreams
@@ -226,11 +227,13 @@ class Market(DeferredAgentsModel):
 
         After the last step, these are the estimators that never left it.
         """
-        return [
+        lines = [
             f"venues.{venue.number}.engine: {line}"
             for venue in self.venues
-            for line in venue.list_opening_values()
+            for pool in venue.pool_states.values()
+            for line in list_opening_values(pool.engine.requirement)
         ]
+        return list(dict.fromkeys(lines))
 
     @property
     def minor_units(self) -> int:

@@ -11,7 +11,7 @@ from sim.exchange.mark import MarkInputs
 from sim.ledger import Ledger
 from sim.margin.calls import PoolMarginCalls
 from sim.margin.engine import MarginEngine
-from sim.margin.past import iterate_views, learn_past, list_opening_values
+from sim.margin.past import iterate_views, learn_past
 from sim.margin.tail.volatility import RunningVolatility
 from sim.numerics.rng import RandomStreams
 from sim.prices.impact import compute_log_returns
@@ -140,15 +140,6 @@ class Venue:
         for state in self.pool_states.values():
             for seen in iterate_views(past, self.pool_view(state.pool)):
                 learn_past(state.engine.requirement, seen)
-
-    def list_opening_values(self) -> list[str]:
-        """Return a line for each estimator of the engines that still has its opening value."""
-        lines = [
-            line
-            for state in self.pool_states.values()
-            for line in list_opening_values(state.engine.requirement)
-        ]
-        return list(dict.fromkeys(lines))
 
     def _set_instruments(self, world: VenueWorld) -> None:
         """Select the venue's instruments and pools, and create its columns of instruments."""
