@@ -15,7 +15,7 @@ from sim.liquidation.fraction import FractionalCloseOut
 from sim.liquidation.full import FullCloseOut
 from sim.margin.netting import CrossNetting
 from sim.margin.valuations.delta_adjusted import DeltaAdjustedValuation
-from sim.market_path import times_of
+from sim.market_path import describe_short_history, times_of
 from sim.types import OPTION, SPOT
 
 
@@ -26,6 +26,7 @@ def find_idle_settings(config: RunConfig) -> list[str]:
         *_unhedged_collateral(config),
         *_missing_rates(config),
         *_short_rates(config),
+        *_short_past(config),
     ]
 
 
@@ -108,10 +109,22 @@ def _short_rates(config: RunConfig) -> Iterator[str]:
     if not recorded:
         return
     try:
-        bars = read_replays(config.underlyings)
+        bars = read_replays(config.underlyings, config.history)
         stamps, seconds = times_of(config, bars)
     except (ConfigError, DataError):
         return  # the run itself reports this error
     for number, funding in recorded:
         if text := funding.describe_unpaid_time(stamps, seconds):
             yield f"venues.{number}.funding: {text}"
+
+
+def _short_past(config: RunConfig) -> Iterator[str]:
+    """Yield a line if the data do not begin early enough for a history."""
+    if config.history is None:
+        return
+    try:
+        text = describe_short_history(config, read_replays(config.underlyings, config.history))
+    except (ConfigError, DataError):
+        return  # the run itself reports this error
+    if text:
+        yield text

@@ -14,12 +14,13 @@ from sim.errors import ConfigError, describe_unknown
 from sim.exchange.book import OrderBooks
 from sim.instruments import Instrument, build_contracts
 from sim.ledger import Ledger
-from sim.market_path import draw_path
+from sim.market_path import draw_history, draw_path
 from sim.numerics.rng import RandomStreams
 from sim.prices.bars import Bars
 from sim.prices.impact import ImpactDynamics
+from sim.prices.past import PastReturns
 from sim.prices.path import ExogenousPath, find_year_lengths
-from sim.protocols import PopulationProtocol
+from sim.protocols import LearnsPastPrices, PopulationProtocol
 from sim.state import MarketState
 from sim.types import B1, F8, I8, MISSING, Contracts, MarginPool, MarketSpec, Observation
 from sim.venue import SystemAccounts, Venue, VenueWorld
@@ -62,8 +63,7 @@ def build_state(
     books, ledger = _create_accounts(contracts, pools, n_owners, len(config.assets))
     path = draw_path(config, streams, bars)
     _refuse_unpriced(contracts, path)
-    seconds_per_year = find_year_lengths(config.underlyings, bars)
-    world = _venue_world(config, ledger, path, streams, seconds_per_year)
+    world = _venue_world(config, ledger, path, streams, bars)
     venues = _open_venues(config, world, participants)
     is_margined = np.arange(n_owners) < n_agents
     return MarketState(
@@ -102,6 +102,7 @@ def _open_venues(
     observation = _observe_opening(config, world, venues)
     _refuse(find_population_faults(participants.populations, spec, observation))
     endowments = _start_populations(participants.populations, spec, world.streams)
+    _teach_populations(participants.populations, world.past, observation)
     for rows, wealth in zip(participants.members, endowments, strict=True):
         for venue in venues:
             venue.deposit_wealth(rows, wealth[:, venue.number])
@@ -164,7 +165,11 @@ def _observe_opening(
 
 
 def _venue_world(
-    config: MarketConfig, ledger: Ledger, path: ExogenousPath, streams: RandomStreams, clock: F8
+    config: MarketConfig,
+    ledger: Ledger,
+    path: ExogenousPath,
+    streams: RandomStreams,
+    bars: Mapping[str, Bars],
 ) -> VenueWorld:
     """Return the data of the market that venues receive; of the path only its start and length."""
     return VenueWorld(
@@ -173,13 +178,14 @@ def _venue_world(
         ledger=ledger,
         unit=10 ** config.assets[0].decimals,
         dt=config.dt,
-        clock=clock,
+        clock=find_year_lengths(config.underlyings, bars),
         streams=streams,
         steps=len(path.log_price) - 1,
         opening_index=np.exp(path.log_price[0]),
         opening_price=config.asset_scale() * path.asset_price[0],
         stamps=path.exchange_time,
         seconds=float(path.seconds[-1]),
+        past=draw_history(config, streams, bars),
     )
 
 
@@ -263,6 +269,17 @@ def _start_populations(
     if problems:
         raise ConfigError(problems)
     return endowments
+
+
+def _teach_populations(
+    populations: Sequence[PopulationProtocol], past: PastReturns | None, opening: Observation
+) -> None:
+    """Let the averages of populations begin with the prices before the start."""
+    if past is None:
+        return
+    for population in populations:
+        if isinstance(population, LearnsPastPrices):
+            population.learn_past(past, opening)
 
 
 def _make_contracts(config: MarketConfig, listed: Sequence[tuple[int, Instrument]]) -> Contracts:

@@ -5,6 +5,14 @@ from collections.abc import Mapping
 from sim.config import MarketConfig
 from sim.numerics.rng import RandomStreams
 from sim.prices.bars import Bars
+from sim.prices.past import (
+    PastInputs,
+    PastLengths,
+    PastReturns,
+    describe_short_past,
+    draw_past,
+    measure_past,
+)
 from sim.prices.path import (
     ExogenousInputs,
     ExogenousPath,
@@ -53,6 +61,44 @@ def draw_path(
         steps=_configured_steps(config),
         bars=bars,
     )
+
+
+def draw_history(
+    config: MarketConfig, streams: RandomStreams, bars: Mapping[str, Bars]
+) -> PastReturns | None:
+    """Draw the returns before the start, None without a history.
+
+    Raises:
+        ConfigError, DataError: see :func:`sim.prices.past.draw_past`.
+    """
+    inputs = _make_past_inputs(config, bars)
+    return None if inputs is None else draw_past(inputs, streams)
+
+
+def measure_history(config: MarketConfig, bars: Mapping[str, Bars]) -> PastLengths | None:
+    """Return the lengths of the past, None without a history.
+
+    Raises:
+        ConfigError, DataError: see :func:`sim.prices.past.measure_past`.
+    """
+    inputs = _make_past_inputs(config, bars)
+    return None if inputs is None else measure_past(inputs)
+
+
+def describe_short_history(config: MarketConfig, bars: Mapping[str, Bars]) -> str:
+    """Return a line if bars begin too late for the history of a run, else an empty text.
+
+    Raises:
+        ConfigError, DataError: see :func:`sim.prices.past.measure_past`.
+    """
+    inputs = _make_past_inputs(config, bars)
+    return "" if inputs is None else describe_short_past(inputs)
+
+
+def _make_past_inputs(config: MarketConfig, bars: Mapping[str, Bars]) -> PastInputs | None:
+    if config.history is None:
+        return None
+    return PastInputs(config.history, config.underlyings, config.dt, bars, config.correlation)
 
 
 def _make_exogenous_inputs(config: MarketConfig) -> ExogenousInputs:

@@ -11,9 +11,11 @@ from sim.exchange.mark import MarkInputs
 from sim.ledger import Ledger
 from sim.margin.calls import PoolMarginCalls
 from sim.margin.engine import MarginEngine
+from sim.margin.past import iterate_views, learn_past
 from sim.margin.tail.volatility import RunningVolatility
 from sim.numerics.rng import RandomStreams
 from sim.prices.impact import compute_log_returns
+from sim.prices.past import PastReturns
 from sim.prices.path import Times
 from sim.types import (
     B1,
@@ -80,6 +82,7 @@ class VenueWorld(NamedTuple):
     opening_price: F8  # (C,) minor units of the numeraire per minor unit of each asset
     stamps: Times  # exchange time of each step; empty without replayed days
     seconds: float  # length of the run
+    past: PastReturns | None = None  # returns before the start; none = no history
 
 
 class StepFlows:
@@ -124,7 +127,19 @@ class Venue:
             config.funding.prepare_run(world.stamps, world.seconds)
         self.view = self._opening_view(world)
         self.quotes = self.previous_quotes = self._opening_quotes()
+        if world.past is not None:
+            self._learn_past(world.past)
         self._update_max_leverage()
+
+    def _learn_past(self, past: PastReturns) -> None:
+        """Let the estimate of volatility and the engines learn from returns before the start."""
+        for segment in past.iterate_segments():
+            returns = segment.returns[:, self.contracts.underlying]
+            volatility = self.running_volatility.learn_past(returns, segment.steps)
+            self.view = self.view._replace(vol=volatility)
+        for state in self.pool_states.values():
+            for seen in iterate_views(past, self.pool_view(state.pool)):
+                learn_past(state.engine.requirement, seen)
 
     def _set_instruments(self, world: VenueWorld) -> None:
         """Select the venue's instruments and pools, and create its columns of instruments."""

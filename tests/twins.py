@@ -14,7 +14,7 @@ from sim.market import Market
 
 def build(config: RunConfig, seed: int) -> Market:
     """Return a market before its first step."""
-    bars = read_replays(config.underlyings)
+    bars = read_replays(config.underlyings, config.history)
     return Market(config, populate(config.populations), seed=seed, bars=bars)
 
 

@@ -37,6 +37,7 @@ from sim.margin.wrappers.compressed import Compression
 from sim.margin.wrappers.rescaled import RescaledMargin, scale_leverage
 from sim.numerics import account_sums
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.prices.past import PastLengths
 from sim.protocols import Requirement, Valuation
 from sim.types import F8, I8, OPTION, Contracts, Exposure, MarginAssessment, MarketView
 
@@ -97,7 +98,9 @@ class EngineConfig(Component):
             raise ConfigError(problems)
         return self.netting.build_pools(contracts)
 
-    def explain_short_run(self, seconds: float, dt: float) -> str:
+    def explain_short_run(
+        self, seconds: float, dt: float, history: PastLengths | None = None
+    ) -> str:
         """Return a warning that a run of this length is too short for the engine to learn (MAR-5).
 
         The warning includes the remedy; it is empty if the run is long enough.
@@ -105,11 +108,12 @@ class EngineConfig(Component):
         Args:
             seconds: length of the run.
             dt: length of a step (s).
+            history: lengths of the past before the run; none = it has none.
         """
         slow = max(
             filter(None, (self.requirement, self.options)), key=lambda rule: rule.look_back()
         )
-        return explain_short_run(slow, seconds, dt)
+        return explain_short_run(slow, seconds, dt, history)
 
     def _find_misnamed(self, listed: Sequence[str]) -> list[str]:
         """Return names in the requirements that a venue does not list and that look like a mistake.
