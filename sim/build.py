@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sim.accounts.margin import post_opening
+from sim.accounts.opening import OpeningBook, plan_opening, replace_deposits
 from sim.attribution import CauseLog
 from sim.checks.opening import find_market_faults, find_population_faults
 from sim.config import TOTAL_LIMIT, MarketConfig, VenueConfig
@@ -64,7 +66,7 @@ def build_state(
     _refuse_unpriced(contracts, path)
     seconds_per_year = find_year_lengths(config.underlyings, bars)
     world = _venue_world(config, ledger, path, streams, seconds_per_year)
-    venues = _open_venues(config, world, participants)
+    venues, opening_book = _open_venues(config, world, participants)
     is_margined = np.arange(n_owners) < n_agents
     return MarketState(
         config=config,
@@ -86,13 +88,14 @@ def build_state(
         is_retired=np.zeros(n_agents, dtype=np.bool_),
         price_bands=np.ones((len(listed), 2), dtype=np.int64),
         cause_logs=_make_cause_logs(venues, is_margined),
+        opening_book=opening_book,
     )
 
 
 def _open_venues(
     config: MarketConfig, world: VenueWorld, participants: Participants
-) -> tuple[Venue, ...]:
-    """Build all venues, and deposit the members' starting wealth in their wallets."""
+) -> tuple[tuple[Venue, ...], OpeningBook | None]:
+    """Build all venues, and post the members' starting wealth and the positions of a table."""
     system_accounts = [
         _make_system_accounts(venue, number, participants)
         for number, venue in enumerate(config.venues)
@@ -102,10 +105,19 @@ def _open_venues(
     observation = _observe_opening(config, world, venues)
     _refuse(find_population_faults(participants.populations, spec, observation))
     endowments = _start_populations(participants.populations, spec, world.streams)
-    for rows, wealth in zip(participants.members, endowments, strict=True):
+    populations, members = participants.populations, participants.members
+    book = plan_opening(config, venues, populations, members)
+    if book is not None:
+        endowments = replace_deposits(book, members, endowments)
+        for population, rows, wealth in zip(populations, members, endowments, strict=True):
+            population.adopt_wealth(np.isin(np.arange(rows.start, rows.stop), book.owners), wealth)
+    for rows, wealth in zip(members, endowments, strict=True):
         for venue in venues:
             venue.deposit_wealth(rows, wealth[:, venue.number])
-    return venues
+    if book is not None and config.accounts is not None:
+        by_position = config.accounts.collateral == "position"
+        post_opening(book, world.ledger, venues, by_position=by_position)
+    return venues, book
 
 
 def _list_max_lots(listed: Sequence[tuple[int, Instrument]]) -> I8:

@@ -5,6 +5,7 @@ Heavy modules are imported inside the commands, so that help is printed at once.
 
 import sys
 import warnings
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ import typer
 from experiments import neighbours
 from experiments.cli import backtest, check, explain, margin, paper, sweep, tails
 from experiments.cli.failures import CommandGroup
-from experiments.cli.options import Plugins
+from experiments.cli.options import Accounts, Plugins
 from experiments.imports import pause_garbage_collection
 from experiments.results import provenance
 
@@ -127,6 +128,7 @@ def run(
             help="Margin engine of the venues with perpetuals: a preset's name or a file.",
         ),
     ] = None,
+    accounts: Accounts = None,
     plugin: Plugins = None,
 ) -> None:
     """Run one market; print a closing table and, last, the result folder."""
@@ -139,7 +141,8 @@ def run(
             from experiments.price_files.bars import describe_replays
             from experiments.run import COMPLETE, RunError, execute_run
 
-        given = [*engine_overrides(config, engine), *(overrides or []), *seeded]
+        opened = [] if accounts is None else [f"accounts.file={dumps(accounts)}"]
+        given = [*engine_overrides(config, engine), *opened, *(overrides or []), *seeded]
         if data is not None:
             from experiments.price_files.own_data import own_data_overrides
 
@@ -160,6 +163,8 @@ def run(
     except _input_errors() as error:
         _print_error(str(error))
         raise typer.Exit(BAD_INPUT) from error
+    for line in outcome.notices:
+        _print_error(line)
     if outcome.summary_table and not quiet:
         typer.echo(f"{outcome.summary_table}\n")
     typer.echo(outcome.folder)
