@@ -58,15 +58,15 @@ def build_state(
     listed, pools = _list_instruments(config)
     contracts = _make_contracts(config, listed)
     participants = Participants.number_members(tuple(populate()))
-    n_agents = participants.n_members
     _check_rescues(config, participants)
+    n_agents = participants.n_members
     n_owners = _count_owners(config, n_agents)
     books, ledger = _create_accounts(contracts, pools, n_owners, len(config.assets))
     path = draw_path(config, streams, bars)
     _refuse_unpriced(contracts, path)
     seconds_per_year = find_year_lengths(config.underlyings, bars)
     world = _venue_world(config, ledger, path, streams, seconds_per_year)
-    venues, opening_book = _open_venues(config, world, participants)
+    venues, opened = _open_venues(config, world, participants)
     is_margined = np.arange(n_owners) < n_agents
     return MarketState(
         config=config,
@@ -83,12 +83,12 @@ def build_state(
         max_lots=_list_max_lots(listed),
         highest_fee=_find_highest_fees(venues, contracts),
         impact_dynamics=_make_impact_dynamics(config),
-        log_impact=np.zeros(len(config.underlyings)),
+        log_impact=np.zeros(path.log_price.shape[1]),
         external_spot_lots=ledger.position[:, n_agents].copy(),
-        is_retired=np.zeros(n_agents, dtype=np.bool_),
-        price_bands=np.ones((len(listed), 2), dtype=np.int64),
+        is_retired=np.zeros(n_agents, np.bool_),
+        price_bands=np.ones((len(listed), 2), np.int64),
         cause_logs=_make_cause_logs(venues, is_margined),
-        opening_book=opening_book,
+        opening_book=opened,
     )
 
 

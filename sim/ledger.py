@@ -265,12 +265,13 @@ class Ledger:
             outside: owner on the other side, whose position must be zero before.
         """
         settle, pool = self.contracts.settle[instruments], self.pool_numbers[instruments]
+        other = np.full(owners.size, outside)
         np.subtract.at(self._balance, (settle, pool, owners), entry)
-        np.add.at(self._balance, (settle, pool, outside), entry)
+        np.add.at(self._balance, (settle, pool, other), entry)
         self._position[instruments, owners] = lots
         self._entry[instruments, owners] = entry
-        np.subtract.at(self._position, (instruments, outside), lots)
-        np.subtract.at(self._entry, (instruments, outside), entry)
+        np.subtract.at(self._position, (instruments, other), lots)
+        np.subtract.at(self._entry, (instruments, other), entry)
         self._entry[self._position[:, outside] == 0, outside] = 0
 
     def cap_leverage(self, instrument: int | I8, owners: I8, cap: F8) -> None:

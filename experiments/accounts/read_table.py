@@ -80,24 +80,8 @@ def read_accounts(source: str) -> AccountTable:
 
 def _read_raw(source: str) -> RawTable:
     """Read the cells of a file and check its columns."""
-    path = Path(source)
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError([f"{source}: not a .csv, .txt or .parquet file, convert or rename it"])
-    if not is_file(path):
-        raise ConfigError([f"{source}: no such file (looked in {path.parent}), correct the path"])
-    try:
-        content = path.read_bytes()
-        is_text = path.suffix.lower() != ".parquet"
-        frame = _parse_text(content) if is_text else pd.read_parquet(io.BytesIO(content))
-    except (UnicodeDecodeError, pa.ArrowException, pd.errors.ParserError, ValueError) as error:
-        if isinstance(error, pd.errors.EmptyDataError):
-            raise ConfigError([f"{source}: is empty, give a header and a row"]) from error
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConfigError([f"{source}: cannot be read ({reason}), save it again"]) from error
-    except OSError as error:
-        raise ConfigError(
-            [f"{source}: cannot be read ({error.strerror}), give a file that you may read"]
-        ) from error
+    is_text = Path(source).suffix.lower() != ".parquet"
+    content, frame = _read_file(source, is_text=is_text)
     frame.columns = pd.Index([str(name).strip().casefold() for name in frame.columns])
     _refuse_columns(source, list(frame.columns))
     line = np.arange(len(frame)) + (2 if is_text else 1)
@@ -106,13 +90,33 @@ def _read_raw(source: str) -> RawTable:
         raise ConfigError([f"{source}: has no row below its header, add one for each position"])
     empty = pd.Series(np.nan, index=frame.index)
     cells = {name: frame.get(name, empty)[kept] for name in (*REQUIRED, *OPTIONAL)}
-    return RawTable(
-        source=source,
-        digest=hashlib.sha256(content).hexdigest(),
-        row_word="line" if is_text else "row",
-        cells=cells,
-        line=line[kept],
-    )
+    digest = hashlib.sha256(content).hexdigest()
+    return RawTable(source, digest, "line" if is_text else "row", cells, line[kept])
+
+
+def _read_file(source: str, *, is_text: bool) -> tuple[bytes, pd.DataFrame]:
+    """Return the content of a file, and its cells.
+
+    Raises:
+        ConfigError: there is no such file, or it cannot be read.
+    """
+    path = Path(source)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError([f"{source}: not a .csv, .txt or .parquet file, convert or rename it"])
+    if not is_file(path):
+        raise ConfigError([f"{source}: no such file (looked in {path.parent}), correct the path"])
+    try:
+        content = path.read_bytes()
+        return content, _parse_text(content) if is_text else pd.read_parquet(io.BytesIO(content))
+    except pd.errors.EmptyDataError as error:
+        raise ConfigError([f"{source}: is empty, give a header and a row"]) from error
+    except (UnicodeDecodeError, pa.ArrowException, pd.errors.ParserError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError([f"{source}: cannot be read ({reason}), save it again"]) from error
+    except OSError as error:
+        raise ConfigError(
+            [f"{source}: cannot be read ({error.strerror}), give a file that you may read"]
+        ) from error
 
 
 def _parse_text(content: bytes) -> pd.DataFrame:
@@ -201,10 +205,25 @@ def _refuse_faults(
     raw: RawTable, table: AccountTable, numbers: dict[str, F8], population: I8
 ) -> None:
     """Refuse rows that break a rule by themselves or together with another row."""
+    checks = [*_list_row_checks(table, numbers), _check_populations(table, population)]
+    checks.append(_check_repeats(table))
+    if lines := [
+        line
+        for is_wrong, describe in checks
+        for line in _list_faults(raw, np.flatnonzero(is_wrong), describe)
+    ]:
+        raise ConfigError(lines)
+
+
+RowCheck = tuple[B1, Callable[[int], str]]
+"""Rows that break a rule, and the function that describes one of them."""
+
+
+def _list_row_checks(table: AccountTable, numbers: dict[str, F8]) -> list[RowCheck]:
+    """Return the checks of each row by itself."""
     has_instrument = table.instrument != MISSING
     quantity, entry, leverage = numbers["quantity"], numbers["entry"], numbers["leverage"]
-    own = table.population[table.owner]
-    checks: list[tuple[B1, Callable[[int], str]]] = [
+    return [
         (
             has_instrument & np.isnan(quantity),
             lambda row: "quantity is empty: give the position, + long or - short",
@@ -231,25 +250,24 @@ def _refuse_faults(
                 "withdrawals, without the gain or loss of open positions"
             ),
         ),
-        (
-            (population != MISSING) & (population != own),
-            lambda row: (
-                f"population {table.populations[population[row]]!r}, but owner "
-                f"{table.owners[table.owner[row]]!r} is in {table.populations[own[row]]!r}: an "
-                "owner is in one population, correct one of the rows"
-            ),
-        ),
-        _check_repeats(table),
     ]
-    if lines := [
-        line
-        for is_wrong, describe in checks
-        for line in _list_faults(raw, np.flatnonzero(is_wrong), describe)
-    ]:
-        raise ConfigError(lines)
 
 
-def _check_repeats(table: AccountTable) -> tuple[B1, Callable[[int], str]]:
+def _check_populations(table: AccountTable, population: I8) -> RowCheck:
+    """Return the rows that name another population than an earlier row of their owner."""
+    own = table.population[table.owner]
+
+    def describe(row: int) -> str:
+        return (
+            f"population {table.populations[population[row]]!r}, but owner "
+            f"{table.owners[table.owner[row]]!r} is in {table.populations[own[row]]!r}: an "
+            "owner is in one population, correct one of the rows"
+        )
+
+    return (population != MISSING) & (population != own), describe
+
+
+def _check_repeats(table: AccountTable) -> RowCheck:
     """Return the rows that repeat an owner and an instrument, and their description."""
     has_instrument = table.instrument != MISSING
     key = table.owner * (len(table.instruments) + 1) + table.instrument

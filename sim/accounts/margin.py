@@ -51,14 +51,16 @@ class _MarginAccounts:
         self.owner, self.pool = keys // len(ledger.pools), keys % len(ledger.pools)
         self.owners, self.place = np.unique(self.owner, return_inverse=True)
 
-    def sum_positions(self, amounts: F8 | I8) -> F8:
+    def sum_positions(self, amounts: F8 | I8 | B1) -> F8:
         """Return the sum of amounts of positions in each account, (A,)."""
-        return np.bincount(self.account, amounts, minlength=self.owner.size)
+        weights = amounts.astype(np.float64)
+        totals: F8 = np.bincount(self.account, weights, self.owner.size).astype(np.float64)
+        return totals
 
     def sum_accounts(self, amounts: F8) -> F8:
         """Return the sum of amounts of accounts of each owner, by account: (A,)."""
-        totals: F8 = np.bincount(self.place, amounts, minlength=self.owners.size)[self.place]
-        return totals
+        totals: F8 = np.bincount(self.place, amounts, self.owners.size).astype(np.float64)
+        return totals[self.place]
 
     def spot_cost(self) -> F8:
         """Return the cost of spot held in each account, (A,) minor units."""

@@ -76,31 +76,44 @@ def plan_opening(
     owners, numbers = _number_rows(table, places, scope.contracts.names)
     positions, rows = convert_positions(table, scope, owners, numbers)
     _refuse_foreign_spot(table, rows, positions, scope.contracts)
-    imbalances = find_imbalances(positions, scope.contracts, scope.mark, settings.balance)
-    lots = dict(zip(scope.contracts.names, scope.lots.tolist(), strict=True))
-    refuse_imbalances(imbalances, lots)
-    nobody = slice(0, 0)
-    others = places.find_counterparties() if _needs_counterparty(imbalances) else nobody
-    taken = divide_imbalances(
-        imbalances if others.stop else [], scope.contracts, scope.mark, others
-    )
-    _refuse_large_imbalances(taken, scope, settings)
-    if settings.balance == "scale":
-        positions = scale_larger_sides(positions, imbalances, scope.contracts.names)
-    counterparties = np.unique(taken.owner)
+    balanced = _balance_positions(positions, scope, places)
     return OpeningBook(
         source=table.source,
         digest=table.digest,
         names=table.owners,
         owners=owners,
-        deposits=_sum_deposits(table, scope, positions, owners, len(venues)),
-        positions=OpeningPositions.join([positions, taken]),
-        imbalances=tuple(imbalances),
-        counterparties=counterparties,
+        deposits=_sum_deposits(table, scope, balanced.positions, owners, len(venues)),
+        positions=OpeningPositions.join([balanced.positions, balanced.taken]),
+        imbalances=balanced.imbalances,
+        counterparties=np.unique(balanced.taken.owner),
         counterparty_deposits=_find_least_capital(
-            taken, scope, counterparties, settings.counterparty_capital, len(venues)
+            balanced.taken, scope, settings.counterparty_capital, len(venues)
         ),
     )
+
+
+class _BalancedPositions(NamedTuple):
+    """Positions of a table after balancing, and those of the counterparties."""
+
+    positions: OpeningPositions
+    taken: OpeningPositions
+    imbalances: tuple[Imbalance, ...]
+
+
+def _balance_positions(
+    positions: OpeningPositions, scope: PositionScope, places: MemberPlaces
+) -> _BalancedPositions:
+    """Balance the positions of each instrument by the rule of the settings."""
+    contracts, rule = scope.contracts, places.settings.balance
+    imbalances = find_imbalances(positions, contracts, scope.mark, rule)
+    refuse_imbalances(imbalances, dict(zip(contracts.names, scope.lots.tolist(), strict=True)))
+    if rule == "scale":
+        positions = scale_larger_sides(positions, imbalances, contracts.names)
+    takes = rule == "counterparty" and bool(imbalances)
+    others = places.find_counterparties() if takes else slice(0, 0)
+    taken = divide_imbalances(imbalances if takes else [], contracts, scope.mark, others)
+    _refuse_large_imbalances(taken, scope, places.settings)
+    return _BalancedPositions(positions, taken, tuple(imbalances))
 
 
 def _number_rows(
@@ -112,22 +125,18 @@ def _number_rows(
         ConfigError: names are unknown or populations too small; problems are reported together.
     """
     problems: list[str] = []
-    found: list[I8] = []
-    for number in (
-        lambda: places.number_owners(table),
-        lambda: number_instruments(table, names),
-    ):
-        try:
-            found.append(number())
-        except ConfigError as error:
-            problems += error.problems
+    owners = numbers = np.empty(0, dtype=np.int64)
+    try:
+        owners = places.number_owners(table)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        numbers = number_instruments(table, names)
+    except ConfigError as error:
+        problems += error.problems
     if problems:
         raise ConfigError(problems)
-    return found[0], found[1]
-
-
-def _needs_counterparty(imbalances: Sequence[Imbalance]) -> bool:
-    return any(each.rule == "counterparty" for each in imbalances)
+    return owners, numbers
 
 
 def _build_scope(config: MarketConfig, venues: Sequence[Venue]) -> PositionScope:
@@ -197,31 +206,34 @@ def _sum_deposits(
     the first venue.
     """
     contracts = scope.contracts
-    known = np.array(
-        [contracts.names.index(name) for name in table.instruments] or [0], dtype=np.int64
-    )
-    venue = np.where(table.instrument == MISSING, MISSING, contracts.venue[known[table.instrument]])
-    home = np.zeros(len(table.owners), dtype=np.int64)
-    held = np.flatnonzero(venue != MISSING)[::-1]
-    home[table.owner[held]] = venue[held]
-    venue = np.where(venue == MISSING, home[table.owner], venue)
+    venue = _find_row_venues(table, contracts)
     deposits = np.zeros((len(table.owners), n_venues), dtype=np.int64)
     np.add.at(deposits, (table.owner, venue), convert_money(table.collateral, scope.unit))
     is_spot = (contracts.kind[positions.instrument] == SPOT) & (positions.lots > 0)
-    place = np.zeros(int(owners.max()) + 1, dtype=np.int64)
-    place[owners] = np.arange(owners.size)
-    np.add.at(
-        deposits,
-        (place[positions.owner[is_spot]], contracts.venue[positions.instrument[is_spot]]),
-        positions.entry[is_spot],
-    )
+    spot = OpeningPositions._make(column[is_spot] for column in positions)
+    order = np.argsort(owners)
+    place = order[np.searchsorted(owners, spot.owner, sorter=order)]
+    np.add.at(deposits, (place, contracts.venue[spot.instrument]), spot.entry)
     return deposits
 
 
+def _find_row_venues(table: AccountTable, contracts: Contracts) -> I8:
+    """Return the venue of each row's collateral, (R,)."""
+    listed = [contracts.venue[contracts.names.index(name)] for name in table.instruments]
+    known = np.array([*listed, 0], dtype=np.int64)
+    has_instrument = table.instrument != MISSING
+    home = np.zeros(len(table.owners), dtype=np.int64)
+    held = np.flatnonzero(has_instrument)[::-1]
+    home[table.owner[held]] = known[table.instrument[held]]
+    venue: I8 = np.where(has_instrument, known[table.instrument], home[table.owner])
+    return venue
+
+
 def _find_least_capital(
-    taken: OpeningPositions, scope: PositionScope, owners: I8, multiple: float, n_venues: int
+    taken: OpeningPositions, scope: PositionScope, multiple: float, n_venues: int
 ) -> I8:
     """Return the least deposits of counterparties, (Q, V): a multiple of their positions' value."""
+    owners = np.unique(taken.owner)
     least = np.zeros((owners.size, n_venues))
     np.add.at(
         least,
