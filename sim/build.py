@@ -64,10 +64,10 @@ def build_state(
     books, ledger = _create_accounts(contracts, pools, n_owners, len(config.assets))
     path = draw_path(config, streams, bars)
     _refuse_unpriced(contracts, path)
-    seconds_per_year = find_year_lengths(config.underlyings, bars)
-    world = _venue_world(config, ledger, path, streams, seconds_per_year)
+    clock = find_year_lengths(config.underlyings, bars)
+    world = _venue_world(config, ledger, path, streams, clock)
     venues, opened = _open_venues(config, world, participants)
-    is_margined = np.arange(n_owners) < n_agents
+    is_margined = _mark_participants(n_owners, n_agents)
     return MarketState(
         config=config,
         streams=streams,
@@ -118,6 +118,12 @@ def _open_venues(
         by_position = config.accounts.collateral == "position"
         post_opening(book, world.ledger, venues, by_position=by_position)
     return venues, book
+
+
+def _mark_participants(n_owners: int, n_agents: int) -> B1:
+    """Return True for owners whom margin rules bind, (N,)."""
+    is_participant: B1 = np.arange(n_owners) < n_agents
+    return is_participant
 
 
 def _list_max_lots(listed: Sequence[tuple[int, Instrument]]) -> I8:
