@@ -192,16 +192,10 @@ class CapitalManager:
         self.kept_orders = KeptOrders.allocate(len(self.start_wealth) * len(columns))
 
     def adopt_wealth(self, members: B1, wealth: I8) -> None:
-        """Replace the wealth at the start of some members.
-
-        Args:
-            members: (n,) members whose wealth is replaced.
-            wealth: (n, V) wealth of all members, minor units.
-        """
+        """Replace starting wealth of members (n,) by wealth (n, V); see ``Population``."""
         self.start_wealth = np.where(members[:, None], wealth, self.start_wealth)
-        venue = self.scope.venue
-        outside = self.policy.outside_multiple * self.start_wealth[:, venue].astype(np.float64)
-        self._outside_cash[:] = np.where(members, outside, self._outside_cash)
+        own = self.start_wealth[members, self.scope.venue].astype(np.float64)
+        self._outside_cash[members] = self.policy.outside_multiple * own
 
     def request_cash_flows(
         self, tick: int, accounts: AccountView, assessment: MarginAssessment, draws: F8

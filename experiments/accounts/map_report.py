@@ -132,16 +132,20 @@ def _draw_map(moves: pd.DataFrame, folder: Path, currency: str) -> Path:
 
 
 def _draw_shock(axes: "Axes", totals: pd.DataFrame, scale: float) -> None:
+    import seaborn
+
     from experiments.figures import style
 
     for number, (engine, table) in enumerate(totals.groupby("engine", sort=False)):
         ordered = table.sort_values("move")
-        axes.step(
-            100 * ordered["move"],
-            ordered["notional"] / scale,
-            where="mid",
+        seaborn.lineplot(
+            x=100 * ordered["move"],
+            y=ordered["notional"] / scale,
+            drawstyle="steps-mid",
             color=style.COLOURS[number % len(style.COLOURS)],
             linestyle=style.LINE_STYLES[number % len(style.LINE_STYLES)],
             label=str(engine),
+            legend=False,
+            ax=axes,
         )
     axes.set_ylim(bottom=0)

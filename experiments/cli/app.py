@@ -7,7 +7,7 @@ import sys
 import warnings
 from json import dumps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,9 @@ from experiments.cli.failures import CommandGroup
 from experiments.cli.options import Accounts, Plugins
 from experiments.imports import pause_garbage_collection
 from experiments.results import provenance
+
+if TYPE_CHECKING:
+    from experiments.run import RunOutcome
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes other than 0."""
@@ -132,7 +135,7 @@ def run(
     plugin: Plugins = None,
 ) -> None:
     """Run one market; print a closing table and, last, the result folder."""
-    seeded = [] if seed is None else [f"seed={seed}"]
+    fixed = _list_option_overrides(seed, accounts)
     try:
         with pause_garbage_collection():
             _import_plugins(plugin)
@@ -141,8 +144,7 @@ def run(
             from experiments.price_files.bars import describe_replays
             from experiments.run import COMPLETE, RunError, execute_run
 
-        opened = [] if accounts is None else [f"accounts.file={dumps(accounts)}"]
-        given = [*engine_overrides(config, engine), *opened, *(overrides or []), *seeded]
+        given = [*engine_overrides(config, engine), *(overrides or []), *fixed]
         if data is not None:
             from experiments.price_files.own_data import own_data_overrides
 
@@ -163,14 +165,25 @@ def run(
     except _input_errors() as error:
         _print_error(str(error))
         raise typer.Exit(BAD_INPUT) from error
+    _print_outcome(outcome, quiet=quiet)
+    if outcome.status != COMPLETE:
+        _print_error("interrupted; the recorded part is kept and marked as interrupted")
+        raise typer.Exit(INTERRUPTED)
+
+
+def _list_option_overrides(seed: int | None, accounts: str | None) -> list[str]:
+    """Return the overrides of ``--seed`` and ``--accounts``."""
+    opened = [] if accounts is None else [f"accounts.file={dumps(accounts)}"]
+    return opened if seed is None else [*opened, f"seed={seed}"]
+
+
+def _print_outcome(outcome: "RunOutcome", *, quiet: bool) -> None:
+    """Print notices on standard error, the closing table, and last the result folder."""
     for line in outcome.notices:
         _print_error(line)
     if outcome.summary_table and not quiet:
         typer.echo(f"{outcome.summary_table}\n")
     typer.echo(outcome.folder)
-    if outcome.status != COMPLETE:
-        _print_error("interrupted; the recorded part is kept and marked as interrupted")
-        raise typer.Exit(INTERRUPTED)
 
 
 @app.command()

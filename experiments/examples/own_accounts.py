@@ -1,4 +1,4 @@
-"""What does this book of accounts do in a fall of 15%? The liquidation map, and a run, by engine.
+"""A book of accounts in a fall of 15%: its liquidation map and a run, under three engines.
 
 The table of this example is drawn from quantiles of account values and leverage that are published
 for accounts deleveraged on Hyperliquid on 10 October 2025 (HyperReplay data set, by way of
@@ -81,7 +81,8 @@ for engine, market in open_markets("small_crash", "my_book.csv", ",".join(engine
     moves = compute_map(market, {}).moves
     rows = moves[np.isclose(moves["move"], -0.15)].iloc[0]
     book = market.state.opening_book
-    print(f"{engine:12}{book.counts.liquidatable:3} owners below maintenance at the start; ", end="")
+    below = book.counts.liquidatable
+    print(f"{engine:12}{below:3} owners below maintenance at the start; ", end="")
     print(f"-15%: {rows['owners']} owners, {rows['notional']:,.0f} USD ({rows['share']:.0%})")
 
 print("\nin a market that falls by 15% in half an hour, close-outs included:")
@@ -95,5 +96,6 @@ for engine in engines:
     sold, owners = close_outs["notional"].sum() / 100, close_outs["owner"].nunique()
     layers = losses.groupby("layer")[["notional", "absorbed"]].sum() / 100
     taken, adl = (layers["notional"].get(name, 0.0) for name in ("fund", "adl_queue"))
-    print(f"{engine:12}{owners:3} owners, {sold:,.0f} USD sold, {taken:,.0f} taken by the fund, ", end="")
-    print(f"ADL {adl:,.0f}, system loss {layers['absorbed'].sum():,.0f}")
+    print(f"{engine:12}{owners:3} owners, {sold:,.0f} USD sold, ", end="")
+    print(f"{taken:,.0f} taken by the fund, ADL {adl:,.0f}, ", end="")
+    print(f"system loss {layers['absorbed'].sum():,.0f}")

@@ -60,14 +60,14 @@ BUILDING = {
     "a,BTC-PERP,1.001,,1,,\nb,BTC-PERP,200_000.5,,1,,": [
         "line 3: quantity '200_000.5' is not a finite number: correct it, or fill or drop the row"
     ],
-    "a,BTC-PERP,1.001,,1,,\nb,BTC-PERP,200000,6e5,1,,\nc,BTC-PERP,1,,1e13,,": [
+    "a,BTC-PERP,1.001,,1,,\nb,BTC-PERP,200000,6e5,1,,\nc,BTC-PERP,1,,2e13,,": [
         "line 2: quantity 1.001 is not a multiple of the lot of 'BTC-PERP', 0.01: round it, or "
         "make the lot smaller",
         "line 3: quantity 200000 is above the largest position in 'BTC-PERP', 100000: correct it, "
         "or raise max_lots",
         "line 3: entry 600000 is above the largest price of 'BTC-PERP', 500000: correct it, or "
         "raise max_price",
-        "line 4: collateral 10000000000000 is too large to be exact in minor units: lower it to "
+        "line 4: collateral 20000000000000 is too large to be exact in minor units: lower it to "
         "below 1.1259e+13",
     ],
 }
