@@ -124,17 +124,18 @@ def _parse_text(content: bytes) -> pd.DataFrame:
     text = content.decode("utf-8-sig")
     head = text.partition("\n")[0]
     mark = max(",;\t", key=head.count)
-    return pd.read_csv(
+    frame = pd.read_csv(
         io.StringIO(text),
         sep=mark,
         dtype=str,
         skip_blank_lines=False,
         skipinitialspace=True,
-        index_col=False,
-        on_bad_lines="error",
         keep_default_na=False,
         na_values=[""],
     )
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes surplus fields as an index
+        raise ValueError("rows have more fields than the header")
+    return frame
 
 
 def _refuse_columns(source: str, names: list[str]) -> None:

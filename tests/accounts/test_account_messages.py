@@ -33,6 +33,13 @@ READING = {
         "line 2: collateral '1,000' is not a finite number: write numbers with a decimal point and "
         "without separators of thousands, such as 1234.56"
     ],
+    f"{HEAD}\na,BTC-PERP,1,000,2,,,\nb,BTC-PERP,1,,2,,": [
+        "cannot be read (rows have more fields than the header), save it again"
+    ],
+    f"{HEAD}\nb,BTC-PERP,1,,2,,\na,BTC-PERP,1,000,2,,,": [
+        "cannot be read (Error tokenizing data. C error: Expected 7 fields in line 3, saw 8), save "
+        "it again"
+    ],
     f"{HEAD}\na,BTC-PERP,,50000,1,,\nb,,2,,1,,": [
         "line 2: quantity is empty: give the position, + long or - short",
         "line 3: quantity 2 without an instrument: name it, or leave the quantity empty for cash",

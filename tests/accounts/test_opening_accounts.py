@@ -116,6 +116,25 @@ def test_isolated_accounts_receive_what_chosen_leverage_needs(tmp_path: Path) ->
     assert book.imbalances == ()
 
 
+def test_spot_is_deposited_with_its_cost_at_its_venue(tmp_path: Path) -> None:
+    """Collateral is the cash beside it, and the rest of the world holds the other side."""
+    table: list[Row] = [
+        {"owner": "a", "instrument": "BTC-SPOT", "quantity": 2, "entry": 40_000, "collateral": 7},
+        {"owner": "a", "instrument": "", "quantity": "", "entry": "", "collateral": 5},
+        {"owner": "b", "instrument": "", "quantity": "", "entry": "", "collateral": 3},
+    ]
+    market = build(load(tmp_path, table, "accounts.balance=refuse"), 1)
+    market.ledger.check_conservation()
+    assert (equity(market, "a"), equity(market, "b")) == (2 * MARK + 12, 3)
+    book = market.state.opening_book
+    assert book is not None
+    own = int(book.owners[0])
+    assert market.wallet_of(own)[:, 0].tolist() == [0, 12 * market.minor_units]
+    assert market.position_of(own).tolist() == [0, 200]
+    assert market.position_of(market.state.external_owner).tolist() == [0, -200]
+    assert market.wallet_of(int(book.owners[1]))[:, 0].tolist() == [3 * market.minor_units, 0]
+
+
 def test_owners_join_the_population_that_the_table_names(tmp_path: Path) -> None:
     """Their first members hold the positions, and trade; the others hold until closed out."""
     table = [
