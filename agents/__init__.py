@@ -5,6 +5,7 @@ from agents.avellaneda_stoikov import AvellanedaStoikov
 from agents.base import Population, Trader
 from agents.carry import CarryTraders
 from agents.fundamental import FundamentalTraders
+from agents.holders import Holders
 from agents.insurance_fund import InsuranceFund
 from agents.kelly import KellyTraders
 from agents.latent_liquidity import LatentLiquidity
@@ -25,6 +26,7 @@ POPULATIONS: dict[str, type[Population]] = {
     "makers": MarketMakers,
     "avellaneda_stoikov": AvellanedaStoikov,
     "arbitrageurs": Arbitrageurs,
+    "holders": Holders,
     "insurance_fund": InsuranceFund,
     "latent_liquidity": LatentLiquidity,
     "metaorder": Metaorder,

@@ -139,6 +139,12 @@ class Population(Component):
         """True if members commit their wallets to margin accounts, which needs no draws (ISO-1)."""
         return self._commitment is not None
 
+    def adopt_wealth(self, members: B1, wealth: I8) -> None:
+        """Take over given wealth; nothing to do where none is kept.
+
+        See ``sim.protocols.PopulationProtocol``.
+        """
+
     def request_cash_flows(
         self,
         observation: Observation,

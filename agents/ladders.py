@@ -22,6 +22,7 @@ from sim.numerics.bound_kernels import BoundKernel, bind_kernel, chain_kernels
 from sim.numerics.rounding import to_exact_int
 from sim.pricing.instrument_values import YEAR_SECONDS
 from sim.types import (
+    B1,
     F8,
     I8,
     LIMIT,
@@ -154,6 +155,10 @@ class LadderMakers(Population):
         self._basis_average, self._basis_tick = np.zeros(len(listed)), np.full(1, MISSING)
         self._commitment = WalletCommitment.from_instruments(spec, venue, listed)
         return wealth
+
+    def adopt_wealth(self, members: B1, wealth: I8) -> None:
+        """Take over given wealth; see ``sim.protocols.PopulationProtocol``."""
+        self._members.wealth[members] = wealth[members, self._members.scope.venue]
 
     def _draw_traits(
         self, spec: MarketSpec, scope: TradingScope, wealth: F8, draws: F8

@@ -113,6 +113,11 @@ class LeveragedPopulation(LeveragedSettings):
             )
         return placed
 
+    def adopt_wealth(self, members: B1, wealth: I8) -> None:
+        """Take over given wealth; see ``sim.protocols.PopulationProtocol``."""
+        if self._capital_manager is not None:
+            self._capital_manager.adopt_wealth(members, wealth)
+
     def _start_entries(self, dt: float, draws: F8) -> EntryState:
         """Return the state of entries, with first entries from one draw of each member."""
         # 1 for all members without an entry in the warm-up

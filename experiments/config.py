@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from agents import POPULATIONS
+from experiments.accounts.populations import complete_run
 from experiments.file_kinds import explain_wrong_kind, load_kind
 from experiments.price_files.funding_rates import read_funding_rates
 from sim.component import build_union
@@ -36,6 +37,11 @@ class RunConfig(MarketConfig):
     populations: tuple[build_union(POPULATIONS), ...] = Field(  # type: ignore[valid-type]
         min_length=1, description="populations that trade"
     )
+
+    @classmethod
+    def complete_data(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Add the digest of a table of accounts and the populations that it needs."""
+        return complete_run(data)
 
 
 def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = False) -> RunConfig:

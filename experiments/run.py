@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from agents import populate
 from experiments import plugins
+from experiments.accounts.records import build_owner_frame, describe_opening, summarise_opening
 from experiments.config import RunConfig
 from experiments.figures.parallel import Helper, RunFiles, draw_figures
 from experiments.imports import pause_garbage_collection
@@ -46,6 +47,7 @@ class RunOutcome(NamedTuple):
     status: str  # complete or interrupted
     summary: dict[str, Any]
     summary_table: str  # text for the terminal; empty if no step was made
+    notices: tuple[str, ...] = ()  # about a table of accounts with which it began
 
 
 class RunOptions(NamedTuple):
@@ -98,6 +100,7 @@ def execute_run(
             "status": status,
             "money": _format_money_unit(market),
             **market.recorder.summary(),
+            **summarise_opening(market),
         }
         try:
             frames = _write_result(market, draft.folder, identified, summary)
@@ -113,7 +116,8 @@ def execute_run(
             place = f"{config.name}: {draft.keep_partial()}"
             raise _build_run_error(place, config.seed, draft, error) from error
         draft.commit()
-    return RunOutcome(final, status, summary, _format_summary(market, frames, elapsed))
+    table = _format_summary(market, frames, elapsed)
+    return RunOutcome(final, status, summary, table, describe_opening(market))
 
 
 def _identify_run(config: RunConfig, bars: Mapping[str, Bars]) -> RunIdentity:
@@ -228,7 +232,9 @@ def _write_result(
         "config_hash": identified.config_hash,
         "version": provenance.read_version(),
     }
-    for name, frame in frames.items():
+    owners = build_owner_frame(market)
+    written = frames if owners is None else {**frames, "owners": owners}
+    for name, frame in written.items():
         store.write_frame(frame, folder / f"{name}.parquet", about)
     store.write_json(summary, folder / "summary.json")
     if events := _list_learning_events(market):

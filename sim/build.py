@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sim.accounts.margin import post_opening
+from sim.accounts.opening import OpeningBook, plan_opening, replace_deposits
 from sim.attribution import CauseLog
 from sim.checks.opening import find_market_faults, find_population_faults
 from sim.config import TOTAL_LIMIT, MarketConfig, VenueConfig
@@ -57,15 +59,15 @@ def build_state(
     listed, pools = _list_instruments(config)
     contracts = _make_contracts(config, listed)
     participants = Participants.number_members(tuple(populate()))
-    n_agents = participants.n_members
     _check_rescues(config, participants)
+    n_agents = participants.n_members
     n_owners = _count_owners(config, n_agents)
     books, ledger = _create_accounts(contracts, pools, n_owners, len(config.assets))
     path = draw_path(config, streams, bars)
     _refuse_unpriced(contracts, path)
     world = _venue_world(config, ledger, path, streams, bars)
-    venues = _open_venues(config, world, participants)
-    is_margined = np.arange(n_owners) < n_agents
+    venues, opened = _open_venues(config, world, participants)
+    is_margined = _mark_participants(n_owners, n_agents)
     return MarketState(
         config=config,
         streams=streams,
@@ -81,18 +83,19 @@ def build_state(
         max_lots=_list_max_lots(listed),
         highest_fee=_find_highest_fees(venues, contracts),
         impact_dynamics=_make_impact_dynamics(config),
-        log_impact=np.zeros(len(config.underlyings)),
+        log_impact=np.zeros(path.log_price.shape[1]),
         external_spot_lots=ledger.position[:, n_agents].copy(),
-        is_retired=np.zeros(n_agents, dtype=np.bool_),
-        price_bands=np.ones((len(listed), 2), dtype=np.int64),
+        is_retired=np.zeros(n_agents, np.bool_),
+        price_bands=np.ones((len(listed), 2), np.int64),
         cause_logs=_make_cause_logs(venues, is_margined),
+        opening_book=opened,
     )
 
 
 def _open_venues(
     config: MarketConfig, world: VenueWorld, participants: Participants
-) -> tuple[Venue, ...]:
-    """Build all venues, and deposit the members' starting wealth in their wallets."""
+) -> tuple[tuple[Venue, ...], OpeningBook | None]:
+    """Build all venues, and post the members' starting wealth and the positions of a table."""
     system_accounts = [
         _make_system_accounts(venue, number, participants)
         for number, venue in enumerate(config.venues)
@@ -103,10 +106,25 @@ def _open_venues(
     _refuse(find_population_faults(participants.populations, spec, observation))
     endowments = _start_populations(participants.populations, spec, world.streams)
     _teach_populations(participants.populations, world.past, observation)
-    for rows, wealth in zip(participants.members, endowments, strict=True):
+    populations, members = participants.populations, participants.members
+    book = plan_opening(config, venues, populations, members)
+    if book is not None:
+        endowments = replace_deposits(book, members, endowments)
+        for population, rows, wealth in zip(populations, members, endowments, strict=True):
+            population.adopt_wealth(np.isin(np.arange(rows.start, rows.stop), book.owners), wealth)
+    for rows, wealth in zip(members, endowments, strict=True):
         for venue in venues:
             venue.deposit_wealth(rows, wealth[:, venue.number])
-    return venues
+    if book is not None and config.accounts is not None:
+        by_position = config.accounts.collateral == "position"
+        post_opening(book, world.ledger, venues, by_position=by_position)
+    return venues, book
+
+
+def _mark_participants(n_owners: int, n_agents: int) -> B1:
+    """Return True for owners whom margin rules bind, (N,)."""
+    is_participant: B1 = np.arange(n_owners) < n_agents
+    return is_participant
 
 
 def _list_max_lots(listed: Sequence[tuple[int, Instrument]]) -> I8:

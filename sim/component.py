@@ -19,6 +19,15 @@ class Component(BaseModel):
         return []
 
     @classmethod
+    def complete_data(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Return plain data with values that files named in them determine, before validation.
+
+        Raises:
+            ConfigError: such a file has faults.
+        """
+        return data
+
+    @classmethod
     def is_registered(cls) -> bool:
         """Return whether a registry of this class's family holds it."""
         return cls in cls.registered_variants()

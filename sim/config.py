@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
+from sim.accounts.table import OpeningAccounts
 from sim.component import Component, build_union
 from sim.errors import describe_unknown
 from sim.exchange import FUNDINGS, MARKS, RECORDED
@@ -136,6 +137,10 @@ class MarketConfig(Component):
 
     rescues: tuple[Rescue, ...] = Field(
         default=(), description="accounts that receive their deficits: a counterfactual (LIQ-9)"
+    )
+
+    accounts: OpeningAccounts | None = Field(
+        default=None, description="table of accounts with which the run begins; none = no positions"
     )
 
     @model_validator(mode="after")

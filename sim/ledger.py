@@ -252,6 +252,28 @@ class Ledger:
         """Deposit the starting wealth of some owners in a wallet pool, from outside."""
         self.transfer(Transfers.from_columns(outside, owners, pool, pool, 0, amounts), "deposit")
 
+    def open_positions(
+        self, owners: I8, instruments: I8, lots: I8, entry: I8, outside: int
+    ) -> None:
+        """Post positions that owners hold at the start, traded with the rest of the world.
+
+        Args:
+            owners: (P,) owners; one position in an instrument each.
+            instruments: (P,) global numbers.
+            lots: (P,) + long.
+            entry: (P,) value paid, minor units of the settle asset.
+            outside: owner on the other side, whose position must be zero before.
+        """
+        settle, pool = self.contracts.settle[instruments], self.pool_numbers[instruments]
+        other = np.full(owners.size, outside)
+        np.subtract.at(self._balance, (settle, pool, owners), entry)
+        np.add.at(self._balance, (settle, pool, other), entry)
+        self._position[instruments, owners] = lots
+        self._entry[instruments, owners] = entry
+        np.subtract.at(self._position, (instruments, other), lots)
+        np.subtract.at(self._entry, (instruments, other), entry)
+        self._entry[self._position[:, outside] == 0, outside] = 0
+
     def cap_leverage(self, instrument: int | I8, owners: I8, cap: F8) -> None:
         """Set the leverage that owners choose in one or several instruments (inf = the venue's)."""
         self._leverage[instrument, owners] = cap

@@ -140,6 +140,17 @@ class PopulationProtocol(Protocol):
         """
         ...
 
+    def adopt_wealth(self, members: B1, wealth: I8) -> None:
+        """Take over the starting wealth of members whose accounts are given (ACC-1).
+
+        Called after ``start``, in a market that begins with a table of accounts.
+
+        Args:
+            members: (n,) members whose accounts are given.
+            wealth: (n, V) starting wealth of all members, minor units of the numeraire.
+        """
+        ...
+
     def request_cash_flows(
         self,
         observation: Observation,

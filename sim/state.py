@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sim.accounts.opening import OpeningBook
 from sim.attribution import CauseLog
 from sim.config import MarketConfig
 from sim.exchange.book import OrderBooks
@@ -44,6 +45,7 @@ class MarketState:
     tick: int = 0  # steps made
     next_close_out: int = 0  # id of the next close-out
     cause_logs: dict[int, CauseLog] = field(default_factory=dict)  # by number of the pool
+    opening_book: OpeningBook | None = None  # accounts of a table with which the run began
 
     @property
     def n_owners(self) -> int:

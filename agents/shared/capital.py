@@ -191,6 +191,12 @@ class CapitalManager:
         # a member trims each of its positions, or hedges one
         self.kept_orders = KeptOrders.allocate(len(self.start_wealth) * len(columns))
 
+    def adopt_wealth(self, members: B1, wealth: I8) -> None:
+        """Replace starting wealth of members (n,) by wealth (n, V); see ``Population``."""
+        self.start_wealth = np.where(members[:, None], wealth, self.start_wealth)
+        own = self.start_wealth[members, self.scope.venue].astype(np.float64)
+        self._outside_cash[members] = self.policy.outside_multiple * own
+
     def request_cash_flows(
         self, tick: int, accounts: AccountView, assessment: MarginAssessment, draws: F8
     ) -> CashFlows:

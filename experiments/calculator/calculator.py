@@ -92,8 +92,15 @@ def list_engines(words: str | None, portfolio: PortfolioConfig) -> list[str]:
     Raises:
         ConfigError: the words hold no name.
     """
-    if words is None:
-        return list(portfolio.engines)
+    return list(portfolio.engines) if words is None else parse_engine_names(words)
+
+
+def parse_engine_names(words: str) -> list[str]:
+    """Return the engines named in words separated by commas, ``all`` = every preset.
+
+    Raises:
+        ConfigError: the words hold no name.
+    """
     requested = [word.strip() for word in words.split(",") if word.strip()]
     if not requested:
         presets = ", ".join(_list_presets())

@@ -7,6 +7,7 @@ import atexit
 import gc
 import sys
 import warnings
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ import typer
 from experiments import neighbours
 from experiments.cli import backtest, check, explain, margin, paper, sweep, tails
 from experiments.cli.failures import CommandGroup
-from experiments.cli.options import Plugins
+from experiments.cli.options import Accounts, Plugins
 from experiments.imports import pause_garbage_collection
 from experiments.results import provenance
 
@@ -134,12 +135,13 @@ def run(
             help="Margin engine of the venues with perpetuals: a preset's name or a file.",
         ),
     ] = None,
+    accounts: Accounts = None,
     plugin: Plugins = None,
 ) -> None:
     """Run one market; print a closing table and, last, the result folder."""
     from experiments.figures.parallel import open_helper
 
-    seeded = [] if seed is None else [f"seed={seed}"]
+    fixed = _list_option_overrides(seed, accounts)
     try:
         with open_helper() as helper:
             with pause_garbage_collection():
@@ -149,7 +151,7 @@ def run(
                 from experiments.price_files.bars import describe_replays
                 from experiments.run import COMPLETE, RunOptions
 
-            given = [*engine_overrides(config, engine), *(overrides or []), *seeded]
+            given = [*engine_overrides(config, engine), *(overrides or []), *fixed]
             if data is not None:
                 from experiments.price_files.own_data import own_data_overrides
 
@@ -164,9 +166,7 @@ def run(
     except _input_errors() as error:
         _print_error(str(error))
         raise typer.Exit(BAD_INPUT) from error
-    if outcome.summary_table and not quiet:
-        typer.echo(f"{outcome.summary_table}\n")
-    typer.echo(outcome.folder)
+    _print_outcome(outcome, quiet=quiet)
     if outcome.status != COMPLETE:
         _print_error("interrupted; the recorded part is kept and marked as interrupted")
         raise typer.Exit(INTERRUPTED)
@@ -182,6 +182,19 @@ def _execute_run(settings: "RunConfig", out: Path | None, options: "RunOptions")
         place = f"; traceback in {error.path}" if error.path else ""
         _print_error(f"run failed: {error}{place}")
         raise typer.Exit(FAILED) from error
+def _list_option_overrides(seed: int | None, accounts: str | None) -> list[str]:
+    """Return the overrides of ``--seed`` and ``--accounts``."""
+    opened = [] if accounts is None else [f"accounts.file={dumps(accounts)}"]
+    return opened if seed is None else [*opened, f"seed={seed}"]
+
+
+def _print_outcome(outcome: "RunOutcome", *, quiet: bool) -> None:
+    """Print notices on standard error, the closing table, and last the result folder."""
+    for line in outcome.notices:
+        _print_error(line)
+    if outcome.summary_table and not quiet:
+        typer.echo(f"{outcome.summary_table}\n")
+    typer.echo(outcome.folder)
 
 
 @app.command()

@@ -14,6 +14,14 @@ Plugins = Annotated[
     ),
 ]
 
+Accounts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Table of accounts to begin with: owner, instrument, quantity, entry, collateral.",
+    ),
+]
+
 OwnStudy = Annotated[
     Path | None,
     typer.Option("--study", metavar="FILE", help="YAML file or module of the result's own study."),

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import pydantic
 
+from sim.component import Component
 from sim.errors import ConfigError
 from sim.reading.documents import UnreadableError, check_depth, read_text
 from sim.reading.includes import IncludeReader, merge_nodes, parse_file
@@ -110,6 +111,11 @@ def _build_model(data: Node, problems: list[str], schema: type[T]) -> T:
         check_depth(data)
     except UnreadableError as error:
         raise ConfigError([f"configuration: {error}"]) from error
+    if issubclass(schema, Component) and not broken:
+        try:
+            data = schema.complete_data(data)
+        except ConfigError as error:
+            raise ConfigError([*problems, *error.problems]) from error
     config, invalid = _validate(data, schema)
     # a value with a broken reference is not known, so it causes no further problems
     invalid = [line for line in invalid if not any(line.startswith(key) for key in broken)]

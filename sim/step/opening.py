@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sim.accounts.opening import count_accounts
 from sim.state import MarketState
 from sim.step.assessment import assess_accounts
 
@@ -14,3 +15,6 @@ def open_market(market: MarketState) -> None:
             market.order_books.set_last_price(venue.instrument_slice.start + column, int(price))
         venue.update_mark(market.order_books.top_of_book()[venue.instrument_slice])
     assess_accounts(market)
+    if market.opening_book is not None:
+        counts = count_accounts(market.opening_book, market.venues)
+        market.opening_book = market.opening_book._replace(counts=counts)

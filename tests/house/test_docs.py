@@ -33,7 +33,7 @@ FRAMES = (ROOT / "sim" / "recording" / "README.md").read_text(encoding="utf-8")
 CAUSES = (ROOT / "sim" / "liquidation" / "README.md").read_text(encoding="utf-8")
 
 RULE = re.compile(
-    r"\b(?:TIME|RNG|IDX|STRESS|MARK|BOOK|FEE|FUND|LED|ISO|MAR|LIQ|LOSS|AGT)-\d+[a-z]?\b"
+    r"\b(?:TIME|RNG|ACC|IDX|STRESS|MARK|BOOK|FEE|FUND|LED|ISO|MAR|LIQ|LOSS|AGT)-\d+[a-z]?\b"
 )
 HEADING = re.compile(r"^\*\*([A-Z]+-\d+[a-z]?) [^*]+\*\* (.+)$", flags=re.MULTILINE)
 HEADINGS_BY_PAGE = {page: HEADING.findall(page.read_text(encoding="utf-8")) for page in PAGES}

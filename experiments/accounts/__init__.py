@@ -1,0 +1,1 @@
+"""Tables of accounts: reading, and the liquidation map of a table."""
