@@ -340,12 +340,9 @@ class LadderMakers(Population):
         )
         shift, half = self.compute_quote_offsets(context)
         shifted = fair * (1 + (own.price_bias[rows][:, None] * half + shift))
-        full = self._compute_full_depth(equity * own.depth_factor[rows][:, None], lot, vol)
         headroom = accounts.free_margin[rows, own.scope.venue][:, None]
         capital = self._compute_capital_share(headroom, equity)
-        admitted = observation.max_leverage[own.scope.instruments]
-        response = list_responses(admitted, self.reference_leverage, self.depth_elasticity)
-        whole = full * observation.depth_share * response
+        whole = self._compute_full_depth(rows, equity, observation)
         depth = compute_side_depths(whole, capital, filled, elsewhere, held)
         return LadderQuotes(rows, shifted, half, depth)
 
@@ -372,12 +369,18 @@ class LadderMakers(Population):
         filled = np.divide(held * lot, most, out=np.sign(held).astype(np.float64), where=most > 0)
         return np.minimum(np.maximum(filled, -1.0), 1.0)
 
-    def _compute_full_depth(self, equity: F8, lot: F8, vol: F8) -> F8:
+    def _compute_full_depth(self, rows: I8, equity: F8, observation: Observation) -> F8:
         """Return the lots of one side when neither capital nor inventory binds, (r, m)."""
-        notional = self.depth / len(lot) * equity
-        return thin_by_volatility(
+        own = self._members
+        view, columns = own.scope.view(observation)
+        lot, vol = get_lot_values(view, columns), view.vol[columns]
+        notional = self.depth / len(lot) * (equity * own.depth_factor[rows][:, None])
+        whole = thin_by_volatility(
             notional, lot, vol, self.calm_volatility, self.volatility_exponent
         )
+        admitted = observation.max_leverage[own.scope.instruments]
+        response = list_responses(admitted, self.reference_leverage, self.depth_elasticity)
+        return whole * observation.depth_share * response
 
     def _compute_capital_share(self, headroom: F8, equity: F8) -> F8:
         """Return the share of a ladder that capital allows, 1 if makers never withdraw."""
