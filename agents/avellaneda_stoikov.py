@@ -106,7 +106,7 @@ class AvellanedaStoikov(LadderMakers):
             quotes.rows,
             quotes.n_rows,
             quotes.vol,
-            quotes.inventory,
+            quotes.lean,
             aversion,
             compute_fill_spread(aversion, self.fill_decay / BASIS_POINT),
             self.horizon / own.seconds_per_year,

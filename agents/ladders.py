@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr
 from agents.base import Population, Trader, TradingScope, draw_lognormal, get_lot_values
 from agents.compiled import ladders as compiled
 from agents.compiled.ladders import QuoteArrays
+from agents.compiled.leveraged import list_responses
 from agents.shared.commitment import WalletCommitment
 from agents.shared.ladder_orders import (
     Ladder,
@@ -17,6 +18,7 @@ from agents.shared.ladder_orders import (
     compute_side_depths,
     thin_by_volatility,
 )
+from agents.shared.maker_book import BookCorrelations, MakerBook
 from sim.compiled.arrays import StepArrays
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel, chain_kernels
 from sim.numerics.rounding import to_exact_int
@@ -58,7 +60,7 @@ class MakerTraits(NamedTuple):
 class QuoteContext(NamedTuple):
     """Inputs of the quotes, r members and m instruments."""
 
-    inventory: F8  # (r, m) share of the largest position ``inventory``, -1 to 1
+    inventory: F8  # (r, m) that shifts prices, share of the largest position; see ``book``
     vol: F8  # (m,) annualised volatility of the oracle
     sqrt_years: F8  # (m,) square root of the time between ladders in years
     spread_factor: F8  # (r, 1) factor of the spread
@@ -75,6 +77,11 @@ class LadderMakers(Population):
     the headroom left, so that a shortage of capital reduces liquidity. The side that reduces
     inventory keeps quoting up to the inventory. Without ``withdraw``, ladder and inventory are
     measured against the wealth at the start, whatever the losses since.
+
+    All instruments of a venue are quoted from one capital: equity and headroom there are those of
+    the member, and a loss in one instrument thins the ladders of all. With ``book`` inventory
+    links them, too. Each ladder grows with the leverage that the engine admits for its
+    instrument, to the power of ``depth_elasticity``, because the same capital carries more quotes.
     """
 
     agent_class: ClassVar[type[Trader]] = MarketMaker
@@ -106,6 +113,15 @@ class LadderMakers(Population):
     max_inventory: float = Field(
         2.0, gt=0, description="position at which a side stops adding (times equity)"
     )
+    book: MakerBook | None = Field(
+        None, description="how inventory links the instruments, none = it does not (AGT-2)"
+    )
+    reference_leverage: float = Field(
+        20.0, gt=0, description="engine's highest leverage at which depth applies (times)"
+    )
+    depth_elasticity: float = Field(
+        0.0, ge=0, le=4, description="response of depth to the engine's leverage (exponent)"
+    )
     is_capital_limited: bool = Field(
         True, description="whether ladders shrink when capital is short (yes or no)"
     )
@@ -134,6 +150,7 @@ class LadderMakers(Population):
     _members: MakerTraits = PrivateAttr()
     _basis_average: F8 = PrivateAttr()  # (m,) share
     _basis_tick: I8 = PrivateAttr()  # (1,) tick of its last update
+    _correlations: BookCorrelations | None = PrivateAttr(None)
 
     @abstractmethod
     def compute_quote_offsets(self, context: QuoteContext) -> tuple[F8, F8]:
@@ -154,6 +171,7 @@ class LadderMakers(Population):
         )
         self._basis_average, self._basis_tick = np.zeros(len(listed)), np.full(1, MISSING)
         self._commitment = WalletCommitment.from_instruments(spec, venue, listed)
+        self._correlations = None if self.book is None else self.book.start(spec, scope)
         return wealth
 
     def adopt_wealth(self, members: B1, wealth: I8) -> None:
@@ -217,7 +235,8 @@ class LadderMakers(Population):
 
     def allocate_quotes(self) -> QuoteArrays:
         """Return arrays of quotes for the kernels of the members."""
-        return QuoteArrays.allocate(self.count, len(self._members.scope.instruments))
+        instruments = self._members.scope.instruments.size
+        return QuoteArrays.allocate(self.count, instruments, is_linked=self.book is not None)
 
     def bind_ladders(
         self, step: StepArrays, members: slice, quotes: QuoteArrays, offsets: BoundKernel
@@ -233,8 +252,11 @@ class LadderMakers(Population):
         own = self._members
         capital = step.equity[own.scope.venue, members] if self.is_capital_limited else own.wealth
         prepare = self._bind_preparation(step, members.start, capital, quotes)
+        links = []
+        if self.book is not None and self._correlations is not None:
+            links = self.book.bind_links(self._correlations, step, own.scope, quotes)
         send = self._bind_sending(step, members, capital, quotes)
-        return chain_kernels(prepare, offsets, send)
+        return chain_kernels(prepare, *links, offsets, send)
 
     def _bind_preparation(
         self, step: StepArrays, first: int, capital: F8, quotes: QuoteArrays
@@ -290,6 +312,9 @@ class LadderMakers(Population):
             self.volatility_exponent,
             own.ladder.distance,
             own.ladder.share,
+            step.max_leverage_long,
+            self.reference_leverage,
+            self.depth_elasticity,
             *quotes,
             *np.zeros((2, self.levels), dtype=np.int64),
         )
@@ -310,8 +335,9 @@ class LadderMakers(Population):
         equity = self._select_capital(accounts)[rows, None]
         held = accounts.position[rows[:, None], own.scope.instruments]
         filled = self._compute_inventory_share(held, lot, equity)
+        lean, elsewhere = self._link_inventories(observation, vol, filled)
         context = QuoteContext(
-            inventory=filled,
+            inventory=lean,
             vol=vol,
             sqrt_years=own.sqrt_years,
             spread_factor=own.spread_factor[rows][:, None],
@@ -319,11 +345,21 @@ class LadderMakers(Population):
         )
         shift, half = self.compute_quote_offsets(context)
         shifted = fair * (1 + (own.price_bias[rows][:, None] * half + shift))
-        full = self._compute_full_depth(equity * own.depth_factor[rows][:, None], lot, vol)
         headroom = accounts.free_margin[rows, own.scope.venue][:, None]
         capital = self._compute_capital_share(headroom, equity)
-        depth = compute_side_depths(full * observation.depth_share, capital, filled, held)
+        whole = self._compute_full_depth(rows, equity, observation)
+        depth = compute_side_depths(whole, capital, filled, elsewhere, held)
         return LadderQuotes(rows, shifted, half, depth)
+
+    def _link_inventories(self, observation: Observation, vol: F8, filled: F8) -> tuple[F8, F8]:
+        """Return inventories that shift prices, and inventories elsewhere that use up the limit.
+
+        Both are (r, m) shares of the largest position, as ``filled`` is.
+        """
+        if self.book is None or self._correlations is None:
+            return filled, np.zeros_like(filled)
+        self.book.observe(self._correlations, self._members.scope, observation)
+        return self.book.link(self._correlations, vol, filled)
 
     def _select_capital(self, accounts: AccountView) -> F8:
         """Return the capital (n,) that ladders are measured against, minor units."""
@@ -338,12 +374,18 @@ class LadderMakers(Population):
         filled = np.divide(held * lot, most, out=np.sign(held).astype(np.float64), where=most > 0)
         return np.minimum(np.maximum(filled, -1.0), 1.0)
 
-    def _compute_full_depth(self, equity: F8, lot: F8, vol: F8) -> F8:
+    def _compute_full_depth(self, rows: I8, equity: F8, observation: Observation) -> F8:
         """Return the lots of one side when neither capital nor inventory binds, (r, m)."""
-        notional = self.depth / len(lot) * equity
-        return thin_by_volatility(
+        own = self._members
+        view, columns = own.scope.view(observation)
+        lot, vol = get_lot_values(view, columns), view.vol[columns]
+        notional = self.depth / len(lot) * (equity * own.depth_factor[rows][:, None])
+        whole = thin_by_volatility(
             notional, lot, vol, self.calm_volatility, self.volatility_exponent
         )
+        admitted = observation.max_leverage[own.scope.instruments]
+        response = list_responses(admitted, self.reference_leverage, self.depth_elasticity)
+        return whole * observation.depth_share * response
 
     def _compute_capital_share(self, headroom: F8, equity: F8) -> F8:
         """Return the share of a ladder that capital allows, 1 if makers never withdraw."""

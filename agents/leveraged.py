@@ -34,10 +34,10 @@ from agents.shared.leveraged_binding import (
     LeveragedTraits,
 )
 from agents.shared.leveraged_settings import LeveragedSettings
+from agents.shared.participation import Participation
 from sim.cash_flows import CashFlows
 from sim.compiled.arrays import StepArrays
 from sim.numerics.bound_kernels import BoundKernel, chain_kernels
-from sim.numerics.rounding import to_exact_int
 from sim.types import (
     B1,
     F8,
@@ -70,7 +70,8 @@ class LeveragedPopulation(LeveragedSettings):
     the highest leverage L that the engine admits. So elasticity 0 ignores the engine, and
     elasticity 1 uses every compression in full (AGT-1). Entries are IOC orders with a slippage
     limit. They leave equity for the cost of that limit beside the margin (MAR-1). An entry
-    without a fill is repeated at half the size. Exits are protected market orders.
+    without a fill is repeated at half the size. Exits are protected market orders. Hazards of
+    entry and exit respond to the margin of a small position (``agents.shared.participation``).
 
     Where wallets and margin accounts are separate, an entry also chooses the leverage of the
     position (ISO-1). ``wished`` is the size over ``cap`` times the equity that slippage leaves,
@@ -87,6 +88,7 @@ class LeveragedPopulation(LeveragedSettings):
 
     _members: LeveragedTraits = PrivateAttr()
     _entries: EntryState = PrivateAttr()
+    _participation: Participation = PrivateAttr()
     _last_tick: int = PrivateAttr(MISSING)  # tick of the last decision
     _capital_manager: CapitalManager | None = PrivateAttr(None)
     _has_separate_wallet: bool = PrivateAttr(False)  # from margin accounts
@@ -94,7 +96,6 @@ class LeveragedPopulation(LeveragedSettings):
     def start(self, spec: MarketSpec, draws: F8) -> I8:
         """Draw wealth, leverage and first entry; see ``sim.protocols.PopulationProtocol``."""
         venue = self.find_venue(spec, self.venue)
-        self._entries = self._start_entries(spec.dt, draws[:, 2])
         self._has_separate_wallet = has_separate_wallet(spec, venue)
         self._members = LeveragedTraits(
             scope=TradingScope(venue, self.select_instruments(spec, venue, self.instruments)),
@@ -104,6 +105,9 @@ class LeveragedPopulation(LeveragedSettings):
             else 0.0,
             exit_probability=compute_event_probability(spec.dt, self.holding_time),
         )
+        instruments = self._members.scope.instruments
+        self._participation = Participation.begin(self, spec.dt, instruments, draws[:, 2])
+        self._entries = self._participation.start_entries()
         placed = self._place_wealth(
             spec, draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
         )
@@ -117,16 +121,6 @@ class LeveragedPopulation(LeveragedSettings):
         """Take over given wealth; see ``sim.protocols.PopulationProtocol``."""
         if self._capital_manager is not None:
             self._capital_manager.adopt_wealth(members, wealth)
-
-    def _start_entries(self, dt: float, draws: F8) -> EntryState:
-        """Return the state of entries, with first entries from one draw of each member."""
-        # 1 for all members without an entry in the warm-up
-        entered = np.minimum(draws / max(self.initial_entry_share, 1e-9), 1.0)
-        first = np.ceil(entered * max(self.warm_up / dt, 1.0))
-        is_waiting: B1 = draws < self.initial_entry_share
-        first_entry = to_exact_int(np.where(is_waiting, np.maximum(first, 1), MISSING))
-        has_tried = np.zeros(self.count, dtype=np.bool_)
-        return EntryState(first_entry, is_waiting, np.ones(self.count), has_tried)
 
     def _place_wealth(self, spec: MarketSpec, wealth: F8) -> I8:
         """Return the wealth (n,), units of the numeraire, by venue: (n, V) minor units."""
@@ -204,6 +198,7 @@ class LeveragedPopulation(LeveragedSettings):
             flat &= held[:, column] == 0
         if observation.tick != self._last_tick:
             self._last_tick = observation.tick
+            self._participation.plan(self._entries, observation)
             self._halve_failed_entries(flat)
             self._observe_prices(observation)
         entries = self._create_entries(flat, observation, accounts, draws)
@@ -244,7 +239,7 @@ class LeveragedPopulation(LeveragedSettings):
         )
         return chain_kernels(
             *prices,
-            binding.draw_entries(self.name, self._entries, leave),
+            *self._participation.bind_draws(binding, self.name, self._entries, leave),
             *signals,
             binding.send_entries(entry, self._entries),
             *exits,
@@ -296,7 +291,7 @@ class LeveragedPopulation(LeveragedSettings):
         None if the draws of no member lead to an entry.
         """
         instruments = self._members.scope.instruments
-        hazards = self._entry_probabilities(observation)
+        hazards = self._participation.respond(self._entry_probabilities(observation), observation)
         due = self._find_overdue_entries(flat, observation.tick)
         rows = np.flatnonzero(flat & ((draws[:, ENTRY_COLUMN] < hazards.max()) | due))
         if not rows.size:
@@ -358,7 +353,9 @@ class LeveragedPopulation(LeveragedSettings):
     def _find_exits(self, observation: Observation, accounts: AccountView, draws: F8) -> B1:
         """Return the members who exit now (n,): by time, rule of the type, take-profit or stop."""
         held = accounts.position[:, self._members.scope.instruments]
-        leaves: B1 = draws[:, EXIT_COLUMN] < self._members.exit_probability
+        limit = self._members.exit_probability
+        limits = self._participation.limit_exits(limit, held, observation)
+        leaves: B1 = draws[:, EXIT_COLUMN] < limits
         early = self._early_exits(held, observation, accounts)
         if early is not None:
             leaves |= early

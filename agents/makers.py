@@ -53,7 +53,7 @@ class MarketMakers(LadderMakers):
             quotes.rows,
             quotes.n_rows,
             quotes.vol,
-            quotes.inventory,
+            quotes.lean,
             self._members.spread_factor,
             self._members.sqrt_years,
             self.half_spread * BASIS_POINT,

@@ -112,9 +112,10 @@ def absent(kind: str, name: str | Path) -> list[str]:
 
 def namesake(kind: str, name: str | Path) -> list[str]:
     """Return the line about a name that only packaged files of another kind have, else empty."""
-    same = [
-        each for each in list_packaged() if _last(each) == _last(name) and each not in _known(kind)
-    ]
+    known = _known(kind)
+    if _last(name) in map(_last, known):
+        return []
+    same = [each for each in list_packaged() if _last(each) == _last(name) and each not in known]
     return next((lines for each in same if (lines := explain_wrong_kind(kind, each))), [])
 
 

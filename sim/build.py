@@ -220,6 +220,7 @@ def _market_spec(config: MarketConfig, world: VenueWorld, venues: Sequence[Venue
         has_separate_wallet=np.array(
             [venue.wallet_pool not in venue.pool_states for venue in venues]
         ),
+        correlation=np.array(config.correlation or (), dtype=np.float64),
     )
 
 

@@ -272,6 +272,8 @@ class MarketSpec(NamedTuple):
     seconds_per_year: F8 = NOT_GIVEN
     # (V,) True where wallets are separate from margin accounts; None = where there are several
     has_separate_wallet: B1 | None = None
+    # (U, U) configured correlations of the index innovations; empty = independent
+    correlation: F8 = NOT_GIVEN
 
     def find_seconds_per_year(self, instruments: I8) -> F8:
         """Return seconds of the run's clock in a year of each of some instruments, (m,)."""

@@ -118,6 +118,8 @@ class Venue:
         # wealth outside the market with which each owner can still meet margin calls
         self.outside_wealth = np.zeros(n_owners, dtype=np.int64)
         self.has_been_called = np.zeros(n_owners, dtype=np.bool_)
+        # payments of each owner from outside less those back, since the start, minor units
+        self.net_paid_in = np.zeros(n_owners, dtype=np.int64)
         year = world.clock[self.contracts.underlying]
         self.running_volatility = RunningVolatility(world.dt, year)
         self.liquidation_policy = config.liquidation.bind(world.dt)

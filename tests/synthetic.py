@@ -90,7 +90,8 @@ def _state(table: pd.DataFrame, near: np.ndarray) -> dict[str, Any]:
         "bid": table["mark"] - 0.5,
         "ask": table["mark"] + 0.5,
     }
-    return {**book, "gross": gross, "depth": 5000.0, "fallback": near}
+    book |= {"depth_near": 500.0, "depth": 5000.0, "fallback": near}
+    return {**book, "gross": gross, "open_interest": 10_000, "volume": 10}
 
 
 def _venues(table: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from agents.compiled.leveraged import respond_to_leverage
 from sim.compiled.kernels.orders import send_order
 from sim.numerics.jit import kernel
 from sim.types import F8, I8
@@ -20,17 +21,25 @@ class QuoteArrays(NamedTuple):
     fair: F8  # (m,) ticks
     vol: F8  # (m,) annualised volatility of the oracle
     inventory: F8  # (n, m) share of the largest position, -1 to 1
+    lean: F8  # (n, m) inventory that shifts prices; `inventory` itself unless a book links them
+    elsewhere: F8  # (n, m) inventory elsewhere that uses up the limit, share of it
     shift: F8  # (n, m) of the fair price, share
     half: F8  # (n, m) innermost distance, share of the fair price
 
     @classmethod
-    def allocate(cls, members: int, instruments: int) -> Self:
-        """Return arrays for some members and instruments."""
+    def allocate(cls, members: int, instruments: int, *, is_linked: bool = False) -> Self:
+        """Return arrays for some members and instruments, which a book may link."""
+        inventory, elsewhere, shift, half = np.zeros((4, members, instruments))
         return cls(
             np.zeros(members, dtype=np.int64),
             np.zeros(1, dtype=np.int64),
-            *np.zeros((2, instruments)),
-            *np.zeros((3, members, instruments)),
+            np.zeros(instruments),
+            np.zeros(instruments),
+            inventory,
+            np.zeros_like(inventory) if is_linked else inventory,
+            elsewhere,
+            shift,
+            half,
         )
 
 
@@ -72,7 +81,7 @@ def compute_whole_lots(
 
 @kernel
 def compute_side_lots(
-    whole: float, capital: float, inventory: float, held: int, turn: int
+    whole: float, capital: float, inventory: float, elsewhere: float, held: int, turn: int
 ) -> float:
     """Return the lots that one side quotes at an inventory.
 
@@ -83,10 +92,12 @@ def compute_side_lots(
         whole: lots when neither capital nor inventory binds.
         capital: share that capital allows.
         inventory: share of the largest position, -1 to 1.
+        elsewhere: share of the largest position that other instruments use up, not negative.
         held: lots held.
         turn: 1 for bids, -1 for offers.
     """
-    adding = whole * capital * (1 - np.maximum(turn * inventory, 0.0))
+    used = elsewhere + np.maximum(turn * inventory, 0.0)
+    adding = whole * capital * (1 - np.minimum(used, 1.0))
     reducing = np.minimum(whole, max(-turn * held, 0))
     return np.maximum(adding, reducing)
 
@@ -199,7 +210,7 @@ def offset_by_half_spreads(
     rows: I8,
     n_rows: I8,
     vol: F8,
-    inventory: F8,
+    lean: F8,
     spread_factor: F8,
     sqrt_years: F8,
     least: float,
@@ -213,7 +224,7 @@ def offset_by_half_spreads(
         for m in range(vol.size):
             distance = np.fmax(least, per_deviation * sqrt_years[m] * vol[m])
             half[r, m] = distance * spread_factor[rows[r]]
-            shift[r, m] = -skew * inventory[r, m] * half[r, m]
+            shift[r, m] = -skew * lean[r, m] * half[r, m]
     return 0
 
 
@@ -223,7 +234,7 @@ def offset_by_reservation(
     rows: I8,
     n_rows: I8,
     vol: F8,
-    inventory: F8,
+    lean: F8,
     aversion: F8,
     fill_spread: F8,
     horizon: F8,
@@ -237,7 +248,7 @@ def offset_by_reservation(
 
     Args:
         tick: present tick.
-        rows, n_rows, vol, inventory: see :class:`QuoteArrays`.
+        rows, n_rows, vol, lean: see :class:`QuoteArrays`.
         aversion: (n,) gamma of each member.
         fill_spread: (n,) part of the spread that does not depend on variance.
         horizon: (m,) years.
@@ -248,7 +259,7 @@ def offset_by_reservation(
         gamma = aversion[rows[r]]
         for m in range(vol.size):
             variance = vol[m] * vol[m] * horizon[m]
-            shift[r, m] = -(inventory[r, m] * most_fills) * gamma * variance
+            shift[r, m] = -(lean[r, m] * most_fills) * gamma * variance
             half[r, m] = (gamma * variance + fill_spread[rows[r]]) / 2
     return 0
 
@@ -276,11 +287,16 @@ def send_ladders(
     exponent: float,
     distance: F8,
     share: F8,
+    max_leverage: F8,
+    reference: float,
+    elasticity: float,
     rows: I8,
     n_rows: I8,
     fair: F8,
     vol: F8,
     inventory: F8,
+    lean: F8,
+    elsewhere: F8,
     shift: F8,
     half: F8,
     quantity: I8,
@@ -303,7 +319,11 @@ def send_ladders(
         notional_share: notional of one side of an instrument over capital.
         calm, exponent: see :func:`compute_whole_lots`.
         distance, share: see :func:`fill_levels`.
-        rows, n_rows, fair, vol, inventory, shift, half: see :class:`QuoteArrays`.
+        max_leverage: (K,) highest leverage that the engine admits.
+        reference, elasticity: response of depth to it, see
+            ``agents.compiled.leveraged.respond_to_leverage``.
+        rows, n_rows, fair, vol, inventory, lean, elsewhere, shift, half: see
+            :class:`QuoteArrays`.
         quantity, limit: (levels,) scratch.
     """
     for r in range(n_rows[0]):
@@ -316,9 +336,12 @@ def send_ladders(
             held = position[k, first + i]
             shifted = fair[m] * (1 + (price_bias[i] * half[r, m] + shift[r, m]))
             whole = compute_whole_lots(notional, lot_value[k], vol[m], calm, exponent)
-            whole = whole * depth_share[tick]
+            response = respond_to_leverage(max_leverage[k], reference, elasticity)
+            whole = whole * depth_share[tick] * response
             for side in range(2):
-                lots = compute_side_lots(whole, allowed, inventory[r, m], held, 1 - 2 * side)
+                lots = compute_side_lots(
+                    whole, allowed, inventory[r, m], elsewhere[r, m], held, 1 - 2 * side
+                )
                 fill_levels(
                     shifted, half[r, m], lots, side, distance, share, max_price[k], quantity, limit
                 )

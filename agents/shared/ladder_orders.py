@@ -40,7 +40,7 @@ def thin_by_volatility(notional: F8, lot: F8, vol: F8, calm: float, exponent: fl
 
 
 @kernel
-def compute_side_depths(whole: F8, capital: F8, filled: F8, held: I8) -> F8:
+def compute_side_depths(whole: F8, capital: F8, filled: F8, elsewhere: F8, held: I8) -> F8:
     """Return the lots bid and offered at inventory ``held``, (r, m, 2).
 
     See ``agents.compiled.ladders.compute_side_lots``.
@@ -51,7 +51,12 @@ def compute_side_depths(whole: F8, capital: F8, filled: F8, held: I8) -> F8:
         for m in range(instruments):
             for side in range(2):
                 lots[r, m, side] = compiled.compute_side_lots(
-                    whole[r, m], capital[r, 0], filled[r, m], held[r, m], 1 - 2 * side
+                    whole[r, m],
+                    capital[r, 0],
+                    filled[r, m],
+                    elsewhere[r, m],
+                    held[r, m],
+                    1 - 2 * side,
                 )
     return lots
 

@@ -40,6 +40,18 @@ class LeveragedSettings(Population):
     slippage: float = Field(
         0.005, ge=0, le=1, description="worst entry accepted, distance from the mark (share)"
     )
+    entry_elasticity: float = Field(
+        0.0,
+        ge=0,
+        le=4,
+        description="response of the entry hazard to the engine's leverage (exponent)",
+    )
+    exit_elasticity: float = Field(
+        0.0,
+        ge=0,
+        le=4,
+        description="response of the mean holding time to the engine's leverage (exponent)",
+    )
     entries_per_day: float = Field(1.0, ge=0, description="hazard of entering while flat (per day)")
     holding_time: float = Field(DAY, gt=0, description="mean time a position is held (seconds)")
     take_profit: float | None = Field(

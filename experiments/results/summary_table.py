@@ -43,6 +43,7 @@ def list_summary_lines(frames: dict[str, Frame], *, unit: int, currency: str) ->
     money = MoneyFormat(unit, currency)
     return [
         *_list_price_lines(frames),
+        *_list_liquidity_lines(frames),
         *_list_closeout_lines(frames, money),
         *_list_payer_lines(frames, money),
         *_list_wealth_lines(frames, money),
@@ -79,6 +80,19 @@ def _format_when(frames: dict[str, Frame], found: ExtremeValue, text: str) -> st
         f"step {found.step:,}" if stamp is None else f"{stamp:%Y-%m-%d %H:%M} (step {found.step:,})"
     )
     return ", ".join(filter(None, (text, found.instrument, when)))
+
+
+def _list_liquidity_lines(frames: dict[str, Frame]) -> list[SummaryLine]:
+    """Return lines on mean quoted depth of a side and on turnover, for each perpetual."""
+    lines = []
+    for name, found in overview.measure_liquidity(frames).items():
+        held = found.open_interest
+        shares = f" ({found.near / held:.1%}, {found.wide / held:.1%})" if held > 0 else ""
+        depth = f"{found.near:,.0f} and {found.wide:,.0f} lots of a side{shares}"
+        lines.append(("Depth 0.1%, 1%", f"{depth}, mean, {name}"))
+        if held > 0:
+            lines.append(("Turnover", f"{found.turnover:,.1f} times open interest a day, {name}"))
+    return lines
 
 
 def _list_closeout_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[SummaryLine]:
@@ -125,14 +139,14 @@ def _list_wealth_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[Sum
     found = sorted(
         overview.compare_wealth(frames).items(), key=lambda item: item[1][1] - item[1][0]
     )
-    changes = [
-        (name, end - start, 100 * (end / start - 1) if start else 0.0)
-        for name, (start, end) in found
-    ]
-    lines = [
-        (f"  {name}", f"{'+' * (change > 0)}{money.format_amount(change)}, {share:+.1f}%")
-        for name, change, share in changes
-    ]
+    lines = []
+    for name, (start, end) in found:
+        change, share = end - start, 100 * (end / start - 1) if start else 0.0
+        text = f"{'+' * (change > 0)}{money.format_amount(change)}, {share:+.1f}%"
+        earned = overview.measure_margin_return(frames, [name])
+        if earned.margin > 0:
+            text = f"{text}, {earned.share:+.0%} on {money.format_amount(earned.margin)} of margin"
+        lines.append((f"  {name}", text))
     return [("Equity, change", "by population, capital that came or left included"), *lines]
 
 

@@ -54,6 +54,7 @@ MEASURES = (
     *WORDS,
     *("taken_over", "fund_draw", "beyond", "bad_debt", "closed_out"),
     *("feedback", "leverage", "calm_margin", "stress_margin"),
+    *("holders", "depth_near", "depth", "turnover", "traders_return", "makers_return"),
 )
 
 CAPTIONS = {

@@ -1,5 +1,6 @@
-"""Overview of a run: falls, close-outs, losses and their payers."""
+"""Overview of a run: falls, close-outs, losses and their payers, liquidity, returns on margin."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from sim.metrics.cascades import Frames
 from sim.metrics.venues import select_venues
 
 OWN_MARGIN = "own margin"
+_DAY = 86_400.0
 
 
 class ExtremeValue(NamedTuple):
@@ -17,6 +19,23 @@ class ExtremeValue(NamedTuple):
     value: float
     instrument: str
     step: int
+
+
+class Liquidity(NamedTuple):
+    """Liquidity and trade of one instrument over a run, per side of the book; nan without steps."""
+
+    near: float  # lots quoted within 0.1% of the mark, mean over steps
+    wide: float  # lots quoted within 1% of it
+    open_interest: float  # lots, mean over steps
+    turnover: float  # volume over that open interest, per day
+
+
+class MarginReturn(NamedTuple):
+    """Gain of some populations and the margin with which they made it."""
+
+    gain: float  # change in equity less net payments from outside, minor units of the numeraire
+    margin: float  # initial margin, mean over readings, minor units of the numeraire
+    share: float  # gain over margin; nan without margin
 
 
 def find_deepest_fall(frames: Frames, column: str) -> ExtremeValue | None:
@@ -99,6 +118,43 @@ def compare_funds(frames: Frames) -> tuple[int, int]:
     """Return the equity of all funds at the opening and after the last step, minor units."""
     total = select_venues(frames).groupby("step")["fund"].sum()
     return (int(total.iloc[0]), int(total.iloc[-1])) if len(total) else (0, 0)
+
+
+def measure_liquidity(frames: Frames) -> dict[str, Liquidity]:
+    """Return quoted depth and turnover of each perpetual, over all steps."""
+    found = {}
+    for name, own in select_perpetuals(frames).groupby("instrument", sort=False):
+        held, days = float(own["open_interest"].mean()), float(own["seconds"].iloc[-1]) / _DAY
+        traded = float(own["volume"].sum())
+        found[str(name)] = Liquidity(
+            near=float(own["depth_near"].mean()),
+            wide=float(own["depth"].mean()),
+            open_interest=held,
+            turnover=traded / held / days if held > 0 and days > 0 else np.nan,
+        )
+    return found
+
+
+def measure_margin_return(frames: Frames, names: Collection[str]) -> MarginReturn:
+    """Return the gain of populations from the start to the last reading, over mean initial margin.
+
+    Margin is the mean over readings of what engines required of their accounts at all venues. It
+    is not annualised. Capital that came or left is not part of the gain.
+
+    Args:
+        frames: frames of one run.
+        names: populations. Without readings (``profile_every: 0``) the result is nan, and so it
+            is for runs of versions that did not record net payments.
+    """
+    rows, accounts = frames.get("populations"), frames["accounts"]
+    if rows is None or "net_paid_in" not in rows or not rows["population"].isin(names).any():
+        return MarginReturn(np.nan, np.nan, np.nan)
+    rows = rows[rows["population"].isin(names)]
+    readings = rows.groupby("step")[["equity", "initial", "net_paid_in"]].sum()
+    is_start = (accounts["moment"] == "start") & accounts["population"].isin(names)
+    last, margin = readings.iloc[-1], float(readings["initial"].mean())
+    gain = float(last["equity"] - last["net_paid_in"] - accounts.loc[is_start, "equity"].sum())
+    return MarginReturn(gain, margin, gain / margin if margin > 0 else np.nan)
 
 
 def count_margin_calls(frames: Frames) -> dict[str, int]:

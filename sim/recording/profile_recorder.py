@@ -15,6 +15,9 @@ from sim.recording.liquidation_profile import (
 from sim.state import MarketState
 from sim.types import F8, I8
 
+SUM_COLUMNS = ("equity", "initial", "gross", "net_paid_in")
+"""Columns of the sums of populations."""
+
 
 class ProfileTables(NamedTuple):
     """Readings of a run, which the kernels of a compiled step write, too; R readings."""
@@ -24,7 +27,8 @@ class ProfileTables(NamedTuple):
     at_risk: F8  # (R, K, moves) minor units of the numeraire
     fresh: I8  # (R, K, moves) lots
     resting: I8  # (R, K, moves) lots
-    sums: F8  # (R, V, populations, 3) equity, initial margin, gross notional
+    # (R, V, populations, 4) equity, initial margin, gross notional, net payments from outside
+    sums: F8
 
     @classmethod
     def allocate(cls, market: MarketState, readings: int) -> "ProfileTables":
@@ -36,7 +40,9 @@ class ProfileTables(NamedTuple):
             at_risk=np.zeros(shape),
             fresh=np.zeros(shape, dtype=np.int64),
             resting=np.zeros(shape, dtype=np.int64),
-            sums=np.zeros((readings, len(market.venues), len(market.populations), 3)),
+            sums=np.zeros(
+                (readings, len(market.venues), len(market.populations), len(SUM_COLUMNS))
+            ),
         )
 
 
@@ -79,9 +85,9 @@ class ProfileRecorder:
         return resting
 
     def _sum_populations(self) -> F8:
-        """Return equity, initial margin and gross notional of each population, (V, P, 3)."""
+        """Return ``ProfileTables.sums`` of a reading, (V, P, 4)."""
         market = self.market
-        sums = np.zeros((len(market.venues), len(market.populations), 3))
+        sums = np.zeros((len(market.venues), len(market.populations), len(SUM_COLUMNS)))
         for venue in market.venues:
             part, everyone = venue.instrument_slice, slice(0, market.external_owner)
             lots = np.abs(market.ledger.position[part, everyone])
@@ -91,6 +97,7 @@ class ProfileRecorder:
             for place, members in enumerate(market.member_slices):
                 for column, values in enumerate((venue.equity(everyone), initial, gross)):
                     sums[venue.number, place, column] = values[members].sum()
+                sums[venue.number, place, 3] = venue.net_paid_in[members].sum()
         return sums
 
     def profile_frame(self) -> pd.DataFrame:
@@ -122,5 +129,5 @@ class ProfileRecorder:
             "venue": np.tile(np.repeat(venues, names.size), steps.size),
             "population": np.tile(names, venues.size * steps.size),
         }
-        equity, initial, gross = np.rint(sums).astype(np.int64).reshape(-1, 3).T
-        return pd.DataFrame(columns | {"equity": equity, "initial": initial, "gross": gross})
+        amounts = np.rint(sums).astype(np.int64).reshape(-1, len(SUM_COLUMNS)).T
+        return pd.DataFrame(columns | dict(zip(SUM_COLUMNS, amounts, strict=True)))

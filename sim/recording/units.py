@@ -66,7 +66,7 @@ UNITS: dict[str, dict[str, str]] = {
     "populations": {
         "1": "step",
         "name": "venue population",
-        "numeraire": "equity initial gross",
+        "numeraire": "equity initial gross net_paid_in",
     },
 }
 """Columns by frame and unit, separated by spaces."""

@@ -113,9 +113,7 @@ def _post_deposits(market: MarketState, venue: Venue, payments: CashFlows) -> No
         venue.outside_wealth[owner[seats]] = venue.config.calls.outside_wealth(amount[seats])
         venue.has_been_called[owner[seats]] = False
     venue.flows.paid_in += int(amount[passes].sum())
-    _transfer_cash(
-        market, market.external_owner, payments.take(passes), venue.wallet_pool, venue.wallet_pool
-    )
+    _transfer_outside(market, venue, payments.take(passes))
 
 
 def _commit_to_accounts(
@@ -156,9 +154,7 @@ def _post_withdrawals(market: MarketState, venue: Venue, payments: CashFlows) ->
         free = _withdrawable_cash(venue, joint, payments.owner)
     passes = _fits_limit(payments.owner, -payments.amount, free)
     venue.flows.paid_out -= int(payments.amount[passes].sum())
-    _transfer_cash(
-        market, market.external_owner, payments.take(passes), venue.wallet_pool, venue.wallet_pool
-    )
+    _transfer_outside(market, venue, payments.take(passes))
 
 
 def _withdrawable_cash(venue: Venue, state: PoolState, owner: I8) -> F8:
@@ -166,6 +162,13 @@ def _withdrawable_cash(venue: Venue, state: PoolState, owner: I8) -> F8:
     accounts = venue.admission_accounts(state.pool).take(owner)
     assessment = state.engine.assess_admission(accounts)
     return np.minimum(assessment.equity - assessment.initial, accounts.balance[:, 0])
+
+
+def _transfer_outside(market: MarketState, venue: Venue, payments: CashFlows) -> None:
+    """Move cash between wallets and the outside, and count it for each owner."""
+    np.add.at(venue.net_paid_in, payments.owner, payments.amount)
+    pools = (venue.wallet_pool, venue.wallet_pool)
+    _transfer_cash(market, market.external_owner, payments, *pools)
 
 
 def _transfer_cash(

@@ -30,6 +30,7 @@ def _settle_margin_calls(market: MarketState, venue: Venue) -> None:
         venue.outside_wealth -= outcome.deposits
         venue.has_been_called |= outcome.opened
         venue.flows.paid_in += int(outcome.deposits.sum())
+        venue.net_paid_in += outcome.deposits
         venue.flows.calls_opened += int(outcome.opened.sum())
         venue.flows.calls_met += int(outcome.met.sum())
         venue.flows.calls_missed += int(outcome.missed.sum())

@@ -51,3 +51,4 @@ def _transfer_gifts(
     )
     market.ledger.transfer(gifts, DEPOSIT)
     venue.flows.paid_in += int(amounts.sum())
+    venue.net_paid_in[rows] += amounts

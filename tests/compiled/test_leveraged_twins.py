@@ -44,6 +44,9 @@ RULES: dict[str, dict[str, Any]] = {
     "stop of equity": {"equity_stop_loss": 0.02, "leverage": 20},
     "no entries but the first": {"entries_per_day": 0},
     "no slippage": {"slippage": 0.0, "cap": 1.0, "leverage": 90},
+    "entries that respond to margin": {"entry_elasticity": 1.0, "initial_entry_share": 0.2},
+    "exits that respond to margin": {"exit_elasticity": 1.5, "holding_time": 2400},
+    "entries and exits that respond": {"entry_elasticity": 0.5, "exit_elasticity": 0.5},
     "one instrument": {"instruments": ["ETH-PERP"]},
     "highest leverage": {"position_leverage": "highest"},
 }

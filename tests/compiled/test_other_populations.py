@@ -41,6 +41,12 @@ KINDS: dict[str, dict[str, Any]] = {
         "half_spread": 0.5,
         "max_inventory": 0.3,
     },
+    "makers of one book": MAKERS | {"book": {"half_life": 1200}, "depth_elasticity": 0.7},
+    "makers of one book by given correlations": MAKERS
+    | {"kind": "avellaneda_stoikov", "refresh_time": 90, "max_inventory": 0.4}
+    | {"book": {"correlation": 0.6, "half_life": None}},
+    "makers of one limit": MAKERS
+    | {"book": {"has_shared_reservation": False}, "depth_elasticity": 1, "max_inventory": 0.3},
     "avellaneda_stoikov": MAKERS | {"kind": "avellaneda_stoikov", "refresh_time": 90},
     "many levels": MAKERS | {"count": 30, "levels": 64, "max_inventory": 8, "depth": 4},
     "arbitrageurs": ARBITRAGEURS,

@@ -79,6 +79,10 @@ def test_flows_of_venues_add_up_to_the_market(
     cash = frames["accounts"].query("moment == 'start'")["equity"].sum()
     brought = -int(market.ledger.balance[0, :, market.state.external_owner].sum()) - cash
     assert total["deposits"] - total["withdrawals"] == brought
+    for place in market.venues:
+        flows = frames["venues"].query("venue == @place.config.name")
+        paid = flows["deposits"].sum() - flows["withdrawals"].sum()
+        assert place.net_paid_in.sum() == paid != 0
     summary = market.recorder.summary()
     for name in ("shortfall", "calls", "calls_met", "calls_missed"):
         assert total[name] == summary[name]

@@ -17,6 +17,8 @@ from sim.metrics.overview import (
     find_largest_feedback,
     find_peak_open_interest,
     find_worst_step,
+    measure_liquidity,
+    measure_margin_return,
     select_perpetuals,
     sum_close_outs,
     sum_losses_by_payer,
@@ -146,3 +148,47 @@ def test_close_outs_that_filled_and_who_paid() -> None:
     assert sum_close_outs(frames) == {"count": 2, "owners": 2, "notional": 50}
     assert sum_losses_by_payer(frames) == {"own margin": 8, "fund": 9, "bad_debt": 1}
     assert sum_losses_by_payer(frames | {"losses": frames["losses"].iloc[:0]}) == {"own margin": 0}
+
+
+def test_liquidity_is_per_side_and_turnover_per_day() -> None:
+    """Half a day in which 30 lots trade, at open interest of 20: 3 times a day."""
+    steps = pd.DataFrame(
+        {
+            "kind": ["perpetual", "perpetual", "spot"],
+            "instrument": ["P", "P", "S"],
+            "seconds": [21_600, 43_200, 43_200],
+            "open_interest": [10, 30, 0],
+            "volume": [5, 25, 99],
+            "depth_near": [1.0, 2.0, 9.0],
+            "depth": [10.0, 30.0, 9.0],
+        }
+    )
+    assert measure_liquidity({"steps": steps}) == {"P": (1.5, 20.0, 20.0, 3.0)}
+    steps["open_interest"] = 0
+    assert np.isnan(measure_liquidity({"steps": steps})["P"].turnover)
+
+
+def test_return_on_margin_leaves_out_capital_that_came() -> None:
+    """100 becomes 150 of which 20 came: 30 on margin of 15 on average, of a and b together."""
+    accounts = pd.DataFrame(
+        {
+            "moment": ["start", "start", "start", "end"],
+            "population": ["a", "b", "c", "a"],
+            "equity": [60, 40, 7, 999],
+        }
+    )
+    readings = pd.DataFrame(
+        {
+            "step": [10, 10, 10, 20, 20, 20],
+            "population": ["a", "b", "c"] * 2,
+            "equity": [61, 41, 7, 100, 50, 8],
+            "initial": [4, 6, 1, 12, 8, 0],
+            "net_paid_in": [0, 0, 0, 25, -5, 0],
+        }
+    )
+    frames = {"accounts": accounts, "populations": readings}
+    assert measure_margin_return(frames, ["a", "b"]) == (30.0, 15.0, 2.0)
+    assert measure_margin_return(frames, ["c"]) == (1.0, 0.5, 2.0)
+    assert np.isnan(measure_margin_return(frames, ["d"]).share)
+    older = frames | {"populations": readings.drop(columns="net_paid_in")}
+    assert np.isnan(measure_margin_return(older, ["a"]).share)

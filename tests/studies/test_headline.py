@@ -389,7 +389,7 @@ def test_a_larger_fund_is_run_only_where_a_smaller_one_was_outrun() -> None:
     ]
 
 
-FUNDED = ("fund", "equity", "deposits", "withdrawals")
+FUNDED = ("fund", "equity", "deposits", "withdrawals", "net_paid_in")
 """Columns that its owner's money is part of."""
 
 

@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 
+from agents.ladders import LadderMakers
+from agents.leveraged import LeveragedPopulation
 from experiments.config import RunConfig
 from experiments.studies.shared.shocks import find_first_perpetual, find_shock_step
 from sim.metrics.cascades import Frames, measure_amplification, measure_fall
 from sim.metrics.contagion import build_contagion
 from sim.metrics.generations import compute_root_share
+from sim.metrics.overview import measure_margin_return
 from sim.metrics.shock_losses import measure_shock_losses
 from sim.metrics.venues import join_venue
 from sim.prices.stress import PriceMove
@@ -31,6 +34,12 @@ def measure_aftermath(
     ``requirement``: share of the harm to closed-out accounts that the margin model itself caused
     (LIQ-8); nan without close-outs.
     ``amplification``: nan without a twin, and if the twin's mark does not fall.
+    ``depth_near``, ``depth``: mean over all steps of what is quoted on a side within 0.1% and 1%
+    of the mark, units of the quote currency.
+    ``turnover``: lots traded over lots of open interest, over the whole run.
+    ``holders``: share of leveraged traders with a position when gross notional was largest.
+    ``traders_return``, ``makers_return``: gain over mean initial margin, from the start to the
+    last reading (``sim.metrics.overview.measure_margin_return``).
     """
     instrument, since = find_first_perpetual(config), find_shock_step(config)
     shock = measure_shock_losses(frames, instrument, since)
@@ -58,7 +67,37 @@ def measure_aftermath(
         "open_interest": open_interest,
         "leverage": open_interest / float(before["equity"]),
         "requirement": compute_root_share(build_contagion(frames), "requirement"),
+        **_measure_participation(config, frames, instrument),
     }
+
+
+def _measure_participation(config: RunConfig, frames: Frames, instrument: str) -> dict[str, float]:
+    """Return depth, turnover, holders of positions and returns on margin of a run."""
+    steps = frames["steps"]
+    own = steps[steps["instrument"] == instrument]
+    value = own["mark"] * _find_lot(config, instrument)
+    groups = {
+        word: [each.name for each in config.populations if isinstance(each, base)]
+        for word, base in (("traders", LeveragedPopulation), ("makers", LadderMakers))
+    }
+    accounts, held = frames["accounts"], float(own["open_interest"].mean())
+    peak = accounts[(accounts["moment"] == "peak") & accounts["population"].isin(groups["traders"])]
+    return {
+        "depth_near": float((own["depth_near"] * value).mean()),
+        "depth": float((own["depth"] * value).mean()),
+        "turnover": float(own["volume"].sum()) / held if held > 0 else np.nan,
+        "holders": float((peak.groupby("owner")["gross"].sum() > 0).mean()),
+        **{
+            f"{word}_return": measure_margin_return(frames, names).share
+            for word, names in groups.items()
+        },
+    }
+
+
+def _find_lot(config: RunConfig, instrument: str) -> float:
+    """Return the units of the underlying in one lot."""
+    listed = (contract for venue in config.venues for contract in venue.instruments)
+    return next(contract.lot for contract in listed if contract.name == instrument)
 
 
 def _sum_absorbed(losses: pd.DataFrame, since: int) -> tuple[float, float]:

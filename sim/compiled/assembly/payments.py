@@ -40,6 +40,7 @@ class PaymentPhases(StepPhase):
                         step.counters,
                         DEPOSIT_EVENT,
                         arrays.paid,
+                        venue.net_paid_in,
                     )
                 )
 
@@ -101,6 +102,7 @@ class PaymentPhases(StepPhase):
                 step.moves,
                 DEPOSIT_EVENT,
                 arrays.paid,
+                venue.net_paid_in,
             )
         )
         for number in venue.pool_states:
@@ -117,6 +119,7 @@ class PaymentPhases(StepPhase):
                 step.moves,
                 DEPOSIT_EVENT,
                 arrays.paid,
+                venue.net_paid_in,
             )
         )
 

@@ -125,6 +125,7 @@ class ProfileReadings(StepPhase):
                 np.array([each.start for each in members]),
                 np.array([each.stop for each in members]),
                 step.equity[venue.number][: market.external_owner],
+                venue.net_paid_in,
                 step.assessed,
                 np.array(list(venue.pool_states)),
                 step.ledger.position[part],

@@ -35,6 +35,7 @@ def answer_calls(
     counters: I8,
     event: int,
     flows: I8,
+    net_paid_in: I8,
 ) -> int:
     """Let calls of one pool lapse, open new ones, and post deposits that answer those due.
 
@@ -52,6 +53,7 @@ def answer_calls(
         balance: (C, P, N) minor units.
         moves, counters, event: cash moves of the step, and the kind of these.
         flows: counts of the venue in this step, see ``sim.compiled.kernels.payments``.
+        net_paid_in: (N,) payments from outside less those back, since the start, minor units.
     """
     for owner in range(answer_ticks.size):
         equity, initial = assessed[EQUITY, owner], assessed[INITIAL, owner]
@@ -74,6 +76,7 @@ def answer_calls(
             continue
         outside_wealth[owner] -= lacking
         flows[DEPOSITS] += lacking
+        net_paid_in[owner] += lacking
         flows[CALLS_MET] += 1
         move_cash(balance, moves, counters, event, external, owner, wallet_pool, pool, 0, lacking)
     return 0

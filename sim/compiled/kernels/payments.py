@@ -60,6 +60,7 @@ def post_deposits(
     moves: I8,
     event: int,
     paid: I8,
+    net_paid_in: I8,
 ) -> int:
     """Post payments from outside into a venue's wallets.
 
@@ -80,6 +81,7 @@ def post_deposits(
         moves: cash moves of the step.
         event: kind of their event.
         paid: (5,) flows of the venue in this step.
+        net_paid_in: (N,) payments from outside less those back, since the start, minor units.
     """
     number = counters[N_PAYMENTS]
     for row in range(number):
@@ -105,6 +107,7 @@ def post_deposits(
             if multiple >= 0 and payments[row, IS_NEW]:
                 outside_wealth[owner], has_been_called[owner] = int(multiple * amount), False
             paid[DEPOSITS] += amount
+            net_paid_in[owner] += amount
             move_cash(
                 balance,
                 moves,
@@ -317,6 +320,7 @@ def post_withdrawals(
     moves: I8,
     event: int,
     paid: I8,
+    net_paid_in: I8,
 ) -> int:
     """Move cash from a venue's wallets back outside, at most what is free in them.
 
@@ -328,7 +332,7 @@ def post_withdrawals(
         wallet_pool: pool of the venue's wallets.
         balance: (C, P, N) minor units.
         free: (N,) of owners who withdraw.
-        moves, event, paid: see :func:`post_deposits`.
+        moves, event, paid, net_paid_in: see :func:`post_deposits`.
     """
     for row in range(counters[N_PAYMENTS]):
         owner, amount = payments[row, OWNER], -payments[row, AMOUNT]
@@ -341,6 +345,7 @@ def post_withdrawals(
         before[ALL, owner] = 0
         if passes[row]:
             paid[WITHDRAWALS] -= amount
+            net_paid_in[owner] -= amount
             move_cash(
                 balance,
                 moves,

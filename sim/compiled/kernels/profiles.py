@@ -184,13 +184,14 @@ def sum_populations(
     starts: I8,
     stops: I8,
     equity: F8,
+    net_paid_in: I8,
     assessed: F8,
     pools: I8,
     position: I8,
     value: F8,
     sums: F8,
 ) -> int:
-    """Sum equity, initial margin and gross notional of each population at a venue."""
+    """Sum equity, initial margin, gross notional and payments of each population at a venue."""
     row, owners = count[0], equity.size
     initial, gross = np.zeros(owners), np.zeros(owners)
     for place in range(pools.size):
@@ -204,6 +205,7 @@ def sum_populations(
         sums[row, venue, group, 0] = sum_pairwise(equity[part])
         sums[row, venue, group, 1] = sum_pairwise(initial[part])
         sums[row, venue, group, 2] = sum_pairwise(gross[part])
+        sums[row, venue, group, 3] = net_paid_in[part].sum()
     return 0
 
 
