@@ -13,6 +13,7 @@ from agents.makers import MarketMakers
 from agents.metaorder import Metaorder
 from agents.population import populate
 from agents.portfolios.diversified import DiversifiedTraders
+from agents.portfolios.hedgers import Hedgers
 from agents.portfolios.pairs import PairTraders
 from agents.traders import NoiseTraders
 from agents.trend import TrendFollowers
@@ -26,6 +27,7 @@ POPULATIONS: dict[str, type[Population]] = {
     "carry": CarryTraders,
     "diversified": DiversifiedTraders,
     "pairs": PairTraders,
+    "hedgers": Hedgers,
     "makers": MarketMakers,
     "avellaneda_stoikov": AvellanedaStoikov,
     "arbitrageurs": Arbitrageurs,

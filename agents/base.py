@@ -139,6 +139,13 @@ class Population(Component):
         """True if members commit their wallets to margin accounts, which needs no draws (ISO-1)."""
         return self._commitment is not None
 
+    def endow_spot(self, lot_value: F8) -> I8:
+        """Return the spot that members own at the start: none.
+
+        See ``sim.protocols.PopulationProtocol``.
+        """
+        return np.zeros((self.count, 0), dtype=np.int64)
+
     def request_cash_flows(
         self,
         observation: Observation,

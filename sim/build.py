@@ -21,6 +21,7 @@ from sim.prices.impact import ImpactDynamics
 from sim.prices.path import ExogenousPath, find_year_lengths
 from sim.protocols import PopulationProtocol
 from sim.state import MarketState
+from sim.step.endowments import post_endowments
 from sim.types import B1, F8, I8, MISSING, Contracts, MarginPool, MarketSpec, Observation
 from sim.venue import SystemAccounts, Venue, VenueWorld
 
@@ -105,6 +106,8 @@ def _open_venues(
     for rows, wealth in zip(participants.members, endowments, strict=True):
         for venue in venues:
             venue.deposit_wealth(rows, wealth[:, venue.number])
+    for population, rows in zip(participants.populations, participants.members, strict=True):
+        post_endowments(population, rows.start, world.ledger, venues)
     return venues
 
 

@@ -30,7 +30,8 @@ class PairTraders(BookPopulation):
     deviations of the ratio's move over the average's half-life. Members are short the leg that has
     risen. Both legs are entered together. A pair is closed on convergence, at a stop or by time.
     A member whose legs do not match, because one was not filled, closed out or deleveraged,
-    completes the missing one or leaves.
+    completes the missing one or leaves. A pair of one underlying, such as a perpetual and another
+    or a future, is a trade on their basis.
     """
 
     agent_class: ClassVar[type[Trader]] = PairTrader
@@ -53,7 +54,7 @@ class PairTraders(BookPopulation):
     )
     pairs: tuple[tuple[str, str], ...] = Field(
         (),
-        description="pairs of instruments; empty = all of different underlyings (names)",
+        description="pairs of instruments; empty = all of two underlyings (names)",
     )
     spread_half_life: float = Field(
         DAY / 2, gt=0, description="half-life of the average of the log ratio (seconds)"
@@ -110,7 +111,7 @@ class PairTraders(BookPopulation):
         """Return the columns of the legs of each pair.
 
         Raises:
-            ConfigError: a name is not traded, a pair has one underlying, or there is no pair.
+            ConfigError: a name is not traded, a pair is one instrument, or there is no pair.
         """
         names = [spec.contracts.names[k] for k in instruments]
         underlying = spec.contracts.underlying[instruments]
@@ -118,20 +119,16 @@ class PairTraders(BookPopulation):
         problems = [f"{self.name}.pairs: {describe_unknown(each, names)}" for each in unknown]
         if problems:
             raise ConfigError(sorted(problems))
-        listed = [(names.index(one), names.index(other)) for one, other in self.pairs]
-        chosen = [
+        chosen = [(names.index(one), names.index(other)) for one, other in self.pairs] or [
             (one, other)
-            for one, other in listed or itertools.combinations(range(len(names)), 2)
+            for one, other in itertools.combinations(range(len(names)), 2)
             if underlying[one] != underlying[other]
         ]
-        if not chosen or len(chosen) < len(listed):
+        if not chosen or any(one == other for one, other in chosen):
             raise ConfigError(
                 [
-                    f"{self.name}.pairs: {len(listed) - len(chosen)} pairs of one underlying, "
-                    "name instruments of two; the basis of one underlying is for `carry`"
-                    if listed
-                    else f"{self.name}.pairs: {', '.join(names)} have one underlying, list "
-                    "instruments of two or more"
+                    f"{self.name}.pairs: the legs must be two instruments, and unless pairs are "
+                    f"named, of two underlyings; name pairs of {', '.join(names)}"
                 ]
             )
         first, second = np.array(chosen, dtype=np.int64).T
