@@ -139,7 +139,7 @@ def leave_converged(
         threshold: spread that closes a pair, standard deviations.
         first, second: (b,) columns of the legs of each pair.
         spread: (b,) standard deviations.
-        weights: (n, m) signed shares of the legs, which tell the pair of a member.
+        weights: (n, m) signed shares of the legs, which identify the pair of a member.
         leaves: (n,) members who leave, in place.
     """
     for i in range(leaves.size):

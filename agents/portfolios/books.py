@@ -8,12 +8,14 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Trader, compute_event_probability
+from agents.compiled import book_changes as changes
 from agents.compiled import books as kernels
 from agents.compiled.leveraged import NO_CHOICE, DecisionArrays
 from agents.leveraged import LeveragedTrader, LognormalLeverage
 from agents.shared.book_binding import BookBinding, BookRule
 from agents.shared.leveraged_binding import ExitRule, LeveragedBinding
-from sim.compiled.arrays import N_ORDERS, StepArrays
+from agents.shared.order_table import OrderTable
+from sim.compiled.arrays import StepArrays
 from sim.compiled.margin_previews import PreviewArrays
 from sim.numerics.bound_kernels import BoundKernel, chain_kernels
 from sim.types import B1, F8, I8, MISSING, AccountView, MarketSpec, Observation, Orders
@@ -72,8 +74,8 @@ class BookPopulation(LognormalLeverage):
     Under isolated margin that is the sum over the positions, and each position chooses the
     leverage of the book.
 
-    Nobody re-targets a book in every step. Members whose legs are away from their weights by more
-    than ``band`` restore them after an exponential time, or leave. Reasons are a leg that was not
+    No member re-targets its book in every step. Members whose legs are away from their weights by
+    more than ``band`` restore them after an exponential time, or leave. Reasons are a leg that was not
     filled, closed out or deleveraged, or prices that moved. Once a member leaves, it sends exits
     until all legs are closed.
     """
@@ -129,23 +131,24 @@ class BookPopulation(LognormalLeverage):
             self._last_tick = observation.tick
             self._observe_prices(observation)
         market = BookColumns.read(observation, accounts, self._members.scope.venue)
-        own = np.array(draws)
+        own, table = np.array(draws), OrderTable.allocate(self.count_orders())
         arrays = self._draw_members(observation, market, own)
         arrays.leaves[:] |= self._find_exits(observation, accounts, draws)
-        entrants = slice(0, int(arrays.n_entries[0]))
-        rows, columns = arrays.rows[entrants], arrays.columns[entrants]
-        arrays.signal[entrants] = self._signals(rows, columns, observation, arrays.draw[entrants])
-        self._weigh_books(arrays, own)
-        table = np.zeros((self.count_orders(), 8), dtype=np.int64)
-        counters = np.zeros(N_ORDERS + 1, dtype=np.int64)
-        self._send_entries(observation, market, arrays, (table, counters))
-        self._send_changes(observation, market, arrays, (own, table, counters))
-        sent = table[: counters[N_ORDERS]]
-        orders = Orders(*(sent[:, column].copy() for column in range(len(Orders._fields))))
+        self._choose_books(observation, arrays, own)
+        self._send_entries(observation, market, arrays, table)
+        self._send_changes(observation, market, arrays, (own, *table))
+        orders = table.read()
         if self._capital_manager is None:
             return orders
         reactions = self._capital_manager.reaction_orders(observation)
         return Orders.join([orders, reactions.take(~arrays.leaves[reactions.owner])])
+
+    def _choose_books(self, observation: Observation, arrays: DecisionArrays, draws: F8) -> None:
+        """Set signals and weights of members who enter."""
+        entrants = slice(0, int(arrays.n_entries[0]))
+        rows, columns = arrays.rows[entrants], arrays.columns[entrants]
+        arrays.signal[entrants] = self._signals(rows, columns, observation, arrays.draw[entrants])
+        self._weigh_books(arrays, draws)
 
     def _draw_members(
         self, observation: Observation, market: BookColumns, draws: F8
@@ -178,9 +181,9 @@ class BookPopulation(LognormalLeverage):
         observation: Observation,
         market: BookColumns,
         arrays: DecisionArrays,
-        sent: tuple[I8, I8],
+        sent: OrderTable,
     ) -> None:
-        """Append the entries to a table of orders and its counters."""
+        """Append the entries to a table of orders."""
         scope, rule = self._members.scope, self._book_rule()
         previews = PreviewArrays.allocate(self.count, scope.instruments)
         entrants = (arrays.n_entries, arrays.rows, arrays.signal, self._books.weights)
@@ -237,9 +240,9 @@ class BookPopulation(LognormalLeverage):
         """Append exits and trades that restore weights; ``sent`` is draws, table and counters."""
         is_busy = np.zeros(self.count, dtype=np.bool_)
         if self._capital_manager is not None:
-            kernels.find_busy(observation.tick, *self._capital_manager.kept_orders, is_busy)
+            changes.find_busy(observation.tick, *self._capital_manager.kept_orders, is_busy)
         draws, table, counters = sent
-        kernels.change_books(
+        changes.change_books(
             observation.tick,
             table,
             counters,

@@ -16,7 +16,8 @@ from agents.base import (
 from agents.compiled.spot_hedges import adjust_hedges, draw_members
 from agents.shared.commitment import WalletCommitment
 from agents.shared.hedging import HedgedPairs, pair_with_spot
-from sim.compiled.arrays import N_ORDERS, StepArrays
+from agents.shared.order_table import OrderTable
+from sim.compiled.arrays import StepArrays
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel, chain_kernels
 from sim.types import F8, I8, AccountView, MarketSpec, Observation, Orders
 
@@ -110,7 +111,9 @@ class Hedgers(Population):
             hedge_ratio=np.clip(ratio, 0.0, 1.0),
             probability=compute_event_probability(spec.dt, self.reaction),
         )
-        self._commitment = WalletCommitment.from_instruments(spec, venue, perp.instruments)
+        # each commits to the account in which it sells
+        own = perp.instruments[self._members.pair][:, np.newaxis]
+        self._commitment = WalletCommitment.from_instruments(spec, venue, own)
         return self.place_wealth(spec, venue, (1 - self.spot_share) * wealth)
 
     def endow_spot(self, lot_value: F8) -> I8:
@@ -124,12 +127,11 @@ class Hedgers(Population):
     def decide(self, observation: Observation, accounts: AccountView, draws: F8) -> Orders:
         """Return the orders of members whose hedge is beyond the band and who act."""
         views = observation.venues
-        table = np.zeros((self.count_orders(), 8), dtype=np.int64)
-        counters = np.zeros(N_ORDERS + 1, dtype=np.int64)
+        table = OrderTable.allocate(self.count_orders())
         adjust_hedges(
             observation.tick,
-            table,
-            counters,
+            table.rows,
+            table.counters,
             self.latency,
             0,
             *self._list_pairs(),
@@ -142,8 +144,7 @@ class Hedgers(Population):
             float(self.slippage),
             np.array(draws),
         )
-        sent = table[: counters[N_ORDERS]]
-        return Orders(*(sent[:, column].copy() for column in range(len(Orders._fields))))
+        return table.read()
 
     def _list_pairs(self) -> tuple[I8, I8, F8]:
         perp, spot, ratio = self._members.pairs

@@ -211,31 +211,13 @@ class PairTraders(BookPopulation):
 
     def bind_decision(self, step: StepArrays, members: slice) -> BoundKernel | None:
         """See :class:`sim.compiled.components.CompiledPopulation`."""
-        binding, tracker = self._begin_binding(step, members), self._tracker
-        arrays, legs = binding.common.arrays, self._members.scope.instruments
-        pairs = (self._first, self._second)
-        prices = np.zeros(legs.size + self.n_books)
-        read = bind_kernel(
-            kernels.read_prices, step.mark, step.market.contracts.tick, legs, *pairs, prices
-        )
-        observe = tracker.bind_prices(prices, np.arange(prices.size))
-        compare = bind_kernel(
-            kernels.find_spreads,
-            float(self.entry_threshold),
-            float(self.spread_half_life),
-            self._members.entry_probability,
-            tracker.log_prices,
-            tracker.averages,
-            *tracker.scales,
-            self._spread,
-            arrays.hazard,
-            arrays.side,
-        )
+        binding, pairs = self._begin_binding(step, members), (self._first, self._second)
+        arrays = binding.common.arrays
         weigh = bind_kernel(
             kernels.weigh_pairs,
             int(self.leg_weights == "beta"),
             *pairs,
-            tracker.state.mean_squares,
+            self._tracker.state.mean_squares,
             arrays.n_entries,
             arrays.rows,
             arrays.columns,
@@ -252,7 +234,28 @@ class PairTraders(BookPopulation):
         )
         return self._bind_books(
             binding,
-            prices=[read, observe, compare],
+            prices=self._bind_spreads(step, arrays),
             signals=[binding.common.follow_sides(self._members.target_leverage), weigh],
             exits=[leave],
         )
+
+    def _bind_spreads(self, step: StepArrays, arrays: DecisionArrays) -> list[BoundKernel]:
+        """Return the kernels of prices and spreads, and of hazards and sides that follow."""
+        tracker, legs = self._tracker, self._members.scope.instruments
+        prices = np.zeros(legs.size + self.n_books)
+        ticks = (step.mark, step.market.contracts.tick)
+        read = bind_kernel(kernels.read_prices, *ticks, legs, self._first, self._second, prices)
+        observe = tracker.bind_prices(prices, np.arange(prices.size))
+        compare = bind_kernel(
+            kernels.find_spreads,
+            float(self.entry_threshold),
+            float(self.spread_half_life),
+            self._members.entry_probability,
+            tracker.log_prices,
+            tracker.averages,
+            *tracker.scales,
+            self._spread,
+            arrays.hazard,
+            arrays.side,
+        )
+        return [read, observe, compare]

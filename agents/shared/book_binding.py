@@ -4,6 +4,7 @@ from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
+from agents.compiled import book_changes as changes
 from agents.compiled import books as kernels
 from agents.compiled.exits import send_reactions
 from agents.shared.capital_binding import KeptOrders
@@ -152,7 +153,7 @@ class BookBinding(NamedTuple):
         common, step, arrays = self.common, self.common.step, self.common.arrays
         sent = (step.orders, step.counters, common.first_owner, common.latency)
         change = bind_kernel(
-            kernels.change_books,
+            changes.change_books,
             *sent,
             common.scope.instruments,
             step.ledger.position,
@@ -178,4 +179,4 @@ class BookBinding(NamedTuple):
             0.0,
             arrays.leaves,
         )
-        return [bind_kernel(kernels.find_busy, *kept, self.is_busy), change, react]
+        return [bind_kernel(changes.find_busy, *kept, self.is_busy), change, react]

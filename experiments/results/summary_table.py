@@ -140,7 +140,7 @@ def _list_wealth_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[Sum
 
 
 def _list_holding_lines(frames: dict[str, Frame]) -> list[SummaryLine]:
-    """Return the portfolios of each population with a position, none if nobody holds two."""
+    """Return the portfolios of each population with a position, none if no one holds two."""
     if not len(frames["accounts"]):
         return []
     table = tabulate_holdings(frames)

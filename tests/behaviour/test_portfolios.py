@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from bazaar import INDEX, SETTING, accounts, outlook
 from hypothesis import given, settings
@@ -14,8 +15,9 @@ from twins import build
 from agents import POPULATIONS
 from experiments.config import load_run
 from sim.errors import ConfigError
+from sim.market import Market
 from sim.metrics.accounts.holdings import tabulate_holdings
-from sim.types import F8, I8, MARKET, REDUCE_ONLY, Observation, Orders
+from sim.types import F8, I8, MARKET, REDUCE_ONLY, SPOT, Observation, Orders
 
 BOTH = {"venue": "alpha", "count": 40, "wealth_sigma": 0.0}
 EAGER = BOTH | {"entries_per_day": 1e9, "holding_time": 1e12, "leverage_sigma": 0.0}
@@ -156,35 +158,45 @@ HEDGERS = {"kind": "hedgers", "venue": "exchange", "count": 20, "hedge_ratio_ran
 MAKERS = {"kind": "makers", "count": 4, "venue": "exchange", "wealth": 4_000_000}
 
 
-@pytest.mark.parametrize(("name", "spot_venue"), [("hedged", "exchange"), ("two_coins", "outside")])
-@pytest.mark.parametrize("netting", ["cross", "isolated"])
-def test_an_endowment_is_a_deposit_in_kind(name: str, spot_venue: str, netting: str) -> None:
+def hedging(name: str, spot_venue: str, netting: str) -> Market:
+    """A market with makers and owners of spot, who are the second population."""
     people_of = json.dumps([MAKERS, HEDGERS | {"spot_venue": spot_venue}])
     changes = [f"populations={people_of}", f"venues.0.engine.netting.kind={netting}"]
-    config = load_run(name, [*changes, "duration=7200"])
-    market = build(config, 1)
-    rows = market.member_slices[1]
-    contracts, ledger = market.contracts, market.ledger
+    return build(load_run(name, [*changes, "duration=7200"]), 1)
+
+
+PLACES = [("hedged", "exchange"), ("two_coins", "outside")]
+
+
+@pytest.mark.parametrize(("name", "spot_venue"), PLACES)
+def test_an_endowment_is_a_deposit_in_kind(name: str, spot_venue: str) -> None:
+    market = hedging(name, spot_venue, "isolated")
+    rows, contracts, ledger = market.member_slices[1], market.contracts, market.ledger
     ledger.check_conservation()
     owned = ledger.position[:, rows]
-    spot = contracts.kind == 1
     assert (np.count_nonzero(owned, axis=0) == 1).all()
-    assert (owned[spot] >= 0).all()
-    value = (owned * market.state.mark_prices()[:, None] * contracts.multiplier[:, None]).sum(
-        axis=0
-    )
+    assert (owned[contracts.kind == SPOT] >= 0).all()
+    value = contracts.multiplier * market.state.mark_prices() @ owned
     equity = sum(venue.equity(rows) for venue in market.state.venues)
-    cash = ledger.balance[0, :, rows].sum(axis=0)
-    assert equity == pytest.approx(cash + value)
+    assert equity == pytest.approx(ledger.balance[0, :, rows].sum(axis=0) + value)
     assert ledger.entry[:, rows].sum(axis=0) == pytest.approx(value)
     market.advance(1)
     assert not market.state.log_impact.any(), "nothing was bought in the market"
-    market.advance(99)
-    held = ledger.position[:, rows]
-    units = held * contracts.lot[:, None]
-    short, long = units[~spot].sum(axis=0), units[spot].sum(axis=0)
-    assert np.median(-short / long) == pytest.approx(0.5, abs=0.05)
-    ledger.check_conservation()
+
+
+@pytest.mark.parametrize(("name", "spot_venue"), PLACES)
+@pytest.mark.parametrize("netting", ["cross", "isolated", "by_underlying"])
+def test_owners_of_spot_keep_it_and_hedge_a_share(name: str, spot_venue: str, netting: str) -> None:
+    market = hedging(name, spot_venue, netting)
+    rows, contracts = market.member_slices[1], market.contracts
+    spot = contracts.kind == SPOT
+    owned = market.ledger.position[spot][:, rows].copy()
+    market.advance(100)
+    held = market.ledger.position[:, rows] * contracts.lot[:, None]
+    assert (market.ledger.position[spot][:, rows] == owned).all(), "no spot was sold"
+    share = -held[~spot].sum(axis=0) / held[spot].sum(axis=0)
+    assert np.median(share) == pytest.approx(0.5, abs=0.05)
+    market.ledger.check_conservation()
 
 
 SINGLE = {"kind": "traders", "name": "single", "initial_entry_share": 1, "warm_up": 600}
@@ -193,7 +205,7 @@ SPREAD = CROWD | {"kind": "diversified", "mixed_share": 1, "initial_entry_share"
 SPREAD |= {"warm_up": 600, "wealth": 40_000}
 
 
-def holdings(engine: str, *kinds: dict[str, Any]) -> Any:
+def holdings(engine: str, *kinds: dict[str, Any]) -> tuple[Market, pd.DataFrame]:
     """The portfolios after an hour in a market of two coins."""
     chosen = json.dumps([MAKERS, *kinds])
     changes = [f"populations={chosen}", f"venues.0.engine={engine}", "duration=3600"]
