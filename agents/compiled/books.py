@@ -1,4 +1,4 @@
-"""Kernels of traders who enter a book of several positions (AGT-10), in plain and compiled steps."""
+"""Kernels of traders who enter a book of several positions (AGT-10), of both kinds of steps."""
 
 import numpy as np
 

@@ -75,9 +75,9 @@ class BookPopulation(LognormalLeverage):
     leverage of the book.
 
     No member re-targets its book in every step. Members whose legs are away from their weights by
-    more than ``band`` restore them after an exponential time, or leave. Reasons are a leg that was not
-    filled, closed out or deleveraged, or prices that moved. Once a member leaves, it sends exits
-    until all legs are closed.
+    more than ``band`` restore them after an exponential time, or leave. Reasons are a leg that was
+    not filled, closed out or deleveraged, or prices that moved. Once a member leaves, it sends
+    exits until all legs are closed.
     """
 
     agent_class: ClassVar[type[Trader]] = BookTrader
