@@ -205,6 +205,10 @@ SPREAD = CROWD | {"kind": "diversified", "mixed_share": 1, "initial_entry_share"
 SPREAD |= {"warm_up": 600, "wealth": 40_000}
 
 
+CREDITS = "{include: engines/span, requirement: {credits: [{underlyings: [btc, eth], deltas: [1, 20], "
+CREDITS += "rate: 0.5}]}}"
+
+
 def holdings(engine: str, *kinds: dict[str, Any]) -> tuple[Market, pd.DataFrame]:
     """The portfolios after an hour in a market of two coins."""
     chosen = json.dumps([MAKERS, *kinds])
@@ -216,13 +220,14 @@ def holdings(engine: str, *kinds: dict[str, Any]) -> tuple[Market, pd.DataFrame]
 
 
 def test_netting_saves_margin_where_there_are_offsets_and_nowhere_else() -> None:
-    market, netted = holdings("fhs_es", SINGLE | CROWD, SPREAD)
+    market, netted = holdings(CREDITS, SINGLE | CROWD, SPREAD)
     control, mixed = netted.loc["single"], netted.loc["diversified"]
     assert control["holders"] > 20
     assert control["several"] == control["offset"] == 0, "the zero-offset control"
     assert abs(control["saved"]) < 0.01
     assert mixed["several"] > 0.5
     assert mixed["offset"] > 0.1
+    assert mixed["saved"] > 0.02
     held = market.ledger.position[:, market.member_slices[2]]
     value = held * np.concatenate([v.view.lot_value() for v in market.state.venues])[:, None]
     gross, net = np.abs(value).sum(), np.abs(value.sum(axis=0)).sum()
@@ -235,3 +240,23 @@ def test_decisions_do_not_depend_on_the_netting_but_for_what_is_admitted() -> No
     one, other = (m.ledger.position[:, m.member_slices[1]] for m in markets)
     assert np.count_nonzero(one) > 60
     assert (one == other).all()
+
+
+@pytest.mark.parametrize("engine", ["cross", "isolated", "span", CREDITS])
+def test_the_margin_shown_for_a_book_is_the_engines(engine: str) -> None:
+    """For one lot it is value over leverage admitted; for books it nets where the engine does."""
+    market = holdings(engine, SINGLE | CROWD)[0]
+    venue, observation = market.state.venues[0], market.state.build_observation()
+    assert observation.preview_margin is not None
+    lots = np.eye(2, dtype=np.int64)
+    value = venue.view.lot_value()
+    long, short = (observation.preview_margin(0, side * lots) for side in (1, -1))
+    assert long == pytest.approx(value / venue.max_leverage_long)
+    assert short == pytest.approx(value / venue.max_leverage_short)
+    sizes = np.rint(1e9 / value).astype(np.int64) * np.array([1, -1])
+    hedged = observation.preview_margin(0, sizes[None])
+    legs = observation.preview_margin(0, np.diag(sizes))
+    if engine == CREDITS:
+        assert hedged[0] == pytest.approx(legs.sum() / 2, rel=0.01), "half is credited"
+    else:
+        assert hedged[0] == pytest.approx(legs.sum())
