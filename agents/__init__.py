@@ -13,6 +13,9 @@ from agents.liquidators import Liquidators
 from agents.makers import MarketMakers
 from agents.metaorder import Metaorder
 from agents.population import populate
+from agents.portfolios.diversified import DiversifiedTraders
+from agents.portfolios.hedgers import Hedgers
+from agents.portfolios.pairs import PairTraders
 from agents.traders import NoiseTraders
 from agents.trend import TrendFollowers
 from agents.zero_intelligence import ZeroIntelligenceCrowd
@@ -23,6 +26,9 @@ POPULATIONS: dict[str, type[Population]] = {
     "trend": TrendFollowers,
     "kelly": KellyTraders,
     "carry": CarryTraders,
+    "diversified": DiversifiedTraders,
+    "pairs": PairTraders,
+    "hedgers": Hedgers,
     "makers": MarketMakers,
     "avellaneda_stoikov": AvellanedaStoikov,
     "arbitrageurs": Arbitrageurs,

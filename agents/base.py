@@ -145,6 +145,13 @@ class Population(Component):
         See ``sim.protocols.PopulationProtocol``.
         """
 
+    def endow_spot(self, lot_value: F8) -> I8:
+        """Return the spot that members own at the start: none.
+
+        See ``sim.protocols.PopulationProtocol``.
+        """
+        return np.zeros((self.count, 0), dtype=np.int64)
+
     def request_cash_flows(
         self,
         observation: Observation,

@@ -24,6 +24,7 @@ from sim.prices.past import PastReturns
 from sim.prices.path import ExogenousPath, find_year_lengths
 from sim.protocols import LearnsPastPrices, PopulationProtocol
 from sim.state import MarketState
+from sim.step.endowments import post_endowments
 from sim.types import B1, F8, I8, MISSING, Contracts, MarginPool, MarketSpec, Observation
 from sim.venue import SystemAccounts, Venue, VenueWorld
 
@@ -115,6 +116,8 @@ def _open_venues(
     for rows, wealth in zip(members, endowments, strict=True):
         for venue in venues:
             venue.deposit_wealth(rows, wealth[:, venue.number])
+    for population, rows in zip(populations, members, strict=True):
+        post_endowments(population, rows.start, world.ledger, venues)
     if book is not None and config.accounts is not None:
         by_position = config.accounts.collateral == "position"
         post_opening(book, world.ledger, venues, by_position=by_position)

@@ -14,12 +14,17 @@ from agents.carry import CarryTraders
 from agents.fundamental import FundamentalTraders
 from agents.kelly import KellyTraders
 from agents.leveraged import LeveragedPopulation
+from agents.portfolios.books import BookPopulation
 from agents.shared.signals import LogPriceTracker
 from agents.trend import TrendFollowers
 from sim.pricing.instrument_values import YEAR_SECONDS
 from sim.types import F8, I8, MARKET, REDUCE_ONLY, AccountView, Observation, Orders
 
-TYPES = [kind for kind, cls in POPULATIONS.items() if issubclass(cls, LeveragedPopulation)]
+TYPES = [
+    kind
+    for kind, cls in POPULATIONS.items()
+    if issubclass(cls, LeveragedPopulation) and not issubclass(cls, BookPopulation)
+]
 PERP, SPOT = 0, 2
 COUNT = 4000
 

@@ -63,6 +63,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "zero_intelligence": {"kind": "zero_intelligence", "venue": "exchange", "count": 103}
     | {"ticks": 40, "lots": 30},
     "liquidators": {"kind": "liquidators", "venue": "exchange", "count": 5},
+    "hedgers": {"kind": "hedgers", "venue": "exchange", "spot_venue": "outside", "count": 31},
 }
 
 

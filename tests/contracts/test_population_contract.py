@@ -15,6 +15,7 @@ KINDS = sorted(POPULATIONS)
 REQUIRED: dict[str, dict[str, object]] = {
     "arbitrageurs": {"spot_venue": "beta"},
     "carry": {"spot_venue": "beta"},
+    "hedgers": {"spot_venue": "beta"},
     "metaorder": {"quantity": 500},
 }
 CAPITAL = {
@@ -39,6 +40,9 @@ BUSY = {
     "trend": TRADING | {"threshold": 0.0},
     "kelly": TRADING | {"least": 0.0},
     "carry": TRADING | {"carry_half_life": 1.0},
+    "diversified": TRADING | {"rebalance_band": 0.0, "rebalance_time": 60.0},
+    "pairs": TRADING | {"exit_threshold": 0.0, "entry_threshold": 1e-9, "rebalance_time": 60.0},
+    "hedgers": {"reaction": 60.0},
     "makers": {"refresh_time": 120.0},
     "latent_liquidity": {"price_range": 0.05, "lifetime": 120.0, "return_time": 60.0},
 }
