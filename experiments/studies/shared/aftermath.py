@@ -8,6 +8,7 @@ from experiments.studies.shared.shocks import find_first_perpetual, find_shock_s
 from sim.metrics.cascades import Frames, measure_amplification, measure_fall
 from sim.metrics.contagion import build_contagion
 from sim.metrics.generations import compute_root_share
+from sim.metrics.links.origins import build_origins, compute_foreign_share
 from sim.metrics.shock_losses import measure_shock_losses
 from sim.metrics.venues import join_venue
 from sim.prices.stress import PriceMove
@@ -30,6 +31,8 @@ def measure_aftermath(
     in the later half of the calm and from the shock on (MAR-2).
     ``requirement``: share of the harm to closed-out accounts that the margin model itself caused
     (LIQ-8); nan without close-outs.
+    ``from_others``: share of the notional closed out that came from losses in another instrument
+    (LIQ-10); nan without close-outs.
     ``amplification``: nan without a twin, and if the twin's mark does not fall.
     """
     instrument, since = find_first_perpetual(config), find_shock_step(config)
@@ -42,6 +45,7 @@ def measure_aftermath(
     if twin is not None:
         amplification = _amplification(frames, twin, instrument, since)
     calm_margin, stress_margin = _average_margins(own, since)
+    links = build_contagion(frames)
     return {
         **shock._asdict(),
         "broken": beyond / open_interest > 0,
@@ -57,7 +61,8 @@ def measure_aftermath(
         "stress_margin": stress_margin,
         "open_interest": open_interest,
         "leverage": open_interest / float(before["equity"]),
-        "requirement": compute_root_share(build_contagion(frames), "requirement"),
+        "requirement": compute_root_share(links, "requirement"),
+        "from_others": compute_foreign_share(build_origins(frames, links)),
     }
 
 

@@ -7,6 +7,7 @@ the mark of ether that fell because accounts with losses in bitcoin sold ether c
 Links stay factorised, so that the cost is proportional to the number of close-outs.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -51,6 +52,8 @@ class InstrumentOrigins(NamedTuple):
 
     def find_main_instruments(self) -> I8:
         """Return the column of the instrument of which each action closed most, (A,)."""
+        if not self.closed.size:
+            return np.zeros(len(self.closed), dtype=np.int64)
         return self.closed.argmax(axis=1).astype(np.int64)
 
     def compute_foreign_shares(self) -> F8:
@@ -84,12 +87,12 @@ def build_origins(frames: Mapping[str, pd.DataFrame], links: ContagionLinks) -> 
     lost = np.zeros(shape)
     np.add.at(lost, (harm.row[parts.share_row], parts.instrument), parts.share)
     roots = _collect_roots(links, harm, parts, names)
-    by_instrument = np.asarray(roots.todense()).reshape(len(links.actions), len(ROOT_KINDS), -1)
+    by_instrument = roots.toarray().reshape(len(links.actions), len(ROOT_KINDS), len(names) + 1)
     return InstrumentOrigins(
         instruments=names,
         closed=closed,
         lost=lost,
-        origin=_follow_links(links, by_instrument.sum(axis=1).reshape(shape)),
+        origin=_follow_links(links, by_instrument.sum(axis=1)),
         roots=roots,
     )
 
@@ -163,7 +166,8 @@ def _find_harmed(causes: pd.DataFrame, closed: F8, names: Sequence[str]) -> I8:
     instrument = _find_columns(causes["instrument"].to_numpy(), names)
     is_single = causes["kind"].isin(DIVIDED_KINDS).to_numpy() & (instrument == len(names))
     found = instrument.copy()
-    found[is_single] = closed[is_single].argmax(axis=1)
+    if is_single.any():
+        found[is_single] = closed[is_single].argmax(axis=1)
     return found
 
 
@@ -202,6 +206,13 @@ def _follow_links(links: ContagionLinks, roots: F8) -> F8:
     return origin
 
 
+def tabulate_actions(origins: InstrumentOrigins) -> dict[str, Any]:
+    """Return columns of actions: the ``instrument`` closed most, and the ``foreign`` share."""
+    names = np.array([*origins.instruments, NO_INSTRUMENT], dtype=object)
+    columns = origins.find_main_instruments()
+    return {"instrument": names[columns], "foreign": origins.compute_foreign_shares()}
+
+
 def tabulate_instruments(origins: InstrumentOrigins) -> pd.DataFrame:
     """Return rows of closed, origin, lost, notional, share: close-outs by instrument of origin.
 
@@ -228,3 +239,10 @@ def sum_foreign_notional(origins: InstrumentOrigins) -> dict[str, tuple[float, f
     other, total = followed.sum(axis=1) - own, origins.closed.sum(axis=0)
     found = zip(origins.instruments, total.tolist(), other.tolist(), strict=True)
     return {name: (closed, foreign) for name, closed, foreign in found if closed}
+
+
+def compute_foreign_share(origins: InstrumentOrigins) -> float:
+    """Return the share of all close-outs that came from another instrument; nan without any."""
+    found = sum_foreign_notional(origins).values()
+    total = sum(closed for closed, _ in found)
+    return sum(foreign for _, foreign in found) / total if total else math.nan
