@@ -12,6 +12,8 @@ from agents.liquidators import Liquidators
 from agents.makers import MarketMakers
 from agents.metaorder import Metaorder
 from agents.population import populate
+from agents.portfolios.diversified import DiversifiedTraders
+from agents.portfolios.pairs import PairTraders
 from agents.traders import NoiseTraders
 from agents.trend import TrendFollowers
 from agents.zero_intelligence import ZeroIntelligenceCrowd
@@ -22,6 +24,8 @@ POPULATIONS: dict[str, type[Population]] = {
     "trend": TrendFollowers,
     "kelly": KellyTraders,
     "carry": CarryTraders,
+    "diversified": DiversifiedTraders,
+    "pairs": PairTraders,
     "makers": MarketMakers,
     "avellaneda_stoikov": AvellanedaStoikov,
     "arbitrageurs": Arbitrageurs,

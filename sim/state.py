@@ -89,7 +89,12 @@ class MarketState:
             venues=tuple(venue.view for venue in self.venues),
             first_instrument=tuple(venue.instrument_slice.start for venue in self.venues),
             max_leverage=np.concatenate([venue.max_leverage_long for venue in self.venues]),
+            preview_margin=self.preview_margin,
         )
+
+    def preview_margin(self, venue: int, lots: I8) -> F8:
+        """Return the initial margin of hypothetical portfolios at a venue; see ``Observation``."""
+        return self.venues[venue].preview_margin(lots)
 
     def account_view(self, members: slice) -> AccountView:
         """Return the accounts of some owners as they see them."""

@@ -5,6 +5,7 @@ T history. Units: prices of instruments in ticks, quantities in lots, money in m
 asset, time in ticks of the clock (steps). Signed quantities: + buys or long, - sells or short.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -256,6 +257,9 @@ class Observation(NamedTuple):
     venues: tuple[MarketView, ...]
     first_instrument: tuple[int, ...]  # (V,) global number of each venue's first instrument
     max_leverage: F8  # (K,) highest leverage admitted for a small position, all venues
+    # initial margin of hypothetical portfolios without cash, from a venue's index and lots (r, K)
+    # of its instruments: (r,) minor units of the numeraire; None = not offered
+    preview_margin: Callable[[int, I8], F8] | None = None
 
 
 class MarketSpec(NamedTuple):

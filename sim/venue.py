@@ -11,6 +11,7 @@ from sim.exchange.mark import MarkInputs
 from sim.ledger import Ledger
 from sim.margin.calls import PoolMarginCalls
 from sim.margin.engine import MarginEngine
+from sim.margin.probe_portfolio import preview_initial_margins
 from sim.margin.tail.volatility import RunningVolatility
 from sim.numerics.rng import RandomStreams
 from sim.prices.impact import compute_log_returns
@@ -257,6 +258,16 @@ class Venue:
             self.max_leverage_long[part], self.max_leverage_short[part] = state.engine.max_leverage(
                 self.pool_view(state.pool)
             )
+
+    def preview_margin(self, lots: I8) -> F8:
+        """Return the initial margin of hypothetical portfolios of lots (r, K), (r,)."""
+        total = np.zeros(len(lots))
+        for state in self.pool_states.values():
+            engine, part = state.engine, state.pool.venue_slice
+            total += preview_initial_margins(
+                engine.valuation, engine.requirement, lots[:, part], self.pool_view(state.pool)
+            )
+        return total
 
     def convert_to_ticks(self, index: F8) -> F8:
         """Return a price of each underlying (U,) in ticks of each instrument, (K,)."""

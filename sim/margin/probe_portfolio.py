@@ -1,11 +1,15 @@
-"""Probe portfolios of one lot: reference margins for factors and anti-procyclicality tools."""
+"""Margins of hypothetical accounts without cash: of one lot, and of whole portfolios.
+
+Those of one lot are reference margins for factors and anti-procyclicality tools. Those of
+portfolios are what a venue's calculator shows to a trader before an order (AGT-1).
+"""
 
 import numpy as np
 
 from sim.margin.compiled import LearningArrays, LearningStep, is_compiled
 from sim.numerics.bound_kernels import bind_kernel
 from sim.numerics.jit import kernel
-from sim.protocols import Requirement
+from sim.protocols import Requirement, Valuation
 from sim.types import F8, I8, Exposure, MarketView
 
 
@@ -18,12 +22,34 @@ def build_one_lot_accounts(market: MarketView, *, sides: tuple[int, ...] = (1,))
     """
     count = len(market.mark)
     position = np.concatenate([number * np.eye(count, dtype=np.int64) for number in sides])
+    return build_cashless_accounts(market, position)
+
+
+def build_cashless_accounts(market: MarketView, position: I8) -> Exposure:
+    """Return accounts without cash, entered at the mark, that hold some lots (A, K)."""
     none = np.zeros_like(position)
     cash = np.zeros((len(position), len(market.price)), dtype=np.int64)
-    entry = (position * (market.mark * market.contracts.multiplier)).astype(np.int64)
+    entry = position * (market.mark * market.contracts.multiplier).astype(np.int64)
     return Exposure(
         cash, cash, position, none, none, none, entry, np.full(position.shape, np.inf), market
     )
+
+
+def preview_initial_margins(
+    valuation: Valuation, requirement: Requirement, position: I8, market: MarketView
+) -> F8:
+    """Return the initial margin of portfolios, (A,) minor units of the numeraire, not rounded.
+
+    Args:
+        valuation: the engine's haircuts.
+        requirement: the engine's requirement.
+        position: (A, K) lots of a pool's instruments.
+        market: the pool's view.
+    """
+    accounts = build_cashless_accounts(market, position)
+    haircuts = valuation.compute_haircuts(accounts).initial
+    total: F8 = haircuts + requirement.compute_margins(accounts).initial
+    return total
 
 
 def compute_margin_rates(requirement: Requirement, market: MarketView) -> F8:

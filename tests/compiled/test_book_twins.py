@@ -1,0 +1,72 @@
+"""Members who hold books decide in compiled code as in plain Python, to the byte."""
+
+import json
+from contextlib import ExitStack
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from twins import assert_same, build
+
+from agents.leveraged import LeveragedPopulation
+from experiments.config import load_run
+from sim.market import Market
+
+PEOPLE: dict[str, Any] = {"count": 60, "venue": "exchange", "wealth": 50_000}
+PEOPLE |= {"entries_per_day": 40, "initial_entry_share": 0.6, "warm_up": 600}
+PEOPLE |= {"holding_time": 7200, "elasticity": 0.7, "leverage": 8}
+CAPITAL: dict[str, Any] = {"margin_buffer": 0.5, "reaction": 120, "trim_probability": 0.5}
+CAPITAL |= {"top_up_probability": 0.3, "replacement_time": 600}
+DIVERSIFIED = PEOPLE | {"kind": "diversified", "rebalance_time": 600, "rebalance_band": 0.02}
+PAIRS = PEOPLE | {"kind": "pairs", "entry_threshold": 0.3, "exit_threshold": 0.1}
+PAIRS |= {"spread_half_life": 1800, "entries_per_day": 300}
+MAKERS = {"kind": "makers", "count": 4, "venue": "exchange", "wealth": 400_000}
+CRASH = "stresses=[{kind: move, at: 900, duration: 900, size: -0.12}]"
+
+KINDS: dict[str, dict[str, Any]] = {
+    "diversified": DIVERSIFIED,
+    "mixed views": DIVERSIFIED | {"mixed_share": 1, "capital": CAPITAL, "leverage": 25},
+    "stops": DIVERSIFIED | {"equity_stop_loss": 0.1, "take_profit": 0.02},
+    "pairs": PAIRS,
+    "pairs by beta": PAIRS | {"leg_weights": "beta", "capital": CAPITAL, "leverage": 30},
+    "pairs that never mend": PAIRS | {"abandon_probability": 1, "rebalance_band": 0},
+}
+ENGINES = ["cross", "isolated", "span", "derive", "fhs_es"]
+
+
+def run_pair(people: dict[str, Any], *given: str, name: str = "two_coins") -> Market:
+    """Make a run by plain and by compiled steps, compare the two, and return the compiled one."""
+    chosen = json.dumps([MAKERS, people])
+    config = load_run(name, [f"populations={chosen}", "duration=3000", CRASH, *given])
+    plain, compiled = build(config, 3), build(config, 3)
+    while plain.tick < plain.steps_planned:
+        plain.step()
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(LeveragedPopulation, "decide", side_effect=AssertionError))
+        kind = type(config.populations[1])
+        stack.enter_context(patch.object(kind, "decide", side_effect=AssertionError))
+        compiled.advance(21)
+    compiled.step()  # state passes from one kind of step to the other
+    compiled.advance(compiled.steps_planned)
+    assert_same(plain, compiled)
+    return compiled
+
+
+def count_books(market: Market) -> int:
+    """Return the members of the last population who hold two positions or more."""
+    held = market.ledger.position[:, market.member_slices[-1]]
+    return int((np.count_nonzero(held, axis=0) > 1).sum())
+
+
+@pytest.mark.parametrize("netting", ["cross", "isolated"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_book_is_the_same(kind: str, netting: str) -> None:
+    market = run_pair(KINDS[kind], f"venues.0.engine.netting.kind={netting}")
+    assert count_books(market) > 5
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_books_are_the_same_under_every_kind_of_engine(engine: str) -> None:
+    market = run_pair(KINDS["mixed views"], f"venues.0.engine={engine}")
+    assert count_books(market) > 5
