@@ -30,6 +30,7 @@ from sim.margin.engine import EngineConfig
 from sim.numerics.matrix_roots import find_correlation_fault
 from sim.numerics.whole_units import MAX_ACCOUNT_VALUE, describe_remedy
 from sim.prices import STRESSES
+from sim.prices.crisis import Crisis
 from sim.prices.underlying import Underlying
 from sim.rescue import Rescue
 from sim.types import F8
@@ -110,6 +111,9 @@ class MarketConfig(Component):
     correlation: tuple[tuple[float, ...], ...] | None = Field(
         default=None, description="correlation matrix of the index innovations"
     )
+    crisis: Crisis | None = Field(
+        default=None, description="regime of other correlations in a common fall; none = never"
+    )
     stresses: tuple[build_union(STRESSES), ...] = Field(  # type: ignore[valid-type]
         default=(), description="exogenous stress scenarios"
     )
@@ -189,12 +193,16 @@ class MarketConfig(Component):
             )
 
     def _check_correlations(self) -> Iterator[str]:
-        """Check that the matrix is a correlation matrix."""
-        if self.correlation is None:
-            return
-        fault = find_correlation_fault(self.correlation, len(self.underlyings))
-        if fault:
+        """Check that matrices are correlation matrices."""
+        size = len(self.underlyings)
+        if self.correlation is not None and (
+            fault := find_correlation_fault(self.correlation, size)
+        ):
             yield fault
+        if self.crisis is not None and (
+            fault := find_correlation_fault(self.crisis.correlation, size)
+        ):
+            yield f"crisis.{fault}"
 
     def _check_amounts(self) -> Iterator[str]:
         """Check that consideration is whole, and that float64 holds equity exactly (LED-2)."""
