@@ -96,7 +96,7 @@ def _correlate(exogenous: ExogenousInputs, normals: list[F8], dt: float) -> list
     if crisis is None:
         return correlate_normals(normals, root)
     roots = (root, factor_correlation(crisis.correlation, size))
-    return crisis.correlate(normals, roots, np.arange(normals[0].size) * dt)
+    return crisis.correlate(normals, roots, np.arange(normals[0].size, dtype=np.float64) * dt)
 
 
 def _compute_log_prices(

@@ -1,4 +1,4 @@
-"""Correlations that rise in a common fall: exceedance correlations, and the laws of a path (IDX-1)."""
+"""Correlations that rise in a common fall: exceedance correlations, laws of a path (IDX-1)."""
 
 from typing import Any
 
@@ -18,15 +18,12 @@ GBM = {"kind": "gbm", "volatility": 0.5}
 BLOCK = 60
 
 
-def draw_returns(
-    crisis: Crisis | None, rows: int = 240_000, size: int = 2, **more: Any
-) -> np.ndarray:
-    """Return log returns, (rows, U)."""
+def draw_returns(crisis: Crisis | None, rows: int = 240_000) -> np.ndarray:
+    """Return log returns of two underlyings, (rows, 2)."""
     names = [
-        Underlying.model_validate({"name": f"A{i}", "start": 100.0, "process": GBM})
-        for i in range(size)
+        Underlying.model_validate({"name": name, "start": 100.0, "process": GBM}) for name in "AB"
     ]
-    inputs = ExogenousInputs(names, crisis=crisis, **{"correlation": CALM} | more)
+    inputs = ExogenousInputs(names, CALM, crisis=crisis)
     path = draw_exogenous_path(inputs, streams=RandomStreams(3), dt=60.0, steps=rows)
     return np.diff(path.log_price, axis=0)
 
