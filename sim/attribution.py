@@ -10,8 +10,12 @@ carry-over of the mark's average, losses allocated, then close-outs. Index is th
 with the oracle at an unchanged premium of the order accounts. Voluntary flow is the account's own
 trades and the change of that premium. Inside liquidation rounds, only close-outs change prices. The
 move of an instrument is divided among its close-outs by `mark_after` less `mark_before` of each.
+
+In a pool of several instruments, funding, trades and moves of marks are replayed one instrument
+after another within their kind, so that each contribution carries the instrument where it arose.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -36,7 +40,8 @@ from sim.recording.cause_stages import (
     drop_stages,
     make_stage_room,
 )
-from sim.types import B1, F8, I8, MISSING, Exposure, Fills, MarginPool, MarketView, Transfers
+from sim.recording.journal_totals import JournalTotals, Postings
+from sim.types import B1, F8, I8, MISSING, Exposure, MarginPool, MarketView
 
 (
     REQUIREMENT,
@@ -77,6 +82,9 @@ CAUSE_KINDS = (
     CLOSE_OUT,
 )
 
+CLOSE_OUT_KINDS = {CLOSE_OUT: (OWN_CLOSE_OUT, VOLUNTARY)}
+"""Kinds of a close-out for the account closed out, and for the accounts whose orders it filled."""
+
 
 class AssessmentMoment(NamedTuple):
     """Position of an assessment in the run, and the marks that led to it."""
@@ -93,7 +101,7 @@ class ExcessChange(NamedTuple):
     kind: str
     step: int
     round: int
-    instrument: int  # global, for CLOSE_OUT; otherwise MISSING
+    instrument: int  # global; MISSING = of none, or of the only one of the pool
     rows: I8  # (R,) ascending
     amount: F8  # (R,) change in excess, minor units of the numeraire
 
@@ -116,14 +124,6 @@ class Causes(NamedTuple):
 
 _NO_ROWS = np.empty(0, dtype=np.int64)
 NO_CAUSES = Causes(_NO_ROWS, _NO_ROWS, _NO_ROWS, _NO_ROWS, _NO_ROWS, np.empty(0))
-
-
-class NetPostings(NamedTuple):
-    """Net postings of one kind of event to some accounts."""
-
-    balance: I8  # (R, C)
-    position: I8  # (R, K)
-    touched: B1  # (R,) accounts with such postings
 
 
 class CauseLog:
@@ -208,7 +208,7 @@ class CauseLog:
         journal: list[JournalEntry],
     ) -> Iterator[ExcessChange]:
         """Yield each kind of event's contribution between the last assessment and this one."""
-        changes = JournalTotals(rows, self.pool, now).add_journal(journal)
+        changes = JournalTotals(rows, self.pool, now).add_journal(journal, CLOSE_OUT_KINDS)
         balance = now.balance - sum(change.balance for change in changes.values())
         position = now.position - sum(change.position for change in changes.values())
         then = self.arrays
@@ -242,45 +242,58 @@ class CauseLog:
         self,
         accounts: Exposure,
         now: Exposure,
-        changes: dict[str, NetPostings],
+        changes: Postings,
         moment: AssessmentMoment,
     ) -> Iterator[tuple[str, int, Exposure, B1 | None]]:
         """Yield the accounts after each kind of event, and which of them it changed; None = all."""
         if moment.round == MISSING:  # engines learn between steps only
             yield REQUIREMENT, MISSING, accounts, None
-        marks = moment.mark_stages()
-        for kind in CAUSE_KINDS:
-            changed, touched = kind in changes, None
-            if changed:
-                change = changes[kind]
-                touched = change.touched
+        marks, first = moment.mark_stages(), self.pool.instruments.start
+        for kind, column in itertools.product(CAUSE_KINDS, self._list_parts()):
+            change = changes.get((kind, column))
+            touched = None if change is None else change.touched
+            if change is not None:
                 balance, position = (
                     accounts.balance + change.balance,
                     accounts.position + change.position,
                 )
                 accounts = accounts._replace(balance=balance, position=position)
-            repriced = self._reprice(accounts, kind, now.market, marks)
+            repriced = self._reprice(accounts, kind, column, now.market, marks)
             if repriced is not accounts:
-                accounts, changed, touched = repriced, True, None
-            if changed:
-                yield kind, MISSING, accounts, touched
-        for column in np.flatnonzero(accounts.market.mark != now.market.mark):
-            mark = accounts.market.mark.copy()
-            mark[column] = now.market.mark[column]
-            accounts = accounts._replace(market=accounts.market._replace(mark=mark))
-            yield CLOSE_OUT, self.pool.instruments.start + int(column), accounts, None
+                accounts, touched = repriced, None
+            elif change is None:
+                continue
+            yield kind, MISSING if column == MISSING else first + column, accounts, touched
+        for column in np.flatnonzero(accounts.market.mark != now.market.mark).tolist():
+            accounts = _move_mark(accounts, column, now.market.mark)
+            yield CLOSE_OUT, first + column, accounts, None
+
+    def _list_parts(self) -> Sequence[int]:
+        """Return what a kind of event is divided into: that of no instrument, and of each.
+
+        In a pool of one instrument nothing is divided.
+        """
+        count = self.pool.instruments.stop - self.pool.instruments.start
+        return (MISSING,) if count == 1 else range(MISSING, count)
 
     def _reprice(
-        self, accounts: Exposure, kind: str, now: MarketView, marks: dict[str, F8]
+        self, accounts: Exposure, kind: str, column: int, now: MarketView, marks: dict[str, F8]
     ) -> Exposure:
-        """Return the accounts at prices after a kind of event; the same object if none changed."""
-        if kind == COLLATERAL and not np.array_equal(accounts.market.price, now.price):
+        """Return the accounts at prices after a kind of event; the same object if none changed.
+
+        Asset prices belong to no instrument, and each mark to its own.
+        """
+        is_whole = column == MISSING
+        if is_whole and kind == COLLATERAL and not np.array_equal(accounts.market.price, now.price):
             accounts = accounts._replace(market=accounts.market._replace(price=now.price))
-        if kind in marks:
-            mark = marks[kind][self.pool.venue_slice]
-            if not np.array_equal(mark, accounts.market.mark):
-                accounts = accounts._replace(market=accounts.market._replace(mark=mark))
-        return accounts
+        if kind not in marks or (is_whole and accounts.market.mark.size > 1):
+            return accounts
+        mark, column = marks[kind][self.pool.venue_slice], max(column, 0)
+        return (
+            accounts
+            if mark[column] == accounts.market.mark[column]
+            else _move_mark(accounts, column, mark)
+        )
 
     def collect_causes(self, rows: I8) -> Causes:
         """Return all contributions to the excess of some accounts since it was last >= 0."""
@@ -299,6 +312,13 @@ class CauseLog:
         )
 
 
+def _move_mark(accounts: Exposure, column: int, mark: F8) -> Exposure:
+    """Return accounts at another mark of one instrument, ticks."""
+    moved = accounts.market.mark.copy()
+    moved[column] = mark[column]
+    return accounts._replace(market=accounts.market._replace(mark=moved))
+
+
 AnyArray = TypeVar("AnyArray", F8, I8)
 
 
@@ -307,87 +327,3 @@ def _enlarge(array: AnyArray, more: int) -> AnyArray:
     grown = np.zeros((2 * len(array) + more, *array.shape[1:]), dtype=array.dtype)
     grown[: len(array)] = array
     return grown
-
-
-AnyPosting = TypeVar("AnyPosting", Fills, Transfers)
-
-
-def _join_postings(journal: list[JournalEntry], record: type[AnyPosting]) -> dict[str, AnyPosting]:
-    """Return the postings of one type by event, those of one event joined."""
-    by_event: dict[str, list[AnyPosting]] = {}
-    for event, posting in journal:
-        if isinstance(posting, record):
-            by_event.setdefault(event, []).append(posting)
-    return {
-        event: record(*(np.concatenate(columns) for columns in zip(*postings, strict=True)))
-        for event, postings in by_event.items()
-    }
-
-
-class JournalTotals:
-    """Net postings of a journal to some accounts of a pool, by kind of event.
-
-    A close-out is OWN_CLOSE_OUT for the account closed out, and VOLUNTARY for the accounts whose
-    resting orders it filled.
-
-    Args:
-        rows: (R,) accounts, ascending.
-        pool: pool of the accounts.
-        template: the accounts, for the number of assets and the contracts.
-    """
-
-    def __init__(self, rows: I8, pool: MarginPool, template: Exposure) -> None:
-        self.pool, self.template = pool, template
-        self.changes: dict[str, NetPostings] = {}
-        self._row_of_owner = np.full(int(rows[-1]) + 1, MISSING)
-        self._row_of_owner[rows] = np.arange(rows.size)
-
-    def add_journal(self, journal: list[JournalEntry]) -> dict[str, NetPostings]:
-        """Add a journal and return the totals; a waterfall posts once for each account."""
-        for event, fills in _join_postings(journal, Fills).items():
-            taker, maker = (OWN_CLOSE_OUT, VOLUNTARY) if event == CLOSE_OUT else (event, event)
-            self._add_fills(taker, fills, fills.taker, 1)
-            self._add_fills(maker, fills, fills.maker, -1)
-        for event, moves in _join_postings(journal, Transfers).items():
-            kind = OWN_CLOSE_OUT if event == CLOSE_OUT else event
-            self._add_transfers(
-                kind, moves, moves.source, moves.source_pool == self.pool.number, -1
-            )
-            self._add_transfers(kind, moves, moves.target, moves.target_pool == self.pool.number, 1)
-        return self.changes
-
-    def _find_postings(self, owner: I8, here: B1) -> I8:
-        """Return the postings that concern one of the accounts."""
-        known = here & (owner < self._row_of_owner.size)
-        known[known] = self._row_of_owner[owner[known]] != MISSING
-        return np.flatnonzero(known)
-
-    def _net_postings(self, kind: str) -> NetPostings:
-        if kind not in self.changes:
-            balance, position = self.template.balance, self.template.position
-            untouched = np.zeros(len(balance), dtype=bool)
-            self.changes[kind] = NetPostings(
-                np.zeros_like(balance), np.zeros_like(position), untouched
-            )
-        return self.changes[kind]
-
-    def _add_fills(self, kind: str, fills: Fills, owner: I8, sign: int) -> None:
-        part = self.pool.instruments
-        at = self._find_postings(
-            owner, (fills.instrument >= part.start) & (fills.instrument < part.stop)
-        )
-        if at.size:
-            contracts, column = self.template.market.contracts, fills.instrument[at] - part.start
-            row, lots = self._row_of_owner[owner[at]], sign * fills.quantity[at]
-            change = self._net_postings(kind)
-            change.touched[row] = True
-            np.add.at(change.position, (row, column), lots)
-            value = lots * fills.price[at] * contracts.multiplier[column]
-            np.add.at(change.balance, (row, contracts.settle[column]), -value)
-
-    def _add_transfers(self, kind: str, moves: Transfers, owner: I8, here: B1, sign: int) -> None:
-        at = self._find_postings(owner, here)
-        if at.size:
-            row, change = self._row_of_owner[owner[at]], self._net_postings(kind)
-            change.touched[row] = True
-            np.add.at(change.balance, (row, moves.asset[at]), sign * moves.amount[at])

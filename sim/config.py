@@ -31,6 +31,7 @@ from sim.margin.engine import EngineConfig
 from sim.numerics.matrix_roots import find_correlation_fault
 from sim.numerics.whole_units import MAX_ACCOUNT_VALUE, describe_remedy
 from sim.prices import STRESSES
+from sim.prices.crisis import Crisis
 from sim.prices.past import History
 from sim.prices.underlying import Underlying
 from sim.rescue import Rescue
@@ -115,6 +116,9 @@ class MarketConfig(Component):
     history: History | None = Field(
         default=None, description="past before the first step; none = engines begin unlearned"
     )
+    crisis: Crisis | None = Field(
+        default=None, description="regime of other correlations in a common fall; none = never"
+    )
     stresses: tuple[build_union(STRESSES), ...] = Field(  # type: ignore[valid-type]
         default=(), description="exogenous stress scenarios"
     )
@@ -198,12 +202,16 @@ class MarketConfig(Component):
             )
 
     def _check_correlations(self) -> Iterator[str]:
-        """Check that the matrix is a correlation matrix."""
-        if self.correlation is None:
-            return
-        fault = find_correlation_fault(self.correlation, len(self.underlyings))
-        if fault:
+        """Check that matrices are correlation matrices."""
+        size = len(self.underlyings)
+        if self.correlation is not None and (
+            fault := find_correlation_fault(self.correlation, size)
+        ):
             yield fault
+        if self.crisis is not None and (
+            fault := find_correlation_fault(self.crisis.correlation, size)
+        ):
+            yield f"crisis.{fault}"
 
     def _check_amounts(self) -> Iterator[str]:
         """Check that consideration is whole, and that float64 holds equity exactly (LED-2)."""

@@ -17,6 +17,7 @@ class JournalEntry(NamedTuple):
 
     event: str
     posting: Fills | Transfers
+    instrument: int | I8 = MISSING  # of the cash moves, one or one for each; MISSING = of none
 
 
 class LedgerArrays(NamedTuple):
@@ -195,12 +196,18 @@ class Ledger:
             )
             self.journal.append(JournalEntry(event, fills))
 
-    def transfer(self, moves: Transfers, event: str) -> None:
-        """Post cash moves between accounts."""
+    def transfer(self, moves: Transfers, event: str, instrument: int | I8 = MISSING) -> None:
+        """Post cash moves between accounts.
+
+        Args:
+            moves: the moves.
+            event: kind of their event.
+            instrument: instrument that they concern, one or one for each; MISSING = none.
+        """
         if moves.source.size:
             post_transfers(self._balance, *moves)
             self._n_cash_moves = moves.source.size + (self._n_cash_moves if self.journal else 0)
-            self.journal.append(JournalEntry(event, moves))
+            self.journal.append(JournalEntry(event, moves, instrument))
             if self._n_cash_moves > max(CONDENSE_THRESHOLD, 4 * self._balance.size):
                 self._condense()
 
@@ -213,7 +220,9 @@ class Ledger:
             self.journal.append(JournalEntry(event, moves))
 
     def _condense(self) -> None:
-        """Replace the cash moves of the log by the net change of each account under each event.
+        """Replace the cash moves of the log by the net change of each account by event.
+
+        Moves of one event that concern different instruments stay apart.
 
         A loss that is spread over all other accounts moves cash once for each of them, and
         thousands of such losses in a step exceed memory. Readers of the log need the change of each
@@ -223,24 +232,16 @@ class Ledger:
         moves = [entry for entry in self.journal if isinstance(entry.posting, Transfers)]
         kept = [entry for entry in self.journal if not isinstance(entry.posting, Transfers)]
         self._n_cash_moves = 0
-        for event in dict.fromkeys(entry.event for entry in moves):
+        for (event, instrument), parts in _group_moves(moves).items():
             net = np.zeros_like(self._balance)
-            for entry in moves:
-                if entry.event == event:
-                    assert isinstance(entry.posting, Transfers)
-                    source, target, source_pool, target_pool, asset, amount = entry.posting
-                    known = target != MISSING
-                    np.subtract.at(net, (asset, source_pool, source), amount)
-                    np.add.at(net, (asset[known], target_pool[known], target[known]), amount[known])
+            for source, target, source_pool, target_pool, asset, amount in parts:
+                known = target != MISSING
+                np.subtract.at(net, (asset, source_pool, source), amount)
+                np.add.at(net, (asset[known], target_pool[known], target[known]), amount[known])
             asset, pool, owner = np.nonzero(net)
-            kept.append(
-                JournalEntry(
-                    event,
-                    Transfers.from_columns(
-                        owner, MISSING, pool, MISSING, asset, -net[asset, pool, owner]
-                    ),
-                )
-            )
+            left = -net[asset, pool, owner]
+            changes = Transfers.from_columns(owner, MISSING, pool, MISSING, asset, left)
+            kept.append(JournalEntry(event, changes, instrument))
             self._n_cash_moves += owner.size
         self.journal[:] = kept
 
@@ -288,3 +289,18 @@ class Ledger:
             raise ConservationError("ledger: balances no longer sum to zero")
         if self._position.sum(axis=1).any():
             raise ConservationError("ledger: positions no longer sum to zero")
+
+
+def _group_moves(entries: list[JournalEntry]) -> dict[tuple[str, int], list[Transfers]]:
+    """Return the cash moves of a journal by event and instrument."""
+    groups: dict[tuple[str, int], list[Transfers]] = {}
+    for entry in entries:
+        assert isinstance(entry.posting, Transfers)
+        if isinstance(entry.instrument, int):
+            groups.setdefault((entry.event, entry.instrument), []).append(entry.posting)
+            continue
+        for instrument in np.unique(entry.instrument).tolist():
+            here = entry.instrument == instrument
+            part = Transfers(*(column[here] for column in entry.posting))
+            groups.setdefault((entry.event, instrument), []).append(part)
+    return groups

@@ -107,6 +107,7 @@ def _make_exogenous_inputs(config: MarketConfig) -> ExogenousInputs:
         config.correlation,
         config.stresses,
         [asset.name for asset in config.assets],
+        config.crisis,
     )
 
 

@@ -444,7 +444,9 @@ class Watch:
 
         owner.__dict__[name] = wrapped
 
-    def _posted(self, posting: Fills | Transfers, event: str) -> None:
+    def _posted(
+        self, posting: Fills | Transfers, event: str, instrument: int | I8 = MISSING
+    ) -> None:
         before = self.market.ledger.position.copy() if event == LOSS else self.held
         self.postings.append(Posted(self.market.tick, event, posting, before))
 

@@ -24,6 +24,13 @@ from sim.metrics.generations import (
     tabulate_origins,
 )
 from sim.metrics.graphs import build_graph
+from sim.metrics.links.origins import (
+    InstrumentOrigins,
+    build_origins,
+    sum_foreign_notional,
+    tabulate_actions,
+    tabulate_instruments,
+)
 
 MAX_ROWS = 10
 """Largest number of rows in a list."""
@@ -53,7 +60,24 @@ def format_cascade_list(config: RunConfig, frames: Frames) -> str:
         steps = f"{each.first}-{each.last}"
         size = f"{each.depth:>6} {each.endogenous:>14.0%} {money(each.notional):>20}"
         lines.append(f"{each.cascade:>7} {steps:>13} {each.accounts:>9} {size}  {each.origin}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_format_instruments(config, build_origins(frames, links))])
+
+
+def _format_instruments(config: RunConfig, origins: InstrumentOrigins) -> Iterator[str]:
+    """Yield the close-outs of each instrument by instrument of origin, where there are several."""
+    if len(origins.instruments) < 2:
+        return
+    money, table = money_of(config), tabulate_instruments(origins)
+    yield ""
+    yield "close-outs by the instrument where the loss arose, followed back through close-outs"
+    sizes = f"{'notional':>20} {'share':>7} {'lost there itself':>20}"
+    yield f"{'closed out':<14} {'origin':<14} {sizes}"
+    for each in table.to_dict("records"):
+        name, amount = each["origin"] or "no instrument", money(each["notional"])
+        size = f"{amount:>20} {each['share']:>7.1%} {money(each['lost']):>20}"
+        yield f"{each['closed']:<14} {name:<14} {size}"
+    for name, (total, foreign) in sum_foreign_notional(origins).items():
+        yield f"{name}: {foreign / total:.1%} of {money(total)} came from other instruments"
 
 
 def format_cascade(case: Cascade, twins: Sequence[CounterfactualRun]) -> str:
@@ -160,7 +184,7 @@ def _format_largest_effect(case: Cascade, twins: Sequence[CounterfactualRun]) ->
 
 
 def export_contagion(frames: Frames, folder: Path) -> None:
-    """Write ``contagion.graphml``, and ``cascades``, ``actions`` and ``links`` as Parquet.
+    """Write ``contagion.graphml``, and as Parquet cascades, actions, instruments and links.
 
     Raises:
         OutputError: the folder cannot hold results.
@@ -169,19 +193,28 @@ def export_contagion(frames: Frames, folder: Path) -> None:
     import networkx as nx
 
     links = build_contagion(frames)
+    origins = build_origins(frames, links)
     actions = links.actions.assign(
-        cascade=assign_cascades(links), depth=compute_depths(links), reach=compute_reach(links)
+        cascade=assign_cascades(links),
+        depth=compute_depths(links),
+        reach=compute_reach(links),
+        **tabulate_actions(origins),
     )
-    tables = {"cascades": tabulate_cascades(links), "actions": actions}
+    tables = {
+        "cascades": tabulate_cascades(links),
+        "actions": actions,
+        "instruments": tabulate_instruments(origins),
+    }
+    graph = build_graph(links, origins=origins)
     edges = (
-        nx.to_pandas_edgelist(build_graph(links))
+        nx.to_pandas_edgelist(graph)
         if len(links.actions)
         else pd.DataFrame(columns=["source", "target", "share"])
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with store.remove_if_failed(folder / "contagion.graphml"):
-            nx.write_graphml(build_graph(links), folder / "contagion.graphml")
+            nx.write_graphml(graph, folder / "contagion.graphml")
         for name, table in (tables | {"links": edges}).items():
             store.write_frame(table, folder / f"{name}.parquet", {})
     except OSError as error:

@@ -1,5 +1,6 @@
 """Figures of contagion: liquidation prices, feedback R(Δ) and the largest cascade."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from sim.metrics.generations import (
     compute_generations,
     tabulate_cascades,
 )
+from sim.metrics.links.origins import build_origins, tabulate_actions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,6 +52,12 @@ LOG_AXIS_FROM = 4
 
 ROUND_WIDTH = 0.75
 """Share of a round's width in which its actions are drawn side by side."""
+
+INSTRUMENT_MARKERS = "osD^vP*X"
+"""Forms of markers by instrument, where several were closed out."""
+
+MOST, FOREIGN_EDGE = 0.5, {"linewidth": 0.9, "edgecolor": "black"}
+"""Share from other instruments above which a marker has a dark edge, and the edge."""
 
 LARGEST_MARKER, MIN_DRAWN_SHARE = 110.0, 0.02
 """Area of the largest marker, points squared, and the smallest share of harm that is drawn."""
@@ -194,7 +202,9 @@ def draw_cascade(frames: Frames, folder: Path, *, unit: int, currency: str) -> P
 
     Rounds are drawn in order, and vertical lines separate steps. Lines meet where a round moved
     the mark, slightly above the actions that moved it. A generation is a mean, because part of
-    the harm came from outside and part through chains of close-outs.
+    the harm came from outside and part through chains of close-outs. Where several instruments
+    were closed out, markers have a form for each, and a dark edge if most of the loss arose in
+    another instrument (LIQ-10).
 
     Arguments and result are as in ``draw_profile``, with frames ``closeouts`` and ``causes``.
     """
@@ -205,7 +215,8 @@ def draw_cascade(frames: Frames, folder: Path, *, unit: int, currency: str) -> P
             empty = pd.DataFrame(columns=["step", "round", "owner"])
             return save_nothing(folder, "cascade", "No account was closed out.", empty)
         figure, (top, bottom) = stack_panels(5.0, (2.6, 1))
-        table = _place_actions(links, number == 1).assign(
+        origins = tabulate_actions(build_origins(frames, links))
+        table = _place_actions(links, number == 1, origins).assign(
             notional=lambda each: each["notional"] / unit
         )
         _draw_step_lines(top, bottom, table)
@@ -229,12 +240,16 @@ def _cascade_title(links: ContagionLinks, currency: str, unit: int) -> str:
     return f"{told}: {size}; {share}, begun by {first['origin']}"
 
 
-def _place_actions(links: ContagionLinks, chosen: "np.ndarray[Any, Any]") -> Frame:
+def _place_actions(
+    links: ContagionLinks, chosen: "np.ndarray[Any, Any]", origins: dict[str, Any]
+) -> Frame:
     """Return the actions of a cascade with their positions on the axis.
 
-    Rounds are numbered, with a gap before each step.
+    Rounds are numbered, with a gap before each step. Columns of origins are kept if actions closed
+    several instruments.
     """
     told = {
+        **(origins if len(set(origins["instrument"])) > 1 else {}),
         "row": np.arange(len(links.actions)),
         "generation": compute_generations(links),
         "depth": compute_depths(links),
@@ -323,16 +338,36 @@ def _draw_actions(axes: "Axes", table: Frame) -> None:
     names = list(shown["population"].unique())
     palette = [COLOURS[(3, 0, 2, 1, 4, 5)[place % 6]] for place in range(len(names))]
     look: dict[str, Any] = {"hue": "population", "hue_order": names, "palette": palette}
-    look |= {"linewidth": 0.4, "edgecolor": "white", "zorder": 3, "legend": False}
-    sizes: dict[str, Any] = {"sizes": (0, LARGEST_MARKER), "size_norm": (0, 1)}
-    seaborn.scatterplot(shown, x="x", y="generation", size="area", ax=axes, **sizes, **look)
+    look |= {"zorder": 3, "legend": False, "sizes": (0, LARGEST_MARKER), "size_norm": (0, 1)}
     dot: dict[str, Any] = {"marker": "o", "markersize": 5, "linestyle": "none"}
     for name, colour in zip(names, palette, strict=True):
         add_legend_entry(axes, name, color=colour, **dot)
+    for part, edge in _divide_by_instrument(axes, shown):
+        seaborn.scatterplot(part, x="x", y="generation", size="area", ax=axes, **edge, **look)
     highest = table["generation"].max()
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(-0.04 * highest - 0.3, 1.04 * highest + 0.5)
     _draw_legend_below(axes)
+
+
+def _divide_by_instrument(axes: "Axes", shown: Frame) -> Iterator[tuple[Frame, dict[str, Any]]]:
+    """Yield the actions of each instrument and origin with the form and edge of their markers."""
+    plain: dict[str, Any] = {"linewidth": 0.4, "edgecolor": "white"}
+    if "instrument" not in shown:
+        yield shown, plain
+        return
+    line: dict[str, Any] = {"markersize": 5, "linestyle": "none", "color": "0.6"}
+    is_foreign = shown["foreign"] > MOST
+    for place, (name, part) in enumerate(shown.groupby("instrument")):
+        form = INSTRUMENT_MARKERS[place % len(INSTRUMENT_MARKERS)]
+        add_legend_entry(axes, str(name), marker=form, **line)
+        for edge, here in ((plain, ~is_foreign), (FOREIGN_EDGE, is_foreign)):
+            own = part[here.loc[part.index]]
+            if len(own):
+                yield own, {"marker": form, **edge}
+    if is_foreign.any():
+        edge = {"markeredgecolor": "black", "markeredgewidth": 0.9}
+        add_legend_entry(axes, "most of the loss in another", marker="o", **line, **edge)
 
 
 def _draw_legend_below(axes: "Axes") -> None:

@@ -49,6 +49,7 @@ SECTIONS = (
     Section("Measures: cascades", "sim.metrics.cascades"),
     Section("Measures: overview of a run", "sim.metrics.overview"),
     Section("Measures: contagion", "sim.metrics.contagion"),
+    Section("Measures: contagion between instruments", "sim.metrics.links.origins"),
     Section("Measures: generations of close-outs", "sim.metrics.generations"),
     Section("Measures: networks", "sim.metrics.graphs"),
     Section("Measures: criticality", "sim.metrics.criticality"),

@@ -6,6 +6,8 @@ from typing import NamedTuple
 from experiments.figures.style import LAYER_NAMES, Frame
 from sim.metrics import overview
 from sim.metrics.accounts.holdings import tabulate_holdings
+from sim.metrics.contagion import build_contagion
+from sim.metrics.links.origins import build_origins, sum_foreign_notional
 from sim.metrics.overview import OWN_MARGIN, ExtremeValue
 
 SummaryLine = tuple[str, str]
@@ -115,7 +117,24 @@ def _list_closeout_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[S
         lines.insert(
             2, ("  worst step", _format_when(frames, worst, money.format_amount(worst.value)))
         )
+    if closed["count"]:
+        lines[2:2] = _list_instrument_lines(frames, money)
     return lines
+
+
+def _list_instrument_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[SummaryLine]:
+    """Return a line for each instrument closed out, where losses arose in several (LIQ-10)."""
+    origins = build_origins(frames, build_contagion(frames))
+    if len(origins.instruments) < 2:
+        return []
+    found = sum_foreign_notional(origins).items()
+    return [
+        (
+            f"  {name}",
+            f"{money.format_amount(closed)}, {100 * foreign / closed:.1f}% from losses in others",
+        )
+        for name, (closed, foreign) in found
+    ]
 
 
 def _format_share(amount: int, peak: int) -> str:

@@ -20,8 +20,8 @@ from sim.venue import Venue
 (OWNER, INSTRUMENT, QUANTITY, LIMIT, KIND, SLOT, LEVERAGE, LATENCY) = range(8)
 """Columns of the orders that populations send."""
 
-(EVENT, SOURCE, TARGET, SOURCE_POOL, TARGET_POOL, ASSET, AMOUNT) = range(7)
-"""Columns of the cash moves of a step."""
+(EVENT, SOURCE, TARGET, SOURCE_POOL, TARGET_POOL, ASSET, AMOUNT, CONCERNED) = range(8)
+"""Columns of the cash moves of a step; the last is the instrument concerned, MISSING = none."""
 
 (N_ORDERS, N_FILLS, N_MOVES, N_PAYMENTS) = range(4)
 """Places of the counters of a step."""
@@ -148,7 +148,7 @@ class StepArrays:
     def _allocate_payments(self) -> None:
         """Allocate the tables of a step's payments and cash moves."""
         owners = self.market.n_owners
-        self.moves = np.zeros((0, 7), dtype=np.int64)
+        self.moves = np.zeros((0, 8), dtype=np.int64)
         self.reserve_moves(0)
         self.payments = np.zeros((self._count_payments(), 5), dtype=np.int64)
         self.passes = np.zeros(len(self.payments), dtype=np.bool_)  # payments that limits allow
@@ -178,7 +178,7 @@ class StepArrays:
         """Make room for more cash moves beside those that a step may make; the array may move."""
         needed = int(self.counters[N_MOVES]) + more + self._count_moves()
         if needed > len(self.moves):
-            grown = np.zeros((needed + more + needed // 8, 7), dtype=np.int64)
+            grown = np.zeros((needed + more + needed // 8, 8), dtype=np.int64)
             grown[: len(self.moves)] = self.moves
             self.moves = grown
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from sim.attribution import CAUSE_KINDS, FUNDING, VOLUNTARY
+from sim.attribution import CAUSE_KINDS, VOLUNTARY
 from sim.compiled.arrays import (
     AMOUNT,
     ASSET,
     BASIS,
+    CONCERNED,
     EVENT,
     LAST,
     MID,
@@ -25,7 +26,7 @@ from sim.exchange.funding import PremiumAverage
 from sim.exchange.mark import MarkInputs
 from sim.ledger import JournalEntry
 from sim.step.trading import list_trading_fees
-from sim.types import B1, F8, Fills, MarginAssessment, Transfers
+from sim.types import B1, F8, I8, Fills, MarginAssessment, Transfers
 from sim.venue import Venue
 
 MOVE_COLUMNS = (SOURCE, TARGET, SOURCE_POOL, TARGET_POOL, ASSET, AMOUNT)
@@ -60,15 +61,15 @@ def _load_postings(step: StepArrays) -> None:
     if len(journal) < step.n_postings:  # attributed meanwhile
         step.counters[N_MOVES] = step.counters[N_FILLS] = step.n_postings = 0
     moved = [
-        (CAUSE_KINDS.index(event), moves)
-        for event, moves in journal[step.n_postings :]
+        (CAUSE_KINDS.index(event), moves, instrument)
+        for event, moves, instrument in journal[step.n_postings :]
         if isinstance(moves, Transfers)
     ]
-    step.reserve_moves(sum(moves.source.size for _, moves in moved))
-    for number, moves in moved:
+    step.reserve_moves(sum(moves.source.size for _, moves, _ in moved))
+    for number, moves, instrument in moved:
         first = step.counters[N_MOVES]
         rows = step.moves[first : first + moves.source.size]
-        rows[:, EVENT] = number
+        rows[:, EVENT], rows[:, CONCERNED] = number, instrument
         for column, values in zip(MOVE_COLUMNS, moves, strict=True):
             rows[:, column] = values
         step.counters[N_MOVES] += len(rows)
@@ -186,14 +187,18 @@ def _list_postings(step: StepArrays) -> list[JournalEntry]:
     """Return the postings of the step so far, as the ledger's journal keeps them."""
     moves = step.moves[: step.counters[N_MOVES]]
     entries = [
-        JournalEntry(
-            kind, Transfers(*(moves[moves[:, EVENT] == number, at] for at in MOVE_COLUMNS))
-        )
+        _make_entry(kind, moves[moves[:, EVENT] == number])
         for number, kind in enumerate(CAUSE_KINDS)
         if (moves[:, EVENT] == number).any()
     ]
     fills = Fills.from_table(step.books.fills[: step.counters[N_FILLS]])
     if not fills.taker.size:
         return entries
-    fees = [JournalEntry(FUNDING, each) for each in list_trading_fees(step.market, fills)]
-    return [*entries, JournalEntry(VOLUNTARY, fills), *fees]
+    return [*entries, JournalEntry(VOLUNTARY, fills), *list_trading_fees(step.market, fills)]
+
+
+def _make_entry(kind: str, moves: I8) -> JournalEntry:
+    """Return the journal's entry of some cash moves of one event."""
+    return JournalEntry(
+        kind, Transfers(*(moves[:, at] for at in MOVE_COLUMNS)), moves[:, CONCERNED].copy()
+    )

@@ -8,8 +8,8 @@ of the move. Links are therefore factorised, action <- move <- actions, without 
 for each pair.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from scipy import sparse
 from sim.attribution import CAUSE_KINDS, CLOSE_OUT, OWN_CLOSE_OUT
 from sim.errors import DataError
 from sim.metrics.inputs import require_columns
+from sim.metrics.links.row_groups import match_rows, number_rows, sum_groups, take_columns
 from sim.types import F8, I8, MISSING
 
 CANCELLED, UNEXPLAINED = "cancelled", "unexplained"
@@ -35,9 +36,6 @@ HARM_KINDS = tuple(sorted({*CAUSE_KINDS, *ROOT_KINDS}))
 
 ROUNDING_SHARE = 1e-12
 """Shares below it are rounding errors."""
-
-MAX_SPAN, MAX_NUMBER = 2**31, 2**62
-"""Largest span of whole numbers that are numbered by their distance, and largest number."""
 
 EVENT_COLUMNS = ["step", "round", "instrument"]
 REQUIRED_COLUMNS = {
@@ -95,7 +93,7 @@ def build_contagion(frames: Mapping[str, pd.DataFrame]) -> ContagionLinks:
     closeouts = frames["closeouts"]
     actions = _select_actions(closeouts)
     moves, moved = _attribute_moves(closeouts, actions)
-    harm = _compute_harm(frames["causes"], actions, moves)
+    harm = compute_harm(frames["causes"], actions, moves)
     count = len(actions)
     by_move = harm.build_matrix(CLOSE_OUT, (count, len(moves)))
     by_own = harm.build_matrix(OWN_CLOSE_OUT, (count, count))
@@ -133,8 +131,8 @@ def divide_by_lots(links: ContagionLinks, closeouts: pd.DataFrame) -> ContagionL
         {"closeouts": (*REQUIRED_COLUMNS["closeouts"], "planned")},
         "contagion by lots",
     )
-    row = _match_rows(_take_columns(closeouts, ["action"]), links.actions)
-    event = _match_rows(_take_columns(closeouts, EVENT_COLUMNS), links.moves)
+    row = match_rows(take_columns(closeouts, ["action"]), links.actions)
+    event = match_rows(take_columns(closeouts, EVENT_COLUMNS), links.moves)
     planned, move = (
         closeouts["planned"].to_numpy(np.float64),
         links.moves["move"].to_numpy(np.float64),
@@ -160,67 +158,8 @@ def _select_actions(closeouts: pd.DataFrame) -> pd.DataFrame:
     columns = ["action", "step", "round", "venue", "pool", "owner", "population"]
     columns += ["equity", "maintenance"]
     actions = closeouts[columns].take(rows[first]).reset_index(drop=True)
-    notional = _sum_groups(closeouts["notional"].to_numpy()[rows], member)
+    notional = sum_groups(closeouts["notional"].to_numpy()[rows], member)
     return actions.assign(notional=notional.astype(np.float64))
-
-
-Columns = dict[str, np.ndarray[Any, Any]]
-"""Columns of a table by name."""
-
-
-def _take_columns(table: pd.DataFrame, names: Sequence[str], rows: Any = slice(None)) -> Columns:
-    """Return some rows of some columns."""
-    return {name: table[name].to_numpy()[rows] for name in names}
-
-
-def _match_rows(keys: Columns, table: pd.DataFrame) -> I8:
-    """Return the row of a table that has the values of each row of ``keys``; MISSING without any.
-
-    Raises:
-        DataError: two rows of the table have the same values.
-    """
-    code = _number_rows(
-        [np.concatenate([table[name].to_numpy(), values]) for name, values in keys.items()]
-    )
-    known, wanted = code[: len(table)], code[len(table) :]
-    if not known.size:
-        return np.full(wanted.size, MISSING)
-    order = np.argsort(known)
-    known = known[order]
-    if (known[1:] == known[:-1]).any():
-        raise DataError(f"closeouts: two actions or moves have the same {', '.join(keys)}")
-    place = np.minimum(np.searchsorted(known, wanted), known.size - 1)
-    return np.where(known[place] == wanted, order[place], MISSING)
-
-
-def _number_rows(columns: Sequence[np.ndarray[Any, Any]]) -> I8:
-    """Return a number for the values of each row; numbers are in the order of the columns."""
-    code, count = np.zeros(len(columns[0]), dtype=np.int64), 1
-    for values in columns:
-        place, known = _number_values(values)
-        if count * known > MAX_NUMBER:
-            found, code = np.unique(code, return_inverse=True)
-            count = found.size
-        code, count = code * known + place, count * known
-    return code
-
-
-def _number_values(values: np.ndarray[Any, Any]) -> tuple[I8, int]:
-    """Return the numbers of values, from zero in ascending order, and one more than the largest."""
-    if not values.size:
-        return np.zeros(0, dtype=np.int64), 1
-    if values.dtype.kind == "i":
-        lowest, highest = int(values.min()), int(values.max())
-        if highest - lowest < MAX_SPAN:
-            return values - lowest, highest - lowest + 1
-    place, known = pd.factorize(values, sort=True)
-    return place.astype(np.int64), len(known)
-
-
-def _sum_groups(values: np.ndarray[Any, Any], group: I8) -> np.ndarray[Any, Any]:
-    """Return the sum of the values of each group; every number of a group occurs."""
-    sums: np.ndarray[Any, Any] = pd.Series(values).groupby(group).sum().to_numpy()
-    return sums
 
 
 def _attribute_moves(
@@ -233,10 +172,10 @@ def _attribute_moves(
     change = (closeouts["mark_after"] - closeouts["mark_before"]).to_numpy(np.float64)
     rows = np.flatnonzero(change != 0)
     change = change[rows]
-    author = _match_rows(_take_columns(closeouts, ["action"], rows), actions)
-    event = _number_rows(list(_take_columns(closeouts, EVENT_COLUMNS, rows).values()))
+    author = match_rows(take_columns(closeouts, ["action"], rows), actions)
+    event = number_rows(list(take_columns(closeouts, EVENT_COLUMNS, rows).values()))
     _, first, number = np.unique(event, return_index=True, return_inverse=True)
-    net = _sum_groups(change, number)
+    net = sum_groups(change, number)
     moves = closeouts[EVENT_COLUMNS].take(rows[first]).reset_index(drop=True).assign(move=net)
     along = np.maximum(change * np.sign(net[number]), 0.0)
     total = np.zeros(len(moves))
@@ -248,13 +187,14 @@ def _attribute_moves(
     return moves, sparse.csr_array((share, place), shape=(len(moves), len(actions)))
 
 
-class _HarmShares(NamedTuple):
+class HarmShares(NamedTuple):
     """Shares of the harm to each action by kind and author; those of an action sum to one."""
 
     row: I8  # of the action
     kind: I8  # index in HARM_KINDS
     author: I8  # row of a move or of an action, MISSING for a root
     share: F8
+    cause_share: I8  # (causes,) the share that each cause is part of, MISSING = not harmful
 
     def select_kind(self, kind: str) -> tuple[I8, F8]:
         """Return rows and shares of one kind."""
@@ -269,31 +209,44 @@ class _HarmShares(NamedTuple):
         )
 
 
-def _compute_harm(causes: pd.DataFrame, actions: pd.DataFrame, moves: pd.DataFrame) -> _HarmShares:
-    """Return shares of harm: net causes of one kind and author, without positive ones."""
-    row = _match_rows(_take_columns(causes, ["action"]), actions)
+def _match_actions(causes: pd.DataFrame, actions: pd.DataFrame) -> I8:
+    """Return the row of the action of each cause."""
+    row = match_rows(take_columns(causes, ["action"]), actions)
     if (row == MISSING).any():
         stray = causes["action"].to_numpy()[np.argmax(row == MISSING)]
         raise DataError(
             f"causes: action {stray} closed out nothing in closeouts; "
             "give two frames of the same run"
         )
+    return row
+
+
+def compute_harm(causes: pd.DataFrame, actions: pd.DataFrame, moves: pd.DataFrame) -> HarmShares:
+    """Return shares of harm: net causes of one kind and author, without positive ones.
+
+    Args:
+        causes: frame of the run.
+        actions, moves: those of :class:`ContagionLinks`.
+    """
+    row = _match_actions(causes, actions)
     kind, author = _find_authors(causes, actions, moves, row)
     _, first, number = np.unique(
-        _number_rows([row, kind, author]), return_index=True, return_inverse=True
+        number_rows([row, kind, author]), return_index=True, return_inverse=True
     )
-    net = _sum_groups(causes["amount"].to_numpy(np.float64), number)
-    harmful = first[net < 0]
+    net = sum_groups(causes["amount"].to_numpy(np.float64), number)
+    is_harmful = net < 0
+    harmful = first[is_harmful]
     # an action without any harm has one unit of unexplained harm
     unharmed = np.setdiff1d(np.arange(len(actions)), row[harmful])
     unexplained = np.full(unharmed.size, HARM_KINDS.index(UNEXPLAINED))
-    amount = np.concatenate([net[net < 0], np.full(unharmed.size, -1.0)])
+    amount = np.concatenate([net[is_harmful], np.full(unharmed.size, -1.0)])
     row = np.concatenate([row[harmful], unharmed])
-    return _HarmShares(
+    return HarmShares(
         row=row,
         kind=np.concatenate([kind[harmful], unexplained]),
         author=np.concatenate([author[harmful], np.full(unharmed.size, MISSING)]),
-        share=amount / _sum_groups(amount, row)[row],
+        share=amount / sum_groups(amount, row)[row],
+        cause_share=np.where(is_harmful, np.cumsum(is_harmful) - 1, MISSING)[number],
     )
 
 
@@ -312,8 +265,8 @@ def _find_authors(
             "use the version that wrote it"
         )
     traded, own = kind == HARM_KINDS.index(CLOSE_OUT), kind == HARM_KINDS.index(OWN_CLOSE_OUT)
-    author[traded] = _match_rows(_take_columns(causes, EVENT_COLUMNS, traded), moves)
-    when = _take_columns(causes, ["step", "round"], own)
-    author[own] = _match_rows(when | _take_columns(actions, ["pool", "owner"], row[own]), actions)
+    author[traded] = match_rows(take_columns(causes, EVENT_COLUMNS, traded), moves)
+    when = take_columns(causes, ["step", "round"], own)
+    author[own] = match_rows(when | take_columns(actions, ["pool", "owner"], row[own]), actions)
     kind[(traded | own) & (author == MISSING)] = HARM_KINDS.index(CANCELLED)
     return kind, author

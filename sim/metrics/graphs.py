@@ -10,23 +10,31 @@ from scipy import sparse
 from sim.errors import DataError
 from sim.metrics.contagion import ROOT_KINDS, ContagionLinks
 from sim.metrics.generations import assign_cascades, compute_depths
-from sim.types import B1, F8, I8
+from sim.metrics.links.origins import InstrumentOrigins, tabulate_actions
+from sim.types import B1, I8
 
 if TYPE_CHECKING:
     import networkx as nx
 
 
-def build_graph(links: ContagionLinks, cascade: int | None = None) -> "nx.DiGraph[str]":
+def build_graph(
+    links: ContagionLinks, cascade: int | None = None, origins: InstrumentOrigins | None = None
+) -> "nx.DiGraph[str]":
     """Return a graph of actions, moves and roots; ``share`` of an edge is its part of the harm.
 
     Edges go from causes to effects. Nodes have the names ``action 7``, ``move 3.0 BTC-PERP`` (step,
     round), or their kind of root; the attribute ``node`` holds their type. Shares of the edges into
     an action sum to one. Those into a move do as well, unless cancelled orders moved it too.
 
+    With origins, actions have the ``instrument`` of which they closed most, and ``foreign``, the
+    share of them that came from others. Where there are several instruments, each has roots of its
+    own, such as ``index BTC-PERP``, and these have an ``instrument`` too.
+
     Args:
         links: links of one run.
         cascade: number of one cascade, see :func:`sim.metrics.generations.assign_cascades`;
             None = all.
+        origins: instruments of the actions and of their causes; None = without.
 
     Raises:
         DataError: the cascade does not exist.
@@ -36,22 +44,46 @@ def build_graph(links: ContagionLinks, cascade: int | None = None) -> "nx.DiGrap
     number = assign_cascades(links)
     wanted = _select_cascade(number, cascade)
     graph: nx.DiGraph[str] = nx.DiGraph()
-    names = [f"action {action}" for action in links.actions["action"]]
-    events = [
-        f"move {step}.{turn} {name}"
-        for step, turn, name in links.moves[["step", "round", "instrument"]].to_numpy()
-    ]
+    names, events = _name_nodes(links)
     columns = links.actions.assign(cascade=number, depth=compute_depths(links))
+    if origins is not None:
+        columns = columns.assign(**tabulate_actions(origins))
+    names_of_roots, harm_by_root = _list_roots(links, origins)
     graph.add_nodes_from(_iterate_nodes(names, columns, np.flatnonzero(wanted), "action"))
     by_move = links.harm_by_move.tocoo()
     used = np.unique(by_move.col[wanted[by_move.row]]).astype(np.int64)
     graph.add_nodes_from(_iterate_nodes(events, links.moves, used, "move"))
-    graph.add_nodes_from((kind, {"node": "root"}) for kind in ROOT_KINDS)
+    graph.add_nodes_from(names_of_roots.items())
     _add_edges(graph, by_move, wanted[by_move.row], events, names)
     _add_action_edges(graph, links, wanted, names, events)
-    _add_root_edges(graph, links.harm_by_root, wanted, names)
-    graph.remove_nodes_from([kind for kind in ROOT_KINDS if not graph.degree(kind)])
+    kept = (harm_by_root.data > 0) & wanted[harm_by_root.row]
+    _add_edges(graph, harm_by_root, kept, list(names_of_roots), names)
+    graph.remove_nodes_from([root for root in names_of_roots if not graph.degree(root)])
     return graph
+
+
+def _name_nodes(links: ContagionLinks) -> tuple[list[str], list[str]]:
+    """Return the names of the nodes of actions and of moves."""
+    events = links.moves[["step", "round", "instrument"]].to_numpy()
+    return (
+        [f"action {action}" for action in links.actions["action"]],
+        [f"move {step}.{turn} {name}" for step, turn, name in events],
+    )
+
+
+def _list_roots(
+    links: ContagionLinks, origins: InstrumentOrigins | None
+) -> tuple[dict[str, dict[str, str]], sparse.coo_array]:
+    """Return the nodes of roots with their attributes, and their shares in the harm to actions."""
+    if origins is None or len(origins.instruments) < 2:
+        kinds = {kind: {"node": "root"} for kind in ROOT_KINDS}
+        return kinds, sparse.coo_array(links.harm_by_root)
+    nodes = {
+        f"{kind} {name}".strip(): {"node": "root", "instrument": name}
+        for kind in ROOT_KINDS
+        for name in origins.names
+    }
+    return nodes, origins.roots.tocoo()
 
 
 def _add_action_edges(
@@ -63,15 +95,6 @@ def _add_action_edges(
     _add_edges(graph, by_action, is_used[by_action.row] & wanted[by_action.col], names, events)
     by_own = links.harm_by_own.tocoo()
     _add_edges(graph, by_own, wanted[by_own.row], names, names)
-
-
-def _add_root_edges(
-    graph: "nx.DiGraph[str]", harm_by_root: F8, wanted: B1, names: list[str]
-) -> None:
-    """Add the edges from roots to actions."""
-    by_root = sparse.coo_array(harm_by_root)
-    kept = (by_root.data > 0) & wanted[by_root.row]
-    _add_edges(graph, by_root, kept, list(ROOT_KINDS), names)
 
 
 def _select_cascade(number: I8, cascade: int | None) -> B1:

@@ -15,6 +15,7 @@ from sim.numerics.jit import kernel
 from sim.numerics.rng import RandomStreams
 from sim.prices.bars import Bars, select_common_bars
 from sim.prices.correlation import correlate_normals, factor_correlation
+from sim.prices.crisis import Crisis
 from sim.prices.process import ProcessInputs, invert_normal
 from sim.prices.replay import Replay
 from sim.prices.stress import Stress
@@ -41,6 +42,7 @@ class ExogenousInputs(NamedTuple):
     correlation: Sequence[Sequence[float]] | None = None  # (U, U); none = independent
     stresses: Sequence[Stress] = ()
     assets: Sequence[str] = ()  # the first is the numeraire
+    crisis: Crisis | None = None  # none = the correlation never changes
 
 
 def draw_exogenous_path(
@@ -54,8 +56,8 @@ def draw_exogenous_path(
     """Draw the whole exogenous path.
 
     Draws are addressed by underlying, and the correlation is applied in the order of the list. An
-    underlying added at the end of the list therefore changes nothing of the others. A longer run
-    begins with the shorter one.
+    underlying added at the end of the list therefore changes nothing of the others, unless there is
+    a crisis, which all of them begin together. A longer run begins with the shorter one.
 
     Args:
         exogenous: underlyings, their correlation, stresses and assets.
@@ -70,14 +72,12 @@ def draw_exogenous_path(
     """
     names = [underlying.name for underlying in exogenous.underlyings]
     _check_inputs(exogenous, names)
-    correlation = np.eye(len(names)) if exogenous.correlation is None else exogenous.correlation
-    root = factor_correlation(correlation, len(names))
     replays = _align_replays(exogenous, bars or {})
     steps, rows = _count_steps_and_rows(exogenous, replays, dt, steps)
     seconds = np.arange(steps + 1, dtype=np.float64) * dt
     inputs = [ProcessInputs(dt, streams, name, replays.get(name)) for name in names]
     uniforms = [each.draw_uniform("normal", rows, 1)[:, 0] for each in inputs]
-    normals = correlate_normals([invert_normal(each) for each in uniforms], root)
+    normals = _correlate(exogenous, [invert_normal(each) for each in uniforms], dt)
     depth_shares = (stress.depth_share(seconds) for stress in exogenous.stresses)
     return ExogenousPath(
         seconds=seconds,
@@ -86,6 +86,17 @@ def draw_exogenous_path(
         asset_price=_asset_price_factors(exogenous, seconds),
         exchange_time=_exchange_times(exogenous, replays, dt)[: steps + 1],
     )
+
+
+def _correlate(exogenous: ExogenousInputs, normals: list[F8], dt: float) -> list[F8]:
+    """Return normals with the correlation of the underlyings, (rows,) each."""
+    size = len(exogenous.underlyings)
+    correlation = np.eye(size) if exogenous.correlation is None else exogenous.correlation
+    root, crisis = factor_correlation(correlation, size), exogenous.crisis
+    if crisis is None:
+        return correlate_normals(normals, root)
+    roots = (root, factor_correlation(crisis.correlation, size))
+    return crisis.correlate(normals, roots, np.arange(normals[0].size, dtype=np.float64) * dt)
 
 
 def _compute_log_prices(

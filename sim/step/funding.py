@@ -40,4 +40,4 @@ def _pay_funding(market: MarketState, venue: Venue, seconds: float) -> None:
         moves = Transfers.from_columns(
             owners, venue.system_accounts.rounding, pool, pool, int(contracts.settle[column]), due
         )
-        market.ledger.transfer(moves, FUNDING)
+        market.ledger.transfer(moves, FUNDING, k)

@@ -4,6 +4,7 @@ import numpy as np
 
 from sim.attribution import FUNDING, VOLUNTARY
 from sim.exchange.fees import compute_fees
+from sim.ledger import JournalEntry
 from sim.numerics.jit import kernel
 from sim.state import MarketState
 from sim.types import I8, Fills, Transfers
@@ -25,22 +26,23 @@ def match_orders(market: MarketState, orders: I8, replaced: I8) -> I8:
         orders, market.ledger.position, market.price_bands, np.ascontiguousarray(replaced)
     )
     market.ledger.settle_fills(fills, VOLUNTARY)
-    for charged in list_trading_fees(market, fills):
-        market.ledger.transfer(charged, FUNDING)
+    for event, charged, instrument in list_trading_fees(market, fills):
+        assert isinstance(charged, Transfers)
+        market.ledger.transfer(charged, event, instrument)
     return sum_trades(fills.instrument, fills.quantity, fills.price, len(market.contracts.names))
 
 
-def list_trading_fees(market: MarketState, fills: Fills) -> list[Transfers]:
+def list_trading_fees(market: MarketState, fills: Fills) -> list[JournalEntry]:
     """Return the taker and maker fees of trades, a batch for each venue that charges any."""
     batches = [
         _list_venue_fees(market, venue, fills)
         for venue in market.venues
         if not venue.config.fees.has_free_trades
     ]
-    return [charged for charged in batches if charged.source.size]
+    return [charged for charged in batches if charged.posting[0].size]
 
 
-def _list_venue_fees(market: MarketState, venue: Venue, fills: Fills) -> Transfers:
+def _list_venue_fees(market: MarketState, venue: Venue, fills: Fills) -> JournalEntry:
     """Return transfers of fees to a venue's fee account; the external owner pays none."""
     here = (fills.instrument >= venue.instrument_slice.start) & (
         fills.instrument < venue.instrument_slice.stop
@@ -52,9 +54,10 @@ def _list_venue_fees(market: MarketState, venue: Venue, fills: Fills) -> Transfe
     due = np.concatenate((compute_fees(notional, fees.taker), compute_fees(notional, fees.maker)))
     due[owners == market.external_owner] = 0
     pools, settle = np.tile(market.ledger.pool_numbers[k], 2), np.tile(contracts.settle[k], 2)
-    return Transfers.from_columns(
+    charged = Transfers.from_columns(
         owners, venue.system_accounts.fees, pools, venue.wallet_pool, settle, due
     )
+    return JournalEntry(FUNDING, charged, np.tile(k, 2))
 
 
 @kernel

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from hypothesis import HealthCheck, given, settings
-from markets import BTC, Watch, build, config, move, script, tiers, venue, worlds
+from markets import BTC, ETH, Watch, build, config, move, script, tiers, venue, worlds
 from papers import crash
 from pydantic import Field
 
@@ -42,13 +42,33 @@ def test_contributions_sum_to_the_change_since_the_excess_was_last_nil_or_more(w
     """Holds within a unit, for every close-out of every market, after any event (LIQ-6)."""
     market = build(*world)
     watch = Watch(market)
-    causes = play(market)["causes"]
+    frames = play(market)
+    causes = frames["causes"]
     total = causes.groupby("action")["amount"].sum()
     for (action, _), (now, solid) in watch.excess.items():
         assert abs(total[action] - (now - solid)) <= 1
     assert causes["action"].isin([action for action, _ in watch.excess]).all()
     assert causes["kind"].isin(CAUSE_KINDS).all()
-    assert (causes["instrument"].ne("") == causes["kind"].eq("close_out")).all()
+    check_instruments(market, frames)
+
+
+SPLIT_KINDS = ["index", "voluntary", "carry", "funding", "own", "close_out"]
+"""Kinds whose contributions carry their instrument in a pool of several."""
+
+
+def check_instruments(market: Market, frames: dict[str, pd.DataFrame]) -> None:
+    """Only kinds that are divided carry an instrument, one of the pool; marks always do."""
+    causes, names = frames["causes"], market.contracts.names
+    pool = causes["action"].map(frames["closeouts"].groupby("action")["pool"].first())
+    listed = {each.number: names[each.instruments] for each in market.ledger.pools}
+    rows = list(zip(pool, causes["kind"], causes["instrument"], strict=True))
+    for number, kind, instrument in rows:
+        is_shared = len(listed[number]) > 1
+        assert instrument in ("", *listed[number])
+        if kind == "close_out" or (is_shared and kind in ("index", "carry")):
+            assert instrument
+        if kind not in SPLIT_KINDS or (kind != "close_out" and not is_shared):
+            assert not instrument
 
 
 BOOK_MARK = {"kind": "book"}
@@ -97,6 +117,32 @@ def test_in_a_single_pass_nobody_is_pushed_by_a_close_out():
         [1, 3, 0],
     ]
     assert pushed(frames, 1)[["kind", "step", "round"]].to_numpy().tolist() == [["close_out", 2, 0]]
+
+
+def test_a_loss_in_one_instrument_is_named_where_it_closes_another():
+    """One account is long both coins; bitcoin alone falls, and its ether is sold too (LIQ-6)."""
+    perps = [BTC, ETH]
+    entries = [(0, 0, 200, 1000, LIMIT, 0), (0, 1, 100, 1000, LIMIT, 0)]
+    others = [(1, 0, -200, 1000, LIMIT, 0), (1, 1, -100, 1000, LIMIT, 0)]
+    calm = [(2, k, 900, 999, LIMIT, k) for k in (0, 1)]
+    offers = [(2, k, -900, 1001, LIMIT, 2 + k) for k in (0, 1)]
+    then = [(2, 0, 900, 939, LIMIT, 0), (2, 0, -900, 941, LIMIT, 2)]
+    people = [
+        script(
+            [160.0, 5000.0, 50_000.0],
+            {1: [*entries, *others, *calm, *offers], 2: then},
+        )
+    ]
+    fallen = move(2, -0.06, underlyings=["btc"])
+    rules = config(venue(instruments=perps, mark=BOOK_MARK), steps=3, stresses=[fallen])
+    frames = play(build(rules, people))
+    closed = frames["closeouts"]
+    assert closed["instrument"].tolist() == ["BTC-PERP", "ETH-PERP"]
+    assert (closed["filled"] > 0).all()
+    causes = pushed(frames, 0)
+    assert causes[["kind", "instrument", "amount"]].to_numpy().tolist() == [
+        ["index", "BTC-PERP", -12_000 + 300]
+    ]
 
 
 def test_the_index_alone_puts_two_accounts_under_at_once():

@@ -11,6 +11,7 @@ from sim.metrics.cascades import Frames, measure_amplification, measure_fall
 from sim.metrics.contagion import build_contagion
 from sim.metrics.generations import compute_root_share
 from sim.metrics.overview import measure_margin_return
+from sim.metrics.links.origins import build_origins, compute_foreign_share
 from sim.metrics.shock_losses import measure_shock_losses
 from sim.metrics.venues import join_venue
 from sim.prices.stress import PriceMove
@@ -33,6 +34,8 @@ def measure_aftermath(
     in the later half of the calm and from the shock on (MAR-2).
     ``requirement``: share of the harm to closed-out accounts that the margin model itself caused
     (LIQ-8); nan without close-outs.
+    ``from_others``: share of the notional closed out that came from losses in another instrument
+    (LIQ-10); nan without close-outs.
     ``amplification``: nan without a twin, and if the twin's mark does not fall.
     ``depth_near``, ``depth``: mean over all steps of what is quoted on a side within 0.1% and 1%
     of the mark, units of the quote currency.
@@ -51,6 +54,7 @@ def measure_aftermath(
     if twin is not None:
         amplification = _amplification(frames, twin, instrument, since)
     calm_margin, stress_margin = _average_margins(own, since)
+    links = build_contagion(frames)
     return {
         **shock._asdict(),
         "broken": beyond / open_interest > 0,
@@ -66,8 +70,9 @@ def measure_aftermath(
         "stress_margin": stress_margin,
         "open_interest": open_interest,
         "leverage": open_interest / float(before["equity"]),
-        "requirement": compute_root_share(build_contagion(frames), "requirement"),
         **_measure_participation(config, frames, instrument),
+        "requirement": compute_root_share(links, "requirement"),
+        "from_others": compute_foreign_share(build_origins(frames, links)),
     }
 
 

@@ -30,7 +30,7 @@ class DistressArrays:
         self.rows, self.chosen = np.zeros((2, owners), dtype=np.int64)
         self.n_rows, self.n_chosen, self.n_planned = np.zeros((3, 1), dtype=np.int64)
         self.touched, self.is_whole, self.is_offered = np.zeros((3, owners), dtype=np.bool_)
-        self.present: B1 = np.zeros(10, dtype=np.bool_)
+        self.present: B1 = np.zeros((10, instruments + 1), dtype=np.bool_)
         self.before, self.after, self.due = np.zeros((3, owners))
         self.mark_before, self.tick_value = np.zeros((2, instruments))
         self._allocate_plan(owners * instruments)

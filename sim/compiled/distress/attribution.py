@@ -22,6 +22,9 @@ from sim.compiled.distress.events import (
     N_UNDER,
     REPLAYS,
     ROUND,
+    WHOLE,
+    count_parts,
+    count_stages,
     post_events,
     post_trading_fees,
 )
@@ -117,7 +120,7 @@ def find_negative_excess(
     state[FILL_EVENT] = AT_VOLUNTARY if state[ROUND] == MISSING else AT_CLOSE_OUT
     if not count or not log[HAS_PRICES]:
         return 0
-    if not make_stage_room(log, stages, stage_rows, amounts, N_KINDS + 1 + mark.size, count):
+    if not make_stage_room(log, stages, stage_rows, amounts, count_stages(mark.size), count):
         return CALL_PYTHON
     for place in range(count):
         row = rows[place]
@@ -220,6 +223,8 @@ def replay_events(
 ) -> int:
     """Make the events again kind by kind, and append a stage for each that changed an excess.
 
+    In a pool of several instruments, each kind is divided into that of no instrument and of each.
+
     Args:
         tick: present tick.
         state ... present: see :func:`undo_events`.
@@ -243,14 +248,17 @@ def replay_events(
     prices = (mark, multiplier, settle, price, lot_value, position, balance, maintenance)
     engine = (addresses, blocks)
     first_row = MISSING
-    for kind in range(N_KINDS + mark.size):
-        instrument, concerns_all = MISSING, False
-        if kind < N_KINDS:
-            concerns_all = kind == AT_REQUIREMENT and number == MISSING
-            if present[kind]:
-                post_events(kind, 1, state[FILL_EVENT], done, moved, *terms)
+    parts = count_parts(mark.size)
+    for event in range(N_KINDS * parts + mark.size):
+        kind, part = min(event // parts, AT_CLOSE_OUT), event % parts
+        instrument = MISSING if part == WHOLE else first + part - 1
+        if event < N_KINDS * parts:
+            concerns_all = kind == AT_REQUIREMENT and part == WHOLE and number == MISSING
+            if present[kind, part]:
+                post_events(kind, part, 1, state[FILL_EVENT], done, moved, *terms)
                 if kind == AT_FUNDING and state[FILL_EVENT] == AT_VOLUNTARY:
                     post_trading_fees(
+                        part,
                         1,
                         done,
                         row_of_owner,
@@ -263,18 +271,18 @@ def replay_events(
                         touched,
                         present,
                     )
-            concerns_all |= reprice_event(kind, number, stage_marks, now_price, mark, price)
-            if not concerns_all and not present[kind]:
+            concerns_all |= reprice_event(kind, part, number, stage_marks, now_price, mark, price)
+            if not concerns_all and not present[kind, part]:
                 continue
         else:
-            k = kind - N_KINDS
+            k = event - N_KINDS * parts
             if mark[k] == now_mark[k]:
                 continue
             mark[k], instrument, concerns_all = now_mark[k], first + k, True
         if reassess_excess(tick, count, *prices, *engine, concerns_all, touched, before, after):
             if first_row == MISSING:
                 first_row = append_rows(log, stage_rows, rows[:count])
-            place = (min(kind, AT_CLOSE_OUT), tick, number, instrument, first_row)
+            place = (kind, tick, number, instrument, first_row)
             change = np.empty(count)
             for row in range(count):
                 change[row] = after[row] - before[row]
@@ -290,16 +298,18 @@ def replay_events(
 
 @kernel
 def reprice_event(
-    kind: int, number: int, stage_marks: F8, now_price: F8, mark: F8, price: F8
+    kind: int, part: int, number: int, stage_marks: F8, now_price: F8, mark: F8, price: F8
 ) -> bool:
-    """Set the prices that a kind of event led to, and return whether any has changed."""
+    """Set the prices that a part of a kind of event led to, and return whether any has changed."""
     is_changed = False
-    if kind == AT_COLLATERAL and differ(price, now_price):
+    if kind == AT_COLLATERAL and part == WHOLE and differ(price, now_price):
         copy_values(now_price, price)
         is_changed = True
-    place = find_stage_mark(kind, number)
-    if place != MISSING and differ(mark, stage_marks[place]):
-        copy_values(stage_marks[place], mark)
+    place, k = find_stage_mark(kind, number), max(part - 1, 0)
+    if place == MISSING or (part == WHOLE and mark.size > 1):
+        return is_changed
+    if mark[k] != stage_marks[place, k]:
+        mark[k] = stage_marks[place, k]
         is_changed = True
     return is_changed
 

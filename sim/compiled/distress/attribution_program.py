@@ -171,7 +171,7 @@ class AttributionProgram:
 
     def _enlarge_log(self, number: int) -> None:
         log = self.market.cause_logs[number]
-        more = events.N_KINDS + 1 + log.arrays.mark.size
+        more = events.count_stages(log.arrays.mark.size)
         log.reserve_stages(more, int(self.arrays.attribution[events.N_UNDER]))
 
     def _raise_incomplete(self) -> None:

@@ -17,6 +17,7 @@ from sim.attribution import (
 from sim.compiled.arrays import (
     AMOUNT,
     ASSET,
+    CONCERNED,
     EVENT,
     N_FILLS,
     N_MOVES,
@@ -58,11 +59,34 @@ N_KINDS = len(CAUSE_KINDS)
 """Numbers of kinds."""
 
 ALL_KINDS = MISSING
-"""Request for the events of all kinds."""
+"""Request for the events of all kinds, and of all instruments."""
+
+WHOLE = 0
+"""Part of a kind that belongs to no instrument, or to the only one of the pool; part k + 1 is that
+of instrument k."""
 
 (N_UNDER, ROUND, REPLAYS, FILL_EVENT, IS_INCOMPLETE) = range(5)
 """Places of a pool's state of attribution: accounts with negative excess, the round just made,
 whether events are replayed, the event of the fills, and whether an event was missing."""
+
+
+@kernel
+def count_parts(instruments: int) -> int:
+    """Return the number of parts into which a kind of event is divided."""
+    return 1 if instruments == 1 else instruments + 1
+
+
+@kernel
+def count_stages(instruments: int) -> int:
+    """Return the most stages between two assessments of a pool of so many instruments."""
+    return N_KINDS * count_parts(instruments) + instruments + 1
+
+
+@kernel
+def find_part(instrument: int, instruments: int) -> int:
+    """Return the part of an event of one of the pool's instruments; others are of no instrument."""
+    is_known = instruments > 1 and 0 <= instrument < instruments
+    return instrument + 1 if is_known else WHOLE
 
 
 @kernel
@@ -104,6 +128,7 @@ def gather_accounts(
 @kernel
 def post_events(
     kind: int,
+    part: int,
     sign: int,
     fill_event: int,
     fills: I8,
@@ -118,25 +143,29 @@ def post_events(
     touched: B1,
     present: B1,
 ) -> None:
-    """Post the events of a kind to hypothetical accounts, or undo those of all kinds.
+    """Post a part of the events of a kind to hypothetical accounts, or undo those of all kinds.
 
     Args:
         kind: number of the kind, ALL_KINDS = all.
+        part: which of their instruments' parts; not used for all kinds.
         sign: 1 to post, -1 to undo.
         fill_event: event of the fills.
         fills: (n, 6).
-        moves: (m, 7) cash moves.
+        moves: (m, 8) cash moves.
         row_of_owner: (N,) hypothetical account of each owner, MISSING = none.
         first: the pool's first instrument.
         pool: number of the pool.
         settle, multiplier: (K,) terms of the pool's instruments.
         position, balance: hypothetical accounts.
         touched: (N,) accounts that were changed, out.
-        present: (10,) kinds that changed any, out.
+        present: (10, K+1) kinds and parts that changed any, out.
     """
     for row in range(len(fills)):
         k = fills[row, TRADED] - first
         if k < 0 or k >= settle.size:
+            continue
+        own = find_part(k, settle.size)
+        if kind != ALL_KINDS and own != part:
             continue
         for side in range(2):
             event = fill_event
@@ -148,12 +177,13 @@ def post_events(
             lots = sign * (fills[row, LOTS] if side == 0 else -fills[row, LOTS])
             position[k, account] += lots
             balance[settle[k], 0, account] -= lots * fills[row, TICKS] * multiplier[k]
-            touched[account] = present[event] = True
+            touched[account] = present[event, own] = True
     for row in range(len(moves)):
         event = moves[row, EVENT]
         if event == AT_CLOSE_OUT:
             event = AT_OWN
-        if kind != ALL_KINDS and kind != event:
+        own = find_part(moves[row, CONCERNED] - first, settle.size)
+        if kind != ALL_KINDS and (kind != event or own != part):
             continue
         for side in range(2):
             owner = moves[row, SOURCE if side == 0 else TARGET]
@@ -163,11 +193,12 @@ def post_events(
             amount = sign * moves[row, AMOUNT]
             account = row_of_owner[owner]
             balance[moves[row, ASSET], 0, account] += amount if side else -amount
-            touched[account] = present[event] = True
+            touched[account] = present[event, own] = True
 
 
 @kernel
 def post_trading_fees(
+    part: int,
     sign: int,
     fills: I8,
     row_of_owner: I8,
@@ -182,13 +213,16 @@ def post_trading_fees(
 ) -> None:
     """Post the fees of the step's trades to hypothetical accounts, as payments of funding.
 
-    ``rates`` are those of taker and maker, (2,).
+    ``rates`` are those of taker and maker, (2,). The ``part`` ALL_KINDS has all instruments.
     """
     if rates[0] == 0 and rates[1] == 0:
         return
     for row in range(len(fills)):
         k = fills[row, TRADED] - first
         if k < 0 or k >= settle.size:
+            continue
+        own = find_part(k, settle.size)
+        if part != ALL_KINDS and own != part:
             continue
         notional = abs(fills[row, LOTS]) * fills[row, TICKS] * multiplier[k]
         for side in range(2):
@@ -197,7 +231,7 @@ def post_trading_fees(
             if owner != external and account != MISSING:
                 due = np.int64(round_up_one(notional * rates[side]))
                 balance[settle[k], 0, account] -= sign * due
-                touched[account] = present[AT_FUNDING] = True
+                touched[account] = present[AT_FUNDING, own] = True
 
 
 @kernel
@@ -228,9 +262,10 @@ def undo_events(
     present[:] = False
     done, moved = fills[: counters[N_FILLS]], moves[: counters[N_MOVES]]
     terms = (row_of_owner, first, pool, settle, multiplier, position, balance, touched, present)
-    post_events(ALL_KINDS, -1, state[FILL_EVENT], done, moved, *terms)
+    post_events(ALL_KINDS, WHOLE, -1, state[FILL_EVENT], done, moved, *terms)
     if state[FILL_EVENT] == AT_VOLUNTARY:
         post_trading_fees(
+            ALL_KINDS,
             -1,
             done,
             row_of_owner,

@@ -3,6 +3,7 @@
 from sim.compiled.arrays import (
     AMOUNT,
     ASSET,
+    CONCERNED,
     EVENT,
     N_MOVES,
     SOURCE,
@@ -11,7 +12,7 @@ from sim.compiled.arrays import (
     TARGET_POOL,
 )
 from sim.numerics.jit import kernel
-from sim.types import I8
+from sim.types import I8, MISSING
 
 
 @kernel
@@ -27,7 +28,10 @@ def move_cash(
     asset: int,
     amount: int,
 ) -> None:
-    """Move cash between two accounts with both signs; a move without an amount is not kept."""
+    """Move cash between two accounts with both signs; a move without an amount is not kept.
+
+    The move concerns no instrument.
+    """
     if amount == 0:
         return
     balance[asset, source_pool, source] -= amount
@@ -36,4 +40,5 @@ def move_cash(
     moves[row, EVENT], moves[row, ASSET], moves[row, AMOUNT] = event, asset, amount
     moves[row, SOURCE], moves[row, SOURCE_POOL] = source, source_pool
     moves[row, TARGET], moves[row, TARGET_POOL] = target, target_pool
+    moves[row, CONCERNED] = MISSING
     counters[N_MOVES] = row + 1

@@ -1,0 +1,1 @@
+"""Links of contagion: rows grouped by their columns, and instruments of origin."""
