@@ -102,7 +102,12 @@ class MarketState:
         wallet = self.ledger.balance[:, wallets, members].transpose(2, 1, 0)
         position, entry = self.ledger.position[:, members].T, self.ledger.entry[:, members].T
         return AccountView(
-            position=position, entry=entry, free_margin=free.T, equity=equity.T, wallet=wallet
+            position=position,
+            entry=entry,
+            free_margin=free.T,
+            equity=equity.T,
+            wallet=wallet,
+            leverage=self.ledger.leverage[:, members].T,
         )
 
     def account_assessments(self, members: slice) -> MarginAssessment:

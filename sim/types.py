@@ -291,6 +291,7 @@ class AccountView(NamedTuple):
     free_margin: F8  # (n, V) still usable as initial margin, minor units of the numeraire
     equity: F8  # (n, V) over all the owner's accounts at a venue
     wallet: I8  # (n, V, C) free balance of the wallet row, minor units
+    leverage: F8 = NOT_GIVEN  # (n, K) that owners chose (ISO-1), inf or not given = the venue's
 
     def take(self, rows: slice) -> "AccountView":
         """Return some of the owners."""

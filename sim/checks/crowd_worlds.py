@@ -172,6 +172,7 @@ def make_account_view(
         free_margin=np.full((count, shape[0]), free),
         equity=np.full((count, shape[0]), equity),
         wallet=np.full((count, *shape), int(equity)),
+        leverage=np.full(position.shape, np.inf),
     )
 
 

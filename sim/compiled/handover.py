@@ -85,7 +85,8 @@ def _load_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
     arrays.variance[:], arrays.seen[0] = venue.running_volatility.variance, venue.view.tick
     flows, funding = venue.flows, venue.config.funding
     counts = flows.calls_opened, flows.calls_met, flows.calls_missed
-    arrays.paid[:] = flows.paid_in, flows.paid_out, *counts
+    moved = flows.margin_added, flows.margin_removed
+    arrays.paid[:] = flows.paid_in, flows.paid_out, *counts, *moved
     if funding is not None:
         arrays.next_payment[0] = funding.next_payment
         if isinstance(funding.observations, PremiumAverage):
@@ -143,9 +144,10 @@ def _store_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
     venue.max_leverage_long = step.max_leverage_long[part].copy()
     venue.max_leverage_short = step.max_leverage_short[part].copy()
     venue.running_volatility.resume(arrays.variance.copy(), int(arrays.seen[0]))
-    flows, (paid_in, paid_out, opened, met, missed) = venue.flows, map(int, arrays.paid)
+    flows, (paid_in, paid_out, *counts, added, removed) = venue.flows, map(int, arrays.paid)
     flows.paid_in, flows.paid_out = paid_in, paid_out
-    flows.calls_opened, flows.calls_met, flows.calls_missed = opened, met, missed
+    flows.calls_opened, flows.calls_met, flows.calls_missed = counts
+    flows.margin_added, flows.margin_removed = added, removed
     if config.oracle.is_exact:
         config.oracle.resume(venue.view.oracle)
     if config.funding is not None and isinstance(config.funding.observations, PremiumAverage):

@@ -7,7 +7,7 @@ from sim.cash_flows import CashFlows
 from sim.exchange.admission import cumulative_before
 from sim.protocols import PopulationProtocol
 from sim.state import MarketState
-from sim.types import B1, F8, I8, MISSING, MarginAssessment, Transfers
+from sim.types import B1, F8, I8, MISSING, SPOT, Contracts, MarginAssessment, Transfers
 from sim.venue import PoolState, Venue
 
 MAX_BALANCE = 2**53
@@ -145,6 +145,8 @@ def _transfer_internally(
     """
     _transfer_cash(market, moved.owner, moved, venue.wallet_pool, state.pool.number)
     np.add.at(state.assessment.equity, moved.owner, moved.amount)
+    venue.flows.margin_added += int(np.maximum(moved.amount, 0).sum())
+    venue.flows.margin_removed -= int(np.minimum(moved.amount, 0).sum())
 
 
 def _post_withdrawals(market: MarketState, venue: Venue, payments: CashFlows) -> None:
@@ -162,10 +164,23 @@ def _post_withdrawals(market: MarketState, venue: Venue, payments: CashFlows) ->
 
 
 def _withdrawable_cash(venue: Venue, state: PoolState, owner: I8) -> F8:
-    """Return cash beyond initial margin and reserves of margin accounts, as in admission, (n,)."""
+    """Return what may leave margin accounts, (n,).
+
+    It is what initial margin, the chosen leverage and reserves of orders leave of equity, as in
+    admission, and at most the cash without unrealised profit. The ledger pays the whole value of a
+    derivative when it trades, so this cash is the balance plus the value paid for open positions.
+    Binance has both limits, for cash and for margin that is removed from an isolated position
+    (FAQ 360038447311; its present form also leaves the maintenance margin of the position).
+    """
     accounts = venue.admission_accounts(state.pool).take(owner)
     assessment = state.engine.assess_admission(accounts)
-    return np.minimum(assessment.equity - assessment.initial, accounts.balance[:, 0])
+    cash = accounts.balance[:, 0] + accounts.entry @ find_paid_up(accounts.market.contracts)
+    return np.minimum(assessment.equity - assessment.initial, cash)
+
+
+def find_paid_up(contracts: Contracts) -> I8:
+    """Return 1 for derivatives that settle in the numeraire, whose value paid is no cost, (K,)."""
+    return ((contracts.kind != SPOT) & (contracts.settle == 0)).astype(np.int64)
 
 
 def _transfer_cash(
