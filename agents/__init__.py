@@ -14,6 +14,7 @@ from agents.metaorder import Metaorder
 from agents.population import populate
 from agents.traders import NoiseTraders
 from agents.trend import TrendFollowers
+from agents.two_sided import TwoSidedTraders
 from agents.zero_intelligence import ZeroIntelligenceCrowd
 
 POPULATIONS: dict[str, type[Population]] = {
@@ -30,6 +31,7 @@ POPULATIONS: dict[str, type[Population]] = {
     "metaorder": Metaorder,
     "liquidators": Liquidators,
     "zero_intelligence": ZeroIntelligenceCrowd,
+    "two_sided": TwoSidedTraders,
 }
 """Population class of each `kind` in a configuration."""
 

@@ -21,7 +21,17 @@ from sim.prices.impact import ImpactDynamics
 from sim.prices.path import ExogenousPath, find_year_lengths
 from sim.protocols import PopulationProtocol
 from sim.state import MarketState
-from sim.types import B1, F8, I8, MISSING, Contracts, MarginPool, MarketSpec, Observation
+from sim.types import (
+    B1,
+    F8,
+    I8,
+    MISSING,
+    Contracts,
+    MarginPool,
+    MarketSpec,
+    Observation,
+    PositionSides,
+)
 from sim.venue import SystemAccounts, Venue, VenueWorld
 
 N_VENUE_ACCOUNTS = 3
@@ -40,9 +50,18 @@ class Participants(NamedTuple):
         """Number the members of all populations, one population after another."""
         members, stop = [], 0
         for population in populations:
-            members.append(slice(stop, stop + population.count))
-            stop += population.count
+            rows = population.count * population.n_sides
+            members.append(slice(stop, stop + rows))
+            stop += rows
         return cls(populations, tuple(members), stop)
+
+    def list_pairs(self) -> I8:
+        """Return the owners of the long and of the short side of members in hedge mode, (p, 2)."""
+        pairs = [np.empty((0, 2), dtype=np.int64)]
+        for population, rows in zip(self.populations, self.members, strict=True):
+            if population.n_sides == 2:
+                pairs.append(np.arange(rows.start, rows.stop).reshape(2, -1).T)
+        return np.concatenate(pairs)
 
 
 def build_state(
@@ -78,6 +97,7 @@ def build_state(
         order_books=books,
         ledger=ledger,
         is_margined=is_margined,
+        sides=PositionSides.from_pairs(n_owners, participants.list_pairs()),
         max_lots=_list_max_lots(listed),
         highest_fee=_find_highest_fees(venues, contracts),
         impact_dynamics=_make_impact_dynamics(config),
@@ -104,7 +124,9 @@ def _open_venues(
     endowments = _start_populations(participants.populations, spec, world.streams)
     for rows, wealth in zip(participants.members, endowments, strict=True):
         for venue in venues:
-            venue.deposit_wealth(rows, wealth[:, venue.number])
+            # wallets belong to the long sides, which come first
+            own = slice(rows.start, rows.start + len(wealth))
+            venue.deposit_wealth(own, wealth[:, venue.number])
     return venues
 
 
@@ -196,6 +218,7 @@ def _market_spec(config: MarketConfig, world: VenueWorld, venues: Sequence[Venue
         has_separate_wallet=np.array(
             [venue.wallet_pool not in venue.pool_states for venue in venues]
         ),
+        has_hedge_mode=np.array([venue.position_mode == "hedge" for venue in config.venues]),
     )
 
 

@@ -12,7 +12,16 @@ from sim.numerics.rng import RandomStreams
 from sim.prices.impact import ImpactDynamics, compute_index
 from sim.prices.path import ExogenousPath
 from sim.protocols import PopulationProtocol
-from sim.types import B1, F8, I8, AccountView, Contracts, MarginAssessment, Observation
+from sim.types import (
+    B1,
+    F8,
+    I8,
+    AccountView,
+    Contracts,
+    MarginAssessment,
+    Observation,
+    PositionSides,
+)
 from sim.venue import StepFlows, Venue
 
 
@@ -34,6 +43,7 @@ class MarketState:
     order_books: OrderBooks
     ledger: Ledger
     is_margined: B1  # (N,) owners whom margin rules bind
+    sides: PositionSides  # of members in hedge mode
     max_lots: I8  # (K,)
     highest_fee: F8  # (K,) the higher of taker's and maker's fee
     impact_dynamics: ImpactDynamics

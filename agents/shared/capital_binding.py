@@ -75,13 +75,9 @@ class CapitalBinding(NamedTuple):
 
     def bind(self) -> BoundKernel:
         """Return the kernel that sends the payments of one step."""
-        last = [self._bind_replacements()]
-        if self.arrays.take_back is not None:
-            count = len(self.arrays.start_wealth)
-            place = (self.step, self._key, self.first_owner, count)
-            last.append(self.arrays.take_back.bind_kernel(*place))
+        last = self._list_last()
         if self.rule.buffer is None:
-            return chain_kernels(*last) if len(last) > 1 else last[0]
+            return chain_kernels(*last)
         count, instruments = len(self.arrays.start_wealth), self.arrays.scope.instruments.size
         share, lacking = np.zeros((2, count, instruments))
         acting = (np.zeros(1, dtype=np.int64), np.zeros(count, dtype=np.int64))
@@ -107,6 +103,14 @@ class CapitalBinding(NamedTuple):
             kernels.keep_orders, *held, *hedges, *reactions, share, *self.arrays.kept_orders
         )
         return chain_kernels(shortages, keep, self._bind_top_ups(acting, lacking), *last)
+
+    def _list_last(self) -> list[BoundKernel]:
+        """Return the kernels of new members, withdrawals and margin taken back."""
+        replace, take_back = self._bind_replacements(), self.arrays.take_back
+        if take_back is None:
+            return [replace]
+        count = len(self.arrays.start_wealth)
+        return [replace, take_back.bind_kernel(self.step, self._key, self.first_owner, count)]
 
     def _bind_top_ups(self, acting: tuple[I8, I8], lacking: F8) -> BoundKernel:
         """Return the kernel of members who top up now."""

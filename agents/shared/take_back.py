@@ -101,7 +101,8 @@ class TakeBack(NamedTuple):
         view, places = self.scope.view(observation)
         lot_value, price = view.lot_value()[places], view.price[view.contracts.settle[places]]
         for j, k in enumerate(self.scope.instruments):
-            held, paid = accounts.position[rows, k], accounts.entry[rows, k] * price[j]
+            held = accounts.position[rows, k]
+            paid = accounts.entry[rows, k] * price[j]
             worth = np.minimum(np.abs(paid), np.abs(held) * lot_value[j])
             own[:, self.account[j]] += worth / accounts.leverage[rows, k]
             gain[:, self.account[j]] += held * lot_value[j] - paid

@@ -42,6 +42,7 @@ SPEC = MarketSpec(
     underlyings=("BTC", "ETH"),
     contracts=CONTRACTS,
     margin_account=ACCOUNT,
+    has_hedge_mode=np.array([True, True]),
 )
 FIRST = (0, 2)
 """Number of the first instrument of each venue."""
