@@ -19,6 +19,7 @@ from agents.base import (
 from agents.shared.commitment import has_separate_wallet
 from sim.errors import ConfigError
 from sim.types import (
+    B1,
     F8,
     I8,
     IOC,
@@ -28,12 +29,19 @@ from sim.types import (
     REDUCE_ONLY,
     AccountView,
     MarketSpec,
+    MarketView,
     Observation,
     Orders,
 )
 
 ENTRY_COLUMN, EXIT_COLUMN, HEDGE_COLUMN = range(3)
 """Columns of a step's draws."""
+
+LONG, SHORT = range(2)
+"""Sides; rows of members on the second one follow those on the first."""
+
+ENTRY_ATTEMPTS = 4
+"""Steps in which a member tries its entry of the warm-up."""
 
 
 class TwoSidedTrader(Trader):
@@ -151,30 +159,48 @@ class TwoSidedTraders(Population):
         self._observe_mark(observation.tick, mark)
         k = self._plan.scope.instruments[0]
         long, short = accounts.position[: self.count, k], -accounts.position[self.count :, k]
-        acts = draws[:, HEDGE_COLUMN] < self._plan.hedge_probability
-        has_fallen, has_risen = (
-            mark < (1 - self.hedge_below) * self._average,
-            mark > self._average,
-        )
-        hedges = (long > 0) & (short == 0) & acts & has_fallen
-        unwinds = (short > 0) & ((acts & has_risen) | (long == 0))
-        exits = (long > 0) & (draws[:, EXIT_COLUMN] < self._plan.exit_probability)
-        limits = compute_limit_prices(
-            view.mark[columns] * np.ones(2),
-            np.array([self.slippage, -self.slippage]),
-            view.contracts.max_price[columns],
-        )
-        size = np.ceil(self.hedge_ratio * long).astype(np.int64)
-        enters, lots = self._size_entries(observation, accounts, draws)
-        enters &= (long == 0) & (short == 0) & (lots > 0)
-        return Orders.join(
-            [
-                self._send(enters, lots, int(limits[0]), IOC, self.leverage),
-                self._send(exits, -long, 1, MARKET | REDUCE_ONLY),
-                self._send(hedges, -size, int(limits[1]), IOC, self.hedge_leverage, self.count),
-                self._send(unwinds, short, 1, MARKET | REDUCE_ONLY, first=self.count),
-            ]
-        )
+        buys, sells = self._limit(view, columns).tolist()
+        lots = np.where((long == 0) & (short == 0), self._size_entries(observation, accounts), 0)
+        opens = [
+            self._send(self._enter(observation.tick, draws), lots, buys, LONG),
+            self._send(
+                self._hedge(mark, long, short, draws), self._size_hedges(long), sells, SHORT
+            ),
+        ]
+        closes = [
+            self._send(draws[:, EXIT_COLUMN] < self._plan.exit_probability, -long, 1, LONG),
+            self._send(self._unwind(mark, long, draws), short, 1, SHORT),
+        ]
+        return Orders.join([*opens, *closes])
+
+    def _limit(self, view: MarketView, columns: I8) -> I8:
+        """Return the limit of purchases and of sales that open, ticks."""
+        slip = np.array([self.slippage, -self.slippage])
+        mark = view.mark[columns].repeat(2)
+        return compute_limit_prices(mark, slip, view.contracts.max_price[columns])
+
+    def _enter(self, tick: int, draws: F8) -> B1:
+        """Return the members who enter if they are flat, (n,)."""
+        plan = self._plan
+        enters = draws[:, ENTRY_COLUMN] < plan.entry_probability
+        is_first = (plan.first_entry != MISSING) & (tick >= plan.first_entry)
+        entering: B1 = enters | (is_first & (tick < plan.first_entry + ENTRY_ATTEMPTS))
+        return entering
+
+    def _hedge(self, mark: float, long: I8, short: I8, draws: F8) -> B1:
+        """Return the members who open a short beside their long, (n,)."""
+        has_fallen = mark < (1 - self.hedge_below) * self._average
+        acts: B1 = draws[:, HEDGE_COLUMN] < self._plan.hedge_probability
+        return acts & (long > 0) & (short == 0) & has_fallen
+
+    def _unwind(self, mark: float, long: I8, draws: F8) -> B1:
+        """Return the members who close a short if they hold one, (n,)."""
+        acts: B1 = draws[:, HEDGE_COLUMN] < self._plan.hedge_probability
+        return (acts & (mark > self._average)) | (long == 0)
+
+    def _size_hedges(self, long: I8) -> I8:
+        """Return the lots that hedge each long, - for a sale."""
+        return -np.ceil(self.hedge_ratio * long).astype(np.int64)
 
     def _observe_mark(self, tick: int, mark: float) -> None:
         """Update the slow average once in a step."""
@@ -183,34 +209,27 @@ class TwoSidedTraders(Population):
             known = self._average if math.isfinite(self._average) else mark
             self._average = self._plan.memory * known + (1 - self._plan.memory) * mark
 
-    def _size_entries(
-        self, observation: Observation, accounts: AccountView, draws: F8
-    ) -> tuple[np.ndarray, I8]:
-        """Return who enters if flat, and the lots of a long of each, (n,) each."""
-        plan, venue = self._plan, self._plan.scope.venue
-        view, columns = plan.scope.view(observation)
+    def _size_entries(self, observation: Observation, accounts: AccountView) -> I8:
+        """Return the lots of a long of each member, (n,)."""
+        venue = self._plan.scope.venue
+        view, columns = self._plan.scope.view(observation)
         equity = accounts.equity[: self.count, venue]
-        if not plan.is_separate:
+        if not self._plan.is_separate:
             equity = equity + accounts.equity[self.count :, venue]
         value = self.leverage * self.long_share * np.maximum(equity, 0.0)
-        is_first = (plan.first_entry != MISSING) & (observation.tick >= plan.first_entry)
-        enters = draws[:, ENTRY_COLUMN] < plan.entry_probability
-        enters |= is_first & (observation.tick <= plan.first_entry + 3)
-        return enters, count_whole_lots(value, view.lot_value()[columns])
+        return count_whole_lots(value, view.lot_value()[columns])
 
-    def _send(
-        self,
-        chosen: np.ndarray,
-        lots: I8,
-        limit: int,
-        kind: int,
-        leverage: float = 0.0,
-        first: int = 0,
-    ) -> Orders:
-        """Return orders of chosen members; accounts of the side begin at row ``first``."""
-        rows = np.flatnonzero(chosen)
+    def _send(self, chosen: B1, lots: I8, limit: int, side: int) -> Orders:
+        """Return the orders of chosen members for one side, which they open or reduce."""
+        rows = np.flatnonzero(chosen & (lots != 0))
+        opens = (lots[rows] > 0) == (side == LONG)
+        leverage = self.leverage if side == LONG else self.hedge_leverage
         hundredths = round(leverage / LEVERAGE_STEP) if self._plan.is_separate else 0
-        instrument = int(self._plan.scope.instruments[0])
         return Orders.from_columns(
-            rows + first, instrument, lots[rows], limit, kind, leverage=hundredths
+            rows + side * self.count,
+            int(self._plan.scope.instruments[0]),
+            lots[rows],
+            limit,
+            np.where(opens, IOC, MARKET | REDUCE_ONLY),
+            leverage=np.where(opens, hundredths, 0),
         )

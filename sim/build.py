@@ -55,13 +55,13 @@ class Participants(NamedTuple):
             stop += rows
         return cls(populations, tuple(members), stop)
 
-    def list_pairs(self) -> I8:
-        """Return the owners of the long and of the short side of members in hedge mode, (p, 2)."""
+    def find_sides(self, owners: int) -> PositionSides:
+        """Return the sides of all owners; members in hedge mode have two accounts (ISO-1)."""
         pairs = [np.empty((0, 2), dtype=np.int64)]
         for population, rows in zip(self.populations, self.members, strict=True):
             if population.n_sides == 2:
                 pairs.append(np.arange(rows.start, rows.stop).reshape(2, -1).T)
-        return np.concatenate(pairs)
+        return PositionSides.from_pairs(owners, np.concatenate(pairs))
 
 
 def build_state(
@@ -97,14 +97,14 @@ def build_state(
         order_books=books,
         ledger=ledger,
         is_margined=is_margined,
-        sides=PositionSides.from_pairs(n_owners, participants.list_pairs()),
+        sides=participants.find_sides(n_owners),
         max_lots=_list_max_lots(listed),
         highest_fee=_find_highest_fees(venues, contracts),
         impact_dynamics=_make_impact_dynamics(config),
         log_impact=np.zeros(len(config.underlyings)),
         external_spot_lots=ledger.position[:, n_agents].copy(),
-        is_retired=np.zeros(n_agents, dtype=np.bool_),
-        price_bands=np.ones((len(listed), 2), dtype=np.int64),
+        is_retired=np.zeros(n_agents, bool),
+        price_bands=np.ones((len(listed), 2), np.int64),
         cause_logs=_make_cause_logs(venues, is_margined),
     )
 

@@ -41,11 +41,7 @@ def admit_orders(market: MarketState, orders: I8, chosen: I8 = NO_LEVERAGE_CHOSE
             earlier, parts = None, _select_pool_rows(market, orders, state.pool.number)
             for rows in parts:
                 batch = _make_batch(market, venue, state, orders[rows], replaced[rows])
-                choices = LeverageChoices.from_batch(
-                    batch, chosen[rows] if chosen.size else chosen, market.is_margined
-                )
-                if choices is not None:
-                    batch.accounts = choices.apply_to(batch.accounts, state.pool.instruments.start)
+                choices = _apply_choices(batch, chosen, rows, market.is_margined)
                 admitted = _admit_pool_orders(market, venue, state, batch, earlier)
                 passes[rows], reduces[rows] = admitted, batch.is_reduce_only
                 if choices is not None:
@@ -79,6 +75,19 @@ def _make_batch(
     part = state.pool.instruments
     accounts = venue.admission_accounts(state.pool)
     return OrderBatch(orders, replaced, accounts, market.max_lots[part], part.start)
+
+
+def _apply_choices(
+    batch: OrderBatch, chosen: I8, rows: slice | B1, bound: B1
+) -> "LeverageChoices | None":
+    """Return the leverage that orders of a batch choose, after a change of its accounts.
+
+    ``rows`` are those of the batch among all orders.
+    """
+    choices = LeverageChoices.from_batch(batch, chosen[rows] if chosen.size else chosen, bound)
+    if choices is not None:
+        batch.accounts = choices.apply_to(batch.accounts, batch.first)
+    return choices
 
 
 class LeverageChoices(NamedTuple):
