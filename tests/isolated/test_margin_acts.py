@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,6 +76,36 @@ def test_an_unrealised_loss_must_stay_covered(side: int) -> None:
     due = min(PAID, round(PAID * (1 - 0.04 * side))) // 10
     spare = 10_000 - due
     assert margin(market)[1] == 14_000 - (spare >= 1)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("netting", ["isolated", "cross"])
+def test_the_wallet_protects_under_cross_margin_and_not_under_isolated(
+    netting: str, side: int
+) -> None:
+    """At the cap of 20, 1,000 lots at 1,000 ticks have 50 ticks behind them, or the 100 of all.
+
+    Both are closed out at their closed form, (entry - s margin) / (1 - s 0.025) a lot, and not one
+    tick before.
+    """
+    margin = 50 if netting == "isolated" else 100
+    price = (1_000 - side * margin) / (1 - side * 0.025)
+    before = int(np.ceil(price) if side > 0 else np.floor(price))
+    jumps = [move(2, before / 1_000 - 1), move(3, (before - side) / before - 1)]
+    trade = [
+        (MINE, 0, 1_000 * side, 1000, LIMIT, 0, 2_000),
+        (OTHER, 0, -1_000 * side, 1000, LIMIT, 0, 100),
+    ]
+    rules = venue(instruments=(BTC,), netting={"kind": netting})
+    people = [script([1000.0, 1e6], {1: trade})]
+    market = build(config(rules, steps=3, stresses=jumps), people)
+    kept = []
+    for _ in range(3):
+        market.step()
+        kept.append(MINE not in set(market.recorder.frames()["closeouts"]["owner"]))
+    assert kept == [True, True, False]
+    limit = market.recorder.frames()["closeouts"].query("owner == 0")["limit"].iloc[0]
+    assert limit == 1_000 - side * margin, "the bankruptcy price"
 
 
 @given(

@@ -24,7 +24,7 @@ from markets import (
 )
 
 from agents.two_sided import TwoSidedTraders
-from sim.errors import ConfigError
+from sim.errors import ConfigError, DeleverageError
 from sim.market import Market
 from sim.state import MarketState
 from sim.step import admission
@@ -188,6 +188,20 @@ def test_where_members_hold_one_side_two_sided_traders_are_refused() -> None:
         build(config(venue()), [TwoSidedTraders(venue="x", count=2)])
     with pytest.raises(ValueError, match=r"position_mode: hedge, .* remove calls"):
         config(venue(position_mode="hedge", calls={}))
+
+
+def test_a_member_is_one_agent_with_two_accounts() -> None:
+    """Its equity is that of both sides, and it leaves with both, once both are flat."""
+    legs = {1: [order(LONG, 100, 1_000)], 2: [order(SHORT, -60, 500)]}
+    market = run(both(legs | {4: [order(SHORT, 60)], 5: [order(LONG, -100)]}, 6), 3)
+    member = next(each for each in market.agents if each.population == "pair")
+    assert [each.owner for each in market.agents] == [LONG, OTHER]
+    assert member.equity == 100_000
+    with pytest.raises(DeleverageError, match=r"holds 100 lots of BTC-PERP, -60 lots"):
+        member.remove()
+    run(market, 2)
+    member.remove()
+    assert market.state.is_retired.tolist() == [True, True, False]
 
 
 # --- laws ---
