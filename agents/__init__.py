@@ -18,6 +18,7 @@ from agents.portfolios.hedgers import Hedgers
 from agents.portfolios.pairs import PairTraders
 from agents.traders import NoiseTraders
 from agents.trend import TrendFollowers
+from agents.two_sided import TwoSidedTraders
 from agents.zero_intelligence import ZeroIntelligenceCrowd
 
 POPULATIONS: dict[str, type[Population]] = {
@@ -38,6 +39,7 @@ POPULATIONS: dict[str, type[Population]] = {
     "metaorder": Metaorder,
     "liquidators": Liquidators,
     "zero_intelligence": ZeroIntelligenceCrowd,
+    "two_sided": TwoSidedTraders,
 }
 """Population class of each `kind` in a configuration."""
 

@@ -105,6 +105,9 @@ class Population(Component):
     agent_class: ClassVar[type[Trader]] = Trader
     n_trait_draws: ClassVar[int] = 0
     n_decision_draws: ClassVar[int] = 0
+    n_sides: ClassVar[int] = 1
+    """Accounts of a member: 2 in hedge mode, those of all long sides before those of all short
+    sides (ISO-1)."""
 
     name: str = Field(
         min_length=1, description="name of the population, unique in the market (text)"

@@ -174,13 +174,14 @@ class LeveragedPopulation(LeveragedSettings):
         draws: F8,
     ) -> CashFlows:
         """Return the payments of members' capital management; see ``agents.shared.capital``."""
-        return (
-            CashFlows.join([])
-            if self._capital_manager is None
-            else self._capital_manager.request_cash_flows(
-                observation.tick, accounts, assessment, draws
-            )
-        )
+        manager = self._capital_manager
+        if manager is None:
+            return CashFlows.join([])
+        requested = manager.request_cash_flows(observation.tick, accounts, assessment, draws)
+        if manager.take_back is None:
+            return requested
+        taken_back = manager.take_back.request(observation, accounts, assessment, draws)
+        return CashFlows.join([requested, taken_back])
 
     def bind_cash_flows(self, step: StepArrays, members: slice) -> BoundKernel | None:
         """See :class:`sim.compiled.components.CompiledCashFlows`."""

@@ -48,4 +48,4 @@ def _create_agents(configs: Sequence[Population], model: mesa.Model) -> None:
     for config in configs:
         for number in range(owner, owner + config.count):
             config.agent_class(model, number, config.name)
-        owner += config.count
+        owner += config.count * config.n_sides

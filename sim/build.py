@@ -25,7 +25,17 @@ from sim.prices.path import ExogenousPath, find_year_lengths
 from sim.protocols import LearnsPastPrices, PopulationProtocol
 from sim.state import MarketState
 from sim.step.endowments import post_endowments
-from sim.types import B1, F8, I8, MISSING, Contracts, MarginPool, MarketSpec, Observation
+from sim.types import (
+    B1,
+    F8,
+    I8,
+    MISSING,
+    Contracts,
+    MarginPool,
+    MarketSpec,
+    Observation,
+    PositionSides,
+)
 from sim.venue import SystemAccounts, Venue, VenueWorld
 
 N_VENUE_ACCOUNTS = 3
@@ -44,9 +54,18 @@ class Participants(NamedTuple):
         """Number the members of all populations, one population after another."""
         members, stop = [], 0
         for population in populations:
-            members.append(slice(stop, stop + population.count))
-            stop += population.count
+            rows = population.count * population.n_sides
+            members.append(slice(stop, stop + rows))
+            stop += rows
         return cls(populations, tuple(members), stop)
+
+    def find_sides(self, owners: int) -> PositionSides:
+        """Return the sides of all owners; members in hedge mode have two accounts (ISO-1)."""
+        pairs = [np.empty((0, 2), dtype=np.int64)]
+        for population, rows in zip(self.populations, self.members, strict=True):
+            if population.n_sides == 2:
+                pairs.append(np.arange(rows.start, rows.stop).reshape(2, -1).T)
+        return PositionSides.from_pairs(owners, np.concatenate(pairs))
 
 
 def build_state(
@@ -81,6 +100,7 @@ def build_state(
         order_books=books,
         ledger=ledger,
         is_margined=is_margined,
+        sides=participants.find_sides(n_owners),
         max_lots=_list_max_lots(listed),
         highest_fee=_find_highest_fees(venues, contracts),
         impact_dynamics=_make_impact_dynamics(config),
@@ -115,7 +135,9 @@ def _open_venues(
             population.adopt_wealth(np.isin(np.arange(rows.start, rows.stop), book.owners), wealth)
     for rows, wealth in zip(members, endowments, strict=True):
         for venue in venues:
-            venue.deposit_wealth(rows, wealth[:, venue.number])
+            # wallets belong to the long sides, which come first
+            own = slice(rows.start, rows.start + len(wealth))
+            venue.deposit_wealth(own, wealth[:, venue.number])
     for population, rows in zip(populations, members, strict=True):
         post_endowments(population, rows.start, world.ledger, venues)
     if book is not None and config.accounts is not None:
@@ -224,6 +246,7 @@ def _market_spec(config: MarketConfig, world: VenueWorld, venues: Sequence[Venue
             [venue.wallet_pool not in venue.pool_states for venue in venues]
         ),
         correlation=np.array(config.correlation or (), dtype=np.float64),
+        has_hedge_mode=np.array([venue.position_mode == "hedge" for venue in config.venues]),
     )
 
 

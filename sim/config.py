@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
@@ -97,6 +97,20 @@ class VenueConfig(Component):
     calls: MarginCalls | None = Field(
         default=None, description="margin calls; none = never made (MAR-4)"
     )
+    position_mode: Literal["one_way", "hedge"] = Field(
+        default="one_way",
+        description="whether a member may hold both sides of an instrument: hedge (name, ISO-1)",
+    )
+
+    @model_validator(mode="after")
+    def _check_position_mode(self) -> Self:
+        """Refuse margin calls in hedge mode, which would go to one side of a member."""
+        if self.position_mode == "hedge" and self.calls is not None:
+            raise ValueError(
+                "position_mode: hedge, calls go to one account of an owner and hedge mode has one "
+                "for each side; remove calls or set one_way"
+            )
+        return self
 
 
 class MarketConfig(Component):

@@ -103,13 +103,14 @@ class Market(DeferredAgentsModel):
     def advance(self, steps: int) -> None:
         """Make several steps by compiled code: the same as as many calls of :meth:`step`.
 
-        With ``NUMBA_DISABLE_JIT=1`` the steps are plain.
+        With ``NUMBA_DISABLE_JIT=1``, and where members hold both sides of an instrument (hedge
+        mode), the steps are plain.
 
         Args:
             steps: number of steps, up to the end of the run.
         """
         last = min(self.tick + steps, self.steps_planned)
-        if not IS_COMPILING:
+        if not IS_COMPILING or self.state.sides.pairs.size:
             while self.tick < last:
                 self.step()
             return
@@ -202,10 +203,12 @@ class Market(DeferredAgentsModel):
             for population, members in zip(self.populations, self.member_slices, strict=True)
             if members.start <= owner < members.stop
         )
+        rows = np.flatnonzero(self.state.sides.member == owner)
         held = ", ".join(
             f"{lots} lots of {instrument}"
+            for row in rows
             for instrument, lots in zip(
-                self.contracts.names, self.position_of(owner).tolist(), strict=True
+                self.contracts.names, self.position_of(int(row)).tolist(), strict=True
             )
             if lots
         )
@@ -219,8 +222,8 @@ class Market(DeferredAgentsModel):
                 f"remove: owner {owner} of {name!r} is a venue's insurance fund, keep it"
             )
         for instrument in range(len(self.contracts.names)):
-            self.order_books.cancel_owner_orders(instrument, np.array([owner]))
-        self.state.is_retired[owner] = True
+            self.order_books.cancel_owner_orders(instrument, rows)
+        self.state.is_retired[rows] = True
 
     def list_opening_values(self) -> list[str]:
         """Return a line for each estimator of an engine that still has its opening value (MAR-5).
@@ -257,8 +260,13 @@ class Market(DeferredAgentsModel):
         return self.ledger.position[:, owner]
 
     def equity_of(self, owner: int) -> float:
-        """Return an owner's equity over all venues, minor units of the numeraire."""
-        return float(self.state.account_view(slice(owner, owner + 1)).equity.sum())
+        """Return an owner's equity over all venues, minor units of the numeraire.
+
+        In hedge mode that of the long side, to which the wallet belongs, includes the short side.
+        """
+        rows = np.flatnonzero(self.state.sides.member == owner).tolist() or [owner]
+        views = (self.state.account_view(slice(row, row + 1)) for row in rows)
+        return float(sum(view.equity.sum() for view in views))
 
     def wallet_of(self, owner: int) -> I8:
         """Return an owner's wallet balances, (V, C) minor units."""

@@ -13,7 +13,7 @@ class Orders(NamedTuple):
 
     An order replaces one with the same owner, instrument and slot; quantity 0 cancels. An order
     that may open can choose its owner's leverage in the instrument, until another order changes it
-    (ISO-1).
+    (ISO-1). In hedge mode the owner's row also names the side that the order acts on.
     """
 
     owner: I8  # row in the population when agents return it, global once collected

@@ -121,6 +121,7 @@ class PopulationProtocol(Protocol):
 
     name: str  # unique in the market; names its random streams
     count: int
+    n_sides: int  # accounts of a member: 1, or 2 in hedge mode, long sides first (ISO-1)
     n_trait_draws: int  # uniform draws per member before the first step
     n_decision_draws: int  # uniform draws per member and step
     n_cash_flow_draws: int  # uniform draws per member and step for payments; 0 = none needed

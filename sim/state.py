@@ -13,7 +13,16 @@ from sim.numerics.rng import RandomStreams
 from sim.prices.impact import ImpactDynamics, compute_index
 from sim.prices.path import ExogenousPath
 from sim.protocols import PopulationProtocol
-from sim.types import B1, F8, I8, AccountView, Contracts, MarginAssessment, Observation
+from sim.types import (
+    B1,
+    F8,
+    I8,
+    AccountView,
+    Contracts,
+    MarginAssessment,
+    Observation,
+    PositionSides,
+)
 from sim.venue import StepFlows, Venue
 
 
@@ -35,6 +44,7 @@ class MarketState:
     order_books: OrderBooks
     ledger: Ledger
     is_margined: B1  # (N,) owners whom margin rules bind
+    sides: PositionSides  # of members in hedge mode
     max_lots: I8  # (K,)
     highest_fee: F8  # (K,) the higher of taker's and maker's fee
     impact_dynamics: ImpactDynamics
@@ -109,7 +119,12 @@ class MarketState:
         wallet = self.ledger.balance[:, wallets, members].transpose(2, 1, 0)
         position, entry = self.ledger.position[:, members].T, self.ledger.entry[:, members].T
         return AccountView(
-            position=position, entry=entry, free_margin=free.T, equity=equity.T, wallet=wallet
+            position=position,
+            entry=entry,
+            free_margin=free.T,
+            equity=equity.T,
+            wallet=wallet,
+            leverage=self.ledger.leverage[:, members].T,
         )
 
     def account_assessments(self, members: slice) -> MarginAssessment:

@@ -278,6 +278,7 @@ class MarketSpec(NamedTuple):
     has_separate_wallet: B1 | None = None
     # (U, U) configured correlations of the index innovations; empty = independent
     correlation: F8 = NOT_GIVEN
+    has_hedge_mode: B1 | None = None  # (V,) True where both sides may be held; None = nowhere
 
     def find_seconds_per_year(self, instruments: I8) -> F8:
         """Return seconds of the run's clock in a year of each of some instruments, (m,)."""
@@ -297,10 +298,33 @@ class AccountView(NamedTuple):
     free_margin: F8  # (n, V) still usable as initial margin, minor units of the numeraire
     equity: F8  # (n, V) over all the owner's accounts at a venue
     wallet: I8  # (n, V, C) free balance of the wallet row, minor units
+    leverage: F8 = NOT_GIVEN  # (n, K) that owners chose (ISO-1), inf or not given = the venue's
 
     def take(self, rows: slice) -> "AccountView":
         """Return some of the owners."""
         return AccountView(*(column[rows] for column in self))  # type: ignore[arg-type]
+
+
+class PositionSides(NamedTuple):
+    """Accounts of members in hedge mode, one for each side of their positions (ISO-1)."""
+
+    side: I8  # (N,) + holds long positions only, - short ones only, 0 either
+    member: I8  # (N,) owner whose wallet an account uses: itself, or the long side's
+    pairs: I8  # (p, 2) owners of the long and of the short side
+
+    @classmethod
+    def from_pairs(cls, owners: int, pairs: I8) -> "PositionSides":
+        """Return the sides of N owners, of whom some are pairs."""
+        side, member = np.zeros(owners, dtype=np.int64), np.arange(owners)
+        side[pairs[:, 0]], side[pairs[:, 1]] = 1, -1
+        member[pairs[:, 1]] = pairs[:, 0]
+        return cls(side, member, pairs)
+
+    def sum_pairs(self, amounts: F8) -> F8:
+        """Return amounts (N,) with the sum of both sides in place of each of them."""
+        total = amounts.copy()
+        total[self.pairs] = amounts[self.pairs].sum(axis=1, keepdims=True)
+        return total
 
 
 class DistressHistory(NamedTuple):

@@ -93,6 +93,8 @@ class StepFlows:
         self.calls_opened = self.calls_met = self.calls_missed = 0
         # deposits from outside and withdrawals, minor units of the numeraire
         self.paid_in = self.paid_out = 0
+        # from wallets into isolated accounts and back, by their owners' acts, in the same unit
+        self.margin_added = self.margin_removed = 0
 
 
 class Venue:

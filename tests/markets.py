@@ -58,6 +58,21 @@ class Script(Population):
         description="wealth of each member at each venue (units)"
     )
     orders: dict[int, tuple[Order, ...]] = Field(default={}, description="orders by tick")
+    payments: dict[int, tuple[tuple[int, int, int], ...]] = Field(
+        default={},
+        description="member, instrument or MISSING, minor units by tick, at the first venue",
+    )
+
+    @property
+    def n_cash_flow_draws(self) -> int:
+        return int(bool(self.payments))
+
+    def request_cash_flows(
+        self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, draws: F8
+    ) -> CashFlows:
+        rows = np.array(self.payments.get(outlook.tick, ()), dtype=np.int64).reshape(-1, 3)
+        member, instrument, amount = rows.T
+        return CashFlows.from_columns(member, 0, instrument, amount)
 
     def start(self, setting: MarketSpec, draws: F8) -> I8:
         return np.rint(np.array(self.wealths) * setting.minor_units).astype(np.int64)
@@ -267,6 +282,8 @@ MANAGED = {
     "replacement_time": 120.0,
     "withdrawal_threshold": 1.05,
     "withdrawal_time": 90,
+    "take_back_buffer": 1.5,
+    "take_back_time": 120.0,
 }
 """Capital that is busy within half an hour."""
 

@@ -24,9 +24,9 @@ from agents.shared.capital_binding import (
 )
 from agents.shared.commitment import has_separate_wallet
 from agents.shared.offsets import OffsettingHedges
+from agents.shared.take_back import TakeBackSettings
 from sim.cash_flows import CashFlows
 from sim.compiled.arrays import StepArrays
-from sim.component import Component
 from sim.numerics.bound_kernels import BoundKernel
 from sim.numerics.rounding import to_exact_int
 from sim.types import (
@@ -44,7 +44,7 @@ from sim.types import (
 )
 
 
-class CapitalPolicy(Component):
+class CapitalPolicy(TakeBackSettings):
     """Policy of members whose headroom is short, and of deposits and withdrawals.
 
     Headroom is measured in the account that margins a position: equity less initial margin, over
@@ -53,7 +53,8 @@ class CapitalPolicy(Component):
     A member trims its position or tops up the account until the measure is back at ``headroom``.
     A member who hedges trades another instrument instead of trimming
     (``agents.shared.offsets``), and trims if the hedge was not enough. All other members wait for
-    a margin call or a close-out.
+    a margin call or a close-out. With ``take_back_buffer``, members who hold an isolated position
+    move excess margin back into their wallets.
     """
 
     margin_buffer: float | None = Field(
@@ -124,6 +125,7 @@ class CapitalPolicy(Component):
                 f"hedge_probability {hedges} sum to more than 1, "
                 "lower one or more"
             )
+        self.check_take_back(self.margin_buffer)
         return self
 
     def bind(
@@ -182,6 +184,7 @@ class CapitalManager:
             if policy.withdrawal_time
             else 0.0
         )
+        self.take_back = policy.bind_take_back(spec, self.scope)
         self._reaction = np.full(len(self.start_wealth), CALM)
         # (n,) cash that members may still deposit
         self._outside_cash = policy.outside_multiple * self.start_wealth[
@@ -240,6 +243,7 @@ class CapitalManager:
             start_wealth=self.start_wealth,
             hedge_instrument=hedges,
             first_instrument=self._first_instrument,
+            take_back=self.take_back,
             has_separate_wallet=self._has_separate_wallet,
             reaction=self._reaction,
             outside_cash=self._outside_cash,

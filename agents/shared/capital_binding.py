@@ -6,6 +6,7 @@ import numpy as np
 
 from agents.base import TradingScope
 from agents.compiled import capital as kernels
+from agents.shared.take_back import TakeBack
 from sim.arrays import U8
 from sim.compiled.arrays import StepArrays
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel, chain_kernels
@@ -56,6 +57,7 @@ class CapitalArrays(NamedTuple):
     start_wealth: I8  # (n, V) minor units
     hedge_instrument: I8  # (m,) hedge of each, MISSING = none
     first_instrument: I8  # (g,) index in the scope of the first instrument of each account
+    take_back: TakeBack | None
     has_separate_wallet: bool
     reaction: I8  # (n,) see ``agents.compiled.capital``
     outside_cash: F8  # (n,) cash that members may still deposit
@@ -73,9 +75,9 @@ class CapitalBinding(NamedTuple):
 
     def bind(self) -> BoundKernel:
         """Return the kernel that sends the payments of one step."""
-        replace = self._bind_replacements()
+        last = self._list_last()
         if self.rule.buffer is None:
-            return replace
+            return chain_kernels(*last)
         count, instruments = len(self.arrays.start_wealth), self.arrays.scope.instruments.size
         share, lacking = np.zeros((2, count, instruments))
         acting = (np.zeros(1, dtype=np.int64), np.zeros(count, dtype=np.int64))
@@ -100,7 +102,15 @@ class CapitalBinding(NamedTuple):
         keep = bind_kernel(
             kernels.keep_orders, *held, *hedges, *reactions, share, *self.arrays.kept_orders
         )
-        return chain_kernels(shortages, keep, self._bind_top_ups(acting, lacking), replace)
+        return chain_kernels(shortages, keep, self._bind_top_ups(acting, lacking), *last)
+
+    def _list_last(self) -> list[BoundKernel]:
+        """Return the kernels of new members, withdrawals and margin taken back."""
+        replace, take_back = self._bind_replacements(), self.arrays.take_back
+        if take_back is None:
+            return [replace]
+        count = len(self.arrays.start_wealth)
+        return [replace, take_back.bind_kernel(self.step, self._key, self.first_owner, count)]
 
     def _bind_top_ups(self, acting: tuple[I8, I8], lacking: F8) -> BoundKernel:
         """Return the kernel of members who top up now."""

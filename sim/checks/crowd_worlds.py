@@ -42,6 +42,7 @@ SPEC = MarketSpec(
     underlyings=("BTC", "ETH"),
     contracts=CONTRACTS,
     margin_account=ACCOUNT,
+    has_hedge_mode=np.array([True, True]),
 )
 FIRST = (0, 2)
 """Number of the first instrument of each venue."""
@@ -172,6 +173,7 @@ def make_account_view(
         free_margin=np.full((count, shape[0]), free),
         equity=np.full((count, shape[0]), equity),
         wallet=np.full((count, *shape), int(equity)),
+        leverage=np.full(position.shape, np.inf),
     )
 
 

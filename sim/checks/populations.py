@@ -39,7 +39,7 @@ METHODS = {
     "decide": "outlook, accounts, draws",
     "request_cash_flows": "outlook, accounts, standing, draws",
 }
-COUNTS = ("count", "n_trait_draws", "n_decision_draws", "n_cash_flow_draws", "latency")
+COUNTS = ("count", "n_sides", "n_trait_draws", "n_decision_draws", "n_cash_flow_draws", "latency")
 MAX_LATENCY, LEAST_LEVERAGE = 15, 100
 LARGEST_DRAW = float(np.nextafter(1.0, 0.0))
 
@@ -63,7 +63,7 @@ def require_orders(orders: Any, population: PopulationProtocol, world: CrowdWorl
     if not len(orders.leverage):
         orders = orders._replace(leverage=np.zeros(len(orders.owner), dtype=np.int64))
     require_columns(orders, Orders, name)
-    _require_range("owner", orders.owner, population.count, name)
+    _require_range("owner", orders.owner, count_rows(population), name)
     _require_range("instrument", orders.instrument, len(contracts.names), name)
     _require_kinds(orders)
     _require_limits(orders, contracts)
@@ -101,7 +101,7 @@ def _require_range(field: str, column: Any, most: int, name: str) -> None:
 
 def _decide(population: PopulationProtocol, world: CrowdWorld) -> Orders:
     draws = world.draw_uniform(population.count, population.n_decision_draws)
-    return population.decide(world.observation, world.make_accounts(population.count), draws)
+    return population.decide(world.observation, _make_accounts(population, world), draws)
 
 
 def _check_methods(config: Any, world: CrowdWorld) -> None:
@@ -140,7 +140,7 @@ def _check_extreme_draws(config: Any, world: CrowdWorld) -> None:
         poorest = int(wealth.min(initial=0))
         require(poorest >= 0, f"with draws of {edge:g} a member starts with {poorest} minor units")
         draws = np.full((population.count, population.n_decision_draws), edge)
-        accounts = world._replace(state=CrowdState(is_flat=True)).make_accounts(population.count)
+        accounts = _make_accounts(population, world._replace(state=CrowdState(is_flat=True)))
         require_orders(population.decide(world.observation, accounts, draws), population, world)
 
 
@@ -148,7 +148,8 @@ def _check_cash_flows(config: Any, world: CrowdWorld) -> None:
     population = start_population(config, world)
     count, spec = population.count, world.spec
     draws = world.draw_uniform(count, population.n_cash_flow_draws, 2)
-    accounts, standing = world.make_accounts(count), world.make_assessment(count)
+    accounts = _make_accounts(population, world)
+    standing = world.make_assessment(count_rows(population))
     flows, again = (
         population.request_cash_flows(world.observation, accounts, standing, draws)
         for _ in range(2)
@@ -156,7 +157,7 @@ def _check_cash_flows(config: Any, world: CrowdWorld) -> None:
     name = "what request_cash_flows returns"
     require_columns(flows, CashFlows, name)
     require_equal(flows, again, "request_cash_flows returns other values at the second call")
-    _require_range("owner", flows.owner, count, name)
+    _require_range("owner", flows.owner, count_rows(population), name)
     _require_range("venue", flows.venue, len(spec.venues), name)
     known = (flows.instrument >= MISSING) & (flows.instrument < len(spec.contracts.names))
     require(known.all(), f"{name} has an instrument that is not there")
@@ -197,23 +198,47 @@ def _check_rows(config: Any, world: CrowdWorld) -> None:
     require(np.array_equal(turned, wealth[turn]), "wealth depends on the order of members")
     paid = _request(here, world, np.arange(here.count))
     repaid = _request(there, world, turn)
-    repaid = repaid._replace(owner=turn[repaid.owner])
+    rows = _list_rows(here, turn)
+    repaid = repaid._replace(owner=rows[repaid.owner])
     require(_are_permuted(paid, repaid), "cash flows depend on the order of members")
-    accounts = world.make_accounts(here.count)
+    accounts = _make_accounts(here, world)
     draws = world.draw_uniform(here.count, here.n_decision_draws)
     orders = here.decide(world.observation, accounts, draws)
-    others = AccountView(*(column[turn] for column in accounts))  # type: ignore[arg-type]
+    others = AccountView(*(column[rows] for column in accounts))  # type: ignore[arg-type]
     reordered = there.decide(world.observation, others, draws[turn])
-    reordered = reordered._replace(owner=turn[reordered.owner])
+    reordered = reordered._replace(owner=rows[reordered.owner])
     require(_are_permuted(orders, reordered), "orders depend on the order of members")
 
 
-def _request(population: PopulationProtocol, world: CrowdWorld, rows: I8) -> CashFlows:
+def count_rows(population: PopulationProtocol) -> int:
+    """Return the accounts of all members: in hedge mode each has two."""
+    return population.count * population.n_sides
+
+
+def _list_rows(population: PopulationProtocol, members: I8) -> I8:
+    """Return the accounts of members, those of all short sides after those of all long sides."""
+    sides = [members + side * population.count for side in range(population.n_sides)]
+    return np.concatenate(sides)
+
+
+def _make_accounts(population: PopulationProtocol, world: CrowdWorld) -> AccountView:
+    """Return random accounts of all members, each of a side that it may have."""
+    accounts = world.make_accounts(count_rows(population))
+    if population.n_sides == 1:
+        return accounts
+    side = np.repeat([1, -1], population.count)[:, None]
+    held = side * np.abs(accounts.position)
+    return accounts._replace(position=held, entry=side * np.abs(accounts.entry))
+
+
+def _request(population: PopulationProtocol, world: CrowdWorld, members: I8) -> CashFlows:
     """Return the cash flows of members in a given order."""
-    count = population.count
-    accounts = AccountView(*(column[rows] for column in world.make_accounts(count)))  # type: ignore[arg-type]
-    standing = MarginAssessment(*(column[rows] for column in world.make_assessment(count)))
-    draws = world.draw_uniform(count, population.n_cash_flow_draws, 2)[rows]
+    count, rows = population.count, _list_rows(population, members)
+    accounts = AccountView(*(column[rows] for column in _make_accounts(population, world)))  # type: ignore[arg-type]
+    standing = MarginAssessment(
+        *(column[rows] for column in world.make_assessment(count_rows(population)))
+    )
+    draws = world.draw_uniform(count, population.n_cash_flow_draws, 2)[members]
     return population.request_cash_flows(world.observation, accounts, standing, draws)
 
 

@@ -154,7 +154,7 @@ class StepArrays:
         self.passes = np.zeros(len(self.payments), dtype=np.bool_)  # payments that limits allow
         self.paid_before = np.zeros((2, owners), dtype=np.int64)  # earlier ones of each owner
         self.withdrawable = np.zeros(owners)  # minor units of the numeraire
-        self.paid = np.zeros((len(self.market.venues), 5), dtype=np.int64)
+        self.paid = np.zeros((len(self.market.venues), 7), dtype=np.int64)
 
     def _allocate_orders(self, count: int) -> None:
         """Allocate the tables of a step's orders."""

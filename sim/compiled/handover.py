@@ -27,7 +27,7 @@ from sim.exchange.mark import MarkInputs
 from sim.ledger import JournalEntry
 from sim.step.trading import list_trading_fees
 from sim.types import B1, F8, I8, Fills, MarginAssessment, Transfers
-from sim.venue import Venue
+from sim.venue import StepFlows, Venue
 
 MOVE_COLUMNS = (SOURCE, TARGET, SOURCE_POOL, TARGET_POOL, ASSET, AMOUNT)
 """Columns of cash moves in the order of :class:`sim.types.Transfers`."""
@@ -86,7 +86,8 @@ def _load_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
     arrays.variance[:], arrays.seen[0] = venue.running_volatility.variance, venue.view.tick
     flows, funding = venue.flows, venue.config.funding
     counts = flows.calls_opened, flows.calls_met, flows.calls_missed
-    arrays.paid[:] = flows.paid_in, flows.paid_out, *counts
+    moved = flows.margin_added, flows.margin_removed
+    arrays.paid[:] = flows.paid_in, flows.paid_out, *counts, *moved
     if funding is not None:
         arrays.next_payment[0] = funding.next_payment
         if isinstance(funding.observations, PremiumAverage):
@@ -144,14 +145,20 @@ def _store_venue(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:
     venue.max_leverage_long = step.max_leverage_long[part].copy()
     venue.max_leverage_short = step.max_leverage_short[part].copy()
     venue.running_volatility.resume(arrays.variance.copy(), int(arrays.seen[0]))
-    flows, (paid_in, paid_out, opened, met, missed) = venue.flows, map(int, arrays.paid)
-    flows.paid_in, flows.paid_out = paid_in, paid_out
-    flows.calls_opened, flows.calls_met, flows.calls_missed = opened, met, missed
+    _store_flows(venue.flows, arrays.paid)
     if config.oracle.is_exact:
         config.oracle.resume(venue.view.oracle)
     if config.funding is not None and isinstance(config.funding.observations, PremiumAverage):
         sums, samples = arrays.premium_sums.copy(), int(arrays.premium_samples[0])
         config.funding.observations.resume(sums, samples)
+
+
+def _store_flows(flows: StepFlows, paid: I8) -> None:
+    """Copy a venue's flows of the step; see ``sim.compiled.kernels.payments``."""
+    paid_in, paid_out, *counts, added, removed = map(int, paid)
+    flows.paid_in, flows.paid_out = paid_in, paid_out
+    flows.calls_opened, flows.calls_met, flows.calls_missed = counts
+    flows.margin_added, flows.margin_removed = added, removed
 
 
 def _store_view(step: StepArrays, venue: Venue, arrays: VenueArrays) -> None:

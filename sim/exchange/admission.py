@@ -119,6 +119,7 @@ class OrderBatch:
         first: global number of the pool's first instrument.
 
     Attributes:
+        first: global number of the pool's first instrument.
         is_reduce_only: (n,) orders that were admitted only because they reduce a position. They
             must do no more.
     """
@@ -127,7 +128,7 @@ class OrderBatch:
         self, orders: I8, replaced: I8, exposure: Exposure, max_lots: I8, first: int
     ) -> None:
         self.orders, self.replaced, self.accounts = orders, replaced, exposure
-        self.max_lots, self._first = max_lots, first
+        self.max_lots, self.first = max_lots, first
         self.owner, self.quantity = orders[:, OWNER], orders[:, QUANTITY]
         self.is_reduce_only = np.zeros(len(orders), dtype=bool)
         self._row_of_owner = np.full(exposure.balance.shape[0], MISSING)
@@ -160,7 +161,7 @@ class OrderBatch:
             pick,
             self.orders,
             self.replaced,
-            self._first,
+            self.first,
         )
         return accounts, row, exposure
 
@@ -175,13 +176,13 @@ class OrderBatch:
         place[accounts] = np.arange(accounts.size)
         resting = (exposure.bids, exposure.asks, exposure.reserved)
         row = place[self.owner[pick]]
-        add_resting(*resting, row, pick, self.orders, self.replaced, self._first)
+        add_resting(*resting, row, pick, self.orders, self.replaced, self.first)
         return exposure
 
     def list_additions(self, pick: I8) -> I8:
         """Return what the picked orders add: see :data:`sim.exchange.one_by_one.ADDED_TO`."""
         return list_additions(
-            self.orders, self.replaced, pick, self._first, self.accounts.position.shape[1]
+            self.orders, self.replaced, pick, self.first, self.accounts.position.shape[1]
         )
 
     def has_oversized_position(self, exposure: Exposure) -> B1:
@@ -201,7 +202,7 @@ class OrderBatch:
         """
         owner, column, lots = (
             self.owner,
-            self.orders[:, INSTRUMENT] - self._first,
+            self.orders[:, INSTRUMENT] - self.first,
             np.abs(self.quantity),
         )
         held = self.accounts.position[owner, column]

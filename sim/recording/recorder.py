@@ -204,6 +204,7 @@ class Recorder:
             "calls_missed": flows.calls_missed,
         }
         sums |= {"deposits": flows.paid_in, "withdrawals": flows.paid_out}
+        sums |= {"margin_added": flows.margin_added, "margin_removed": flows.margin_removed}
         for name, value in sums.items():
             self._money[name][row, number] = round(value)
 

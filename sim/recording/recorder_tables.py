@@ -33,7 +33,8 @@ COUNT_COLUMNS = (
     "adl",
     "adl_notional",
 )
-ASSESSMENT_COLUMNS, FLOW_COLUMNS = ("equity", "initial", "maintenance"), ("deposits", "withdrawals")
+ASSESSMENT_COLUMNS = ("equity", "initial", "maintenance")
+FLOW_COLUMNS = ("deposits", "withdrawals", "margin_added", "margin_removed")
 CALL_COLUMNS = ("calls", "calls_met", "calls_missed")
 EVENT_COLUMNS = ("shortfall", *CALL_COLUMNS)
 MONEY_COLUMNS = ("fund", *ASSESSMENT_COLUMNS, *FLOW_COLUMNS, *EVENT_COLUMNS)

@@ -24,7 +24,8 @@ UNITS: dict[str, dict[str, str]] = {
         "s": "seconds",
         "date and time": "stamp",
         "name": "venue",
-        "numeraire": "fund equity initial maintenance shortfall deposits withdrawals",
+        "numeraire": "fund equity initial maintenance shortfall deposits withdrawals "
+        "margin_added margin_removed",
         "count": "calls calls_met calls_missed",
     },
     "market": {

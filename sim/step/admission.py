@@ -6,8 +6,9 @@ import numpy as np
 
 from sim.attribution import DEPOSIT
 from sim.exchange.admission import OrderBatch, admit_batch
-from sim.exchange.matching import INSTRUMENT, KIND
+from sim.exchange.matching import INSTRUMENT, KIND, OWNER
 from sim.state import MarketState
+from sim.step import sides
 from sim.types import (
     B1,
     F8,
@@ -37,29 +38,35 @@ def admit_orders(market: MarketState, orders: I8, chosen: I8 = NO_LEVERAGE_CHOSE
     passes, reduces = np.zeros((2, len(orders)), dtype=bool)
     for venue in market.venues:
         for state in venue.pool_states.values():
-            rows = _select_pool_rows(market, orders, state.pool.number)
-            batch = _make_batch(market, venue, state, orders[rows], replaced[rows])
-            choices = LeverageChoices.from_batch(
-                batch, chosen[rows] if chosen.size else chosen, market.is_margined
-            )
-            if choices is not None:
-                batch.accounts = choices.apply_to(batch.accounts, state.pool.instruments.start)
-            admitted = _admit_pool_orders(market, venue, state, batch)
-            passes[rows], reduces[rows] = admitted, batch.is_reduce_only
-            if choices is not None:
-                passed = choices.select_passed(admitted & ~batch.is_reduce_only)
-                market.ledger.cap_leverage(*passed)
+            earlier, parts = None, _select_pool_rows(market, orders, state.pool.number)
+            for rows in parts:
+                batch = _make_batch(market, venue, state, orders[rows], replaced[rows])
+                choices = _apply_choices(batch, chosen, rows, market.is_margined)
+                admitted = _admit_pool_orders(market, venue, state, batch, earlier)
+                passes[rows], reduces[rows] = admitted, batch.is_reduce_only
+                if choices is not None:
+                    passed = choices.select_passed(admitted & ~batch.is_reduce_only)
+                    market.ledger.cap_leverage(*passed)
+                if len(parts) > 1:
+                    taken = orders[rows][admitted], replaced[rows][admitted]
+                    earlier = _make_batch(market, venue, state, *taken)
     orders[reduces, KIND] |= REDUCE_ONLY
     replaced_lots = replaced[:, 0]
     return (orders, replaced_lots) if passes.all() else (orders[passes], replaced_lots[passes])
 
 
-def _select_pool_rows(market: MarketState, orders: I8, number: int) -> slice | B1:
-    """Return the rows of orders that belong to a pool; all rows where it is the only one."""
+def _select_pool_rows(market: MarketState, orders: I8, number: int) -> list[slice | B1]:
+    """Return the rows of orders that belong to a pool; all rows where it is the only one.
+
+    Orders of short sides come apart, after the others: both sides use one wallet (ISO-1).
+    """
+    if market.sides.pairs.size:
+        here = market.ledger.pool_numbers[orders[:, INSTRUMENT]] == number
+        is_short = market.sides.side[orders[:, OWNER]] < 0
+        return [here & ~is_short, here & is_short]
     if len(market.ledger.pools) == 1:
-        return slice(None)
-    here: B1 = market.ledger.pool_numbers[orders[:, INSTRUMENT]] == number
-    return here
+        return [slice(None)]
+    return [market.ledger.pool_numbers[orders[:, INSTRUMENT]] == number]
 
 
 def _make_batch(
@@ -68,6 +75,19 @@ def _make_batch(
     part = state.pool.instruments
     accounts = venue.admission_accounts(state.pool)
     return OrderBatch(orders, replaced, accounts, market.max_lots[part], part.start)
+
+
+def _apply_choices(
+    batch: OrderBatch, chosen: I8, rows: slice | B1, bound: B1
+) -> "LeverageChoices | None":
+    """Return the leverage that orders of a batch choose, after a change of its accounts.
+
+    ``rows`` are those of the batch among all orders.
+    """
+    choices = LeverageChoices.from_batch(batch, chosen[rows] if chosen.size else chosen, bound)
+    if choices is not None:
+        batch.accounts = choices.apply_to(batch.accounts, batch.first)
+    return choices
 
 
 class LeverageChoices(NamedTuple):
@@ -115,19 +135,30 @@ class LeverageChoices(NamedTuple):
 
 
 def _admit_pool_orders(
-    market: MarketState, venue: Venue, state: PoolState, batch: OrderBatch
+    market: MarketState,
+    venue: Venue,
+    state: PoolState,
+    batch: OrderBatch,
+    earlier: OrderBatch | None,
 ) -> B1:
-    """Return which of a pool's orders pass, and move isolated margin from wallets for them."""
+    """Return which of a pool's orders pass, and move isolated margin from wallets for them.
+
+    ``earlier`` holds the orders of long sides that have passed, if these are of short sides.
+    """
+    is_separate = venue.wallet_pool != state.pool.number
+    beside = None
+    if market.sides.pairs.size and not is_separate:
+        beside = sides.find_shortages_beside(market, venue, state, earlier)
 
     def shortage(rows: I8, accounts: Exposure) -> F8:
         assessment = state.engine.assess_admission(accounts)
         lacking = assessment.initial - assessment.equity
-        if venue.wallet_pool != state.pool.number:
-            lacking = lacking - venue.free_wallet_cash(rows)
-        return lacking
+        if is_separate:
+            lacking = lacking - venue.free_wallet_cash(market.sides.member[rows])
+        return lacking if beside is None else lacking + beside[rows]
 
     passes = admit_batch(batch, market.is_margined, shortage)
-    if venue.wallet_pool != state.pool.number:
+    if is_separate:
         _transfer_isolated_margin(market, venue, state, batch, passes)
     return passes
 
@@ -146,9 +177,10 @@ def _transfer_isolated_margin(
     rows, _, accounts = batch.build_hypothetical(np.flatnonzero(sent & opens[batch.owner]))
     assessment = state.engine.assess_admission(accounts)
     missing = np.maximum(np.ceil(assessment.initial - assessment.equity), 0.0)
-    lacking = np.minimum(missing, venue.free_wallet_cash(rows)).astype(np.int64)
+    payer = market.sides.member[rows]
+    lacking = np.minimum(missing, venue.free_wallet_cash(payer)).astype(np.int64)
     need = opens[rows] & (lacking > 0)
     moves = Transfers.from_columns(
-        rows[need], rows[need], venue.wallet_pool, state.pool.number, 0, lacking[need]
+        payer[need], rows[need], venue.wallet_pool, state.pool.number, 0, lacking[need]
     )
     market.ledger.transfer(moves, DEPOSIT)

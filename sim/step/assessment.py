@@ -3,6 +3,7 @@
 from sim.attribution import AssessmentMoment
 from sim.state import MarketState
 from sim.step.rescue import find_rescued, rescue_accounts
+from sim.step.sides import share_equity
 from sim.types import MISSING
 
 
@@ -23,6 +24,8 @@ def assess_accounts(market: MarketState, number: int = MISSING) -> None:
             assessment = state.engine.assess(accounts)
             for column in assessment:
                 column[market.external_owner :] = 0.0  # system accounts have no margin
+            if market.sides.pairs.size and venue.wallet_pool == state.pool.number:
+                share_equity(market, state, assessment)
             if rescued is not None:
                 rescue_accounts(market, venue, state, assessment, rescued)
             state.assessment = assessment

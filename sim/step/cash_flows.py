@@ -7,7 +7,7 @@ from sim.cash_flows import CashFlows
 from sim.exchange.admission import cumulative_before
 from sim.protocols import PopulationProtocol
 from sim.state import MarketState
-from sim.types import B1, F8, I8, MISSING, MarginAssessment, Transfers
+from sim.types import B1, F8, I8, MISSING, SPOT, Contracts, MarginAssessment, Transfers
 from sim.venue import PoolState, Venue
 
 MAX_BALANCE = 2**53
@@ -68,6 +68,10 @@ def _collect_requests(market: MarketState) -> CashFlows:
             amount = np.clip(payments.amount, -MAX_BALANCE, MAX_BALANCE)
             parts.append(payments._replace(owner=payments.owner + members.start, amount=amount))
     requested = CashFlows.join(parts)
+    if market.sides.pairs.size:  # both sides of a member have one wallet
+        is_wallet = requested.instrument == MISSING
+        member = market.sides.member[requested.owner]
+        requested = requested._replace(owner=np.where(is_wallet, member, requested.owner))
     return requested.take(~market.is_retired[requested.owner])
 
 
@@ -120,7 +124,8 @@ def _commit_to_accounts(
     market: MarketState, venue: Venue, state: PoolState, payments: CashFlows
 ) -> None:
     """Move cash from wallets into isolated accounts, at most what wallets hold."""
-    passes = _fits_limit(payments.owner, payments.amount, venue.free_wallet_cash(payments.owner))
+    payer = market.sides.member[payments.owner]
+    passes = _fits_limit(payer, payments.amount, venue.free_wallet_cash(payer))
     _transfer_internally(market, venue, state, payments.take(passes))
 
 
@@ -129,7 +134,7 @@ def _release_to_wallets(
 ) -> None:
     """Move cash from isolated accounts back into wallets, at most what is free in them."""
     passes = _fits_limit(
-        payments.owner, -payments.amount, _withdrawable_cash(venue, state, payments.owner)
+        payments.owner, -payments.amount, _withdrawable_cash(market, venue, state, payments.owner)
     )
     _transfer_internally(market, venue, state, payments.take(passes))
 
@@ -141,8 +146,11 @@ def _transfer_internally(
 
     The update keeps the moved cash in sight until the next assessment.
     """
-    _transfer_cash(market, moved.owner, moved, venue.wallet_pool, state.pool.number)
+    payer = market.sides.member[moved.owner]
+    _transfer_cash(market, payer, moved, venue.wallet_pool, state.pool.number)
     np.add.at(state.assessment.equity, moved.owner, moved.amount)
+    venue.flows.margin_added += int(np.maximum(moved.amount, 0).sum())
+    venue.flows.margin_removed -= int(np.minimum(moved.amount, 0).sum())
 
 
 def _post_withdrawals(market: MarketState, venue: Venue, payments: CashFlows) -> None:
@@ -151,17 +159,38 @@ def _post_withdrawals(market: MarketState, venue: Venue, payments: CashFlows) ->
     if joint is None:
         free = venue.free_wallet_cash(payments.owner)
     else:
-        free = _withdrawable_cash(venue, joint, payments.owner)
+        free = _withdrawable_cash(market, venue, joint, payments.owner)
     passes = _fits_limit(payments.owner, -payments.amount, free)
     venue.flows.paid_out -= int(payments.amount[passes].sum())
     _transfer_outside(market, venue, payments.take(passes))
 
 
-def _withdrawable_cash(venue: Venue, state: PoolState, owner: I8) -> F8:
-    """Return cash beyond initial margin and reserves of margin accounts, as in admission, (n,)."""
-    accounts = venue.admission_accounts(state.pool).take(owner)
+def _withdrawable_cash(market: MarketState, venue: Venue, state: PoolState, owner: I8) -> F8:
+    """Return what may leave margin accounts, (n,).
+
+    It is what initial margin, the chosen leverage and reserves of orders leave of equity, as in
+    admission, and at most the cash without unrealised profit. The ledger pays the whole value of a
+    derivative when it trades, so this cash is the balance plus the value paid for open positions.
+    Binance has both limits, for cash and for margin that is removed from an isolated position
+    (FAQ 360038447311; its present form also leaves the maintenance margin of the position).
+    """
+    accounts, is_joint = (
+        venue.admission_accounts(state.pool),
+        venue.wallet_pool == state.pool.number,
+    )
+    has_pairs = bool(market.sides.pairs.size) and is_joint
+    accounts = accounts if has_pairs else accounts.take(owner)
     assessment = state.engine.assess_admission(accounts)
-    return np.minimum(assessment.equity - assessment.initial, accounts.balance[:, 0])
+    cash = accounts.balance[:, 0] + accounts.entry @ find_paid_up(accounts.market.contracts)
+    spare = assessment.equity - assessment.initial
+    if has_pairs:
+        spare, cash = market.sides.sum_pairs(spare)[owner], market.sides.sum_pairs(cash)[owner]
+    return np.minimum(spare, cash)
+
+
+def find_paid_up(contracts: Contracts) -> I8:
+    """Return 1 for derivatives that settle in the numeraire, whose value paid is no cost, (K,)."""
+    return ((contracts.kind != SPOT) & (contracts.settle == 0)).astype(np.int64)
 
 
 def _transfer_outside(market: MarketState, venue: Venue, payments: CashFlows) -> None:

@@ -56,7 +56,7 @@ def _return_idle_margin(market: MarketState, venue: Venue, state: PoolState) -> 
     owners, assets = np.nonzero(accounts.balance * idle[:, None])
     moves = Transfers.from_columns(
         owners,
-        owners,
+        market.sides.member[owners],
         state.pool.number,
         venue.wallet_pool,
         assets,

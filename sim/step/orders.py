@@ -7,6 +7,7 @@ import numpy as np
 from sim.exchange.matching import CAUSE, INSTRUMENT, KIND, OWNER, PRICE, QUANTITY, RESERVE, SLOT
 from sim.numerics.jit import kernel
 from sim.state import MarketState
+from sim.step import sides
 from sim.types import (
     F8,
     I8,
@@ -91,6 +92,8 @@ def _collect_decisions(market: MarketState) -> tuple[Orders, I8]:
         latency.append(population.latency)
     classes = np.repeat(np.array(latency, dtype=np.int64), [batch.owner.size for batch in batches])
     orders = Orders.join(batches)
+    if market.sides.pairs.size:
+        orders = sides.keep_sides(market, orders)
     return take_active(market, orders, classes)
 
 

@@ -60,6 +60,10 @@ POLICIES: dict[str, dict[str, Any]] = {
     "top-ups alone": {"trim_probability": 0, "top_up_probability": 1, "outside_multiple": 0.1},
     "hedges alone": {"trim_probability": 0, "top_up_probability": 0, "hedge_probability": 1},
     "no reactions": {"margin_buffer": None},
+    "margin taken back": {"top_up_probability": 0.5, "take_back_buffer": 0.8}
+    | {"take_back_time": 300},
+    "margin taken back alone": {"margin_buffer": None, "take_back_buffer": 0.1}
+    | {"take_back_time": 60},
 }
 
 CRASH = "stresses=[{kind: move, at: 900, duration: 900, size: -0.12}]"
@@ -131,6 +135,9 @@ def test_capital_is_managed_the_same(policy: str, netting: str) -> None:
     paid_in, paid_out = sum_flows(market)
     assert paid_in > 0
     assert paid_out > 0
+    if netting == "isolated":
+        removed = market.recorder.frames()["venues"]["margin_removed"].sum()
+        assert bool(removed > 0) is ("take_back_buffer" in POLICIES[policy])
 
 
 def test_deposits_use_up_what_margin_calls_may_take() -> None:

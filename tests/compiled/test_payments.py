@@ -39,7 +39,7 @@ class Payers(NoiseTraders):
         amount = random.choice(AMOUNTS, shape) * random.choice([1, -1], shape)
         instrument = random.choice([MISSING, 0, 1], shape, p=[0.7, 0.15, 0.15])
         isolated = instrument != MISSING
-        venue[isolated], amount[isolated] = 0, abs(amount[isolated])
+        venue[isolated] = 0
         is_new = (random.random(shape) < 0.2) & (amount > 0) & ~isolated
         self._table = np.stack([member, venue, instrument, amount, is_new], axis=2).astype(np.int64)
         return super().start(spec, draws)
@@ -109,3 +109,8 @@ def test_limits_are_those_of_the_plain_phase(netting: str, calls: str) -> None:
     paid_in, paid_out = money["venues"]["deposits"].sum(), money["venues"]["withdrawals"].sum()
     assert 0 < paid_in < amount[amount > 0].sum(dtype=float) / 100
     assert 0 < paid_out < -amount[amount < 0].sum(dtype=float) / 100
+    added, removed = (int(money["venues"][f"margin_{way}"].sum()) for way in ("added", "removed"))
+    if netting == "isolated":
+        assert added > removed > 0, "some of what was added is taken back"
+    else:
+        assert added == removed == 0

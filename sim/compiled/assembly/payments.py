@@ -3,7 +3,7 @@
 from sim.compiled.arrays import PoolArrays, VenueArrays
 from sim.compiled.assembly.context import DEPOSIT_EVENT, StepPhase
 from sim.compiled.components import CompiledCashFlows, requests_by_kernel
-from sim.compiled.kernels import margin_calls, payments
+from sim.compiled.kernels import margin_calls, payments, withdrawable
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.step import cash_flows
 from sim.venue import Venue
@@ -49,9 +49,9 @@ class PaymentPhases(StepPhase):
         market, program = self.market, self.program
         requests = self._bind_requests()
         margins = {
-            venue.number: self._bind_margin(venue)
+            number: self._bind_margin(number)
             for venue in market.venues
-            if venue.wallet_pool in venue.pool_states
+            for number in venue.pool_states
         }
         if any(each is None for each in (*requests, *margins.values())):
             program.add(None, lambda: cash_flows.post_cash_flows(market))
@@ -64,7 +64,7 @@ class PaymentPhases(StepPhase):
         for request in requests:
             program.add(request)
         for venue, arrays in self.context.list_venues():
-            self._add_postings(venue, arrays, margins.get(venue.number))
+            self._add_postings(venue, arrays, margins)
 
     def _bind_requests(self) -> list[BoundKernel | None]:
         """Return the kernels of populations that request payments, None for one without."""
@@ -77,14 +77,16 @@ class PaymentPhases(StepPhase):
             if population.n_cash_flow_draws or population.has_commitment
         ]
 
-    def _bind_margin(self, venue: Venue) -> BoundKernel | None:
-        """Return the kernel of the margin that limits withdrawals from a joint account."""
-        pool = self.step.pools[venue.wallet_pool]
-        kernels = self.context.engines[venue.wallet_pool].bind_kernels(pool.hypothetical)
+    def _bind_margin(self, number: int) -> BoundKernel | None:
+        """Return the kernel of the margin that limits what leaves the accounts of a pool."""
+        pool = self.step.pools[number]
+        kernels = self.context.engines[number].bind_kernels(pool.hypothetical)
         return None if kernels is None else self.context.bind_margin(pool, kernels)
 
-    def _add_postings(self, venue: Venue, arrays: VenueArrays, margin: BoundKernel | None) -> None:
-        """Post deposits, then transfers into isolated accounts, then withdrawals."""
+    def _add_postings(
+        self, venue: Venue, arrays: VenueArrays, margins: dict[int, BoundKernel | None]
+    ) -> None:
+        """Post deposits, then transfers into isolated accounts and back, then withdrawals."""
         market, step, program = self.market, self.step, self.program
         sent = (step.payments, step.counters, step.passes, step.paid_before, market.is_retired)
         wallets = (market.external_owner, venue.wallet_pool, step.ledger.balance)
@@ -107,8 +109,8 @@ class PaymentPhases(StepPhase):
         )
         for number in venue.pool_states:
             if number != venue.wallet_pool:
-                self._add_commitments(venue, step.pools[number])
-        self._add_limits(venue, margin)
+                self._add_transfers(venue, arrays, step.pools[number], margins[number])
+        self._add_limits(venue, margins.get(venue.wallet_pool))
         program.add(
             bind_kernel(
                 payments.post_withdrawals,
@@ -123,50 +125,55 @@ class PaymentPhases(StepPhase):
             )
         )
 
-    def _add_commitments(self, venue: Venue, pool: PoolArrays) -> None:
-        """Move cash from wallets into the isolated accounts of a pool."""
-        market, step = self.market, self.step
-        self.program.add(
-            bind_kernel(
-                payments.post_commitments,
-                step.payments,
-                step.counters,
-                step.passes,
-                step.paid_before,
-                market.is_retired,
-                venue.number,
-                venue.wallet_pool,
-                step.ledger.balance,
-                pool.pool.number,
-                market.ledger.pool_numbers,
-                step.price,
-                pool.assessed[0],
-                step.moves,
-                DEPOSIT_EVENT,
-            )
+    def _add_transfers(
+        self, venue: Venue, arrays: VenueArrays, pool: PoolArrays, margin: BoundKernel | None
+    ) -> None:
+        """Move cash from wallets into the isolated accounts of a pool, and back."""
+        market, step, program = self.market, self.step, self.program
+        shared = (
+            step.payments,
+            step.counters,
+            step.passes,
+            step.paid_before,
+            market.is_retired,
+            venue.number,
+            venue.wallet_pool,
+            step.ledger.balance,
+            pool.pool.number,
+            market.ledger.pool_numbers,
         )
+        posted = (pool.assessed[0], step.moves, DEPOSIT_EVENT, arrays.paid)
+        program.add(bind_kernel(payments.post_commitments, *shared, step.price, *posted))
+        assert margin is not None
+        self._add_withdrawable(venue, pool, margin)
+        program.add(bind_kernel(payments.post_releases, *shared, step.withdrawable, *posted))
 
     def _add_limits(self, venue: Venue, margin: BoundKernel | None) -> None:
         """Find what owners who withdraw may take out of their wallets."""
-        step, program, balance = self.step, self.program, self.step.ledger.balance
-        sent = (step.payments, step.counters)
-        if margin is None:
-            wallet = (venue.number, balance, venue.wallet_pool, step.price, step.withdrawable)
-            program.add(bind_kernel(payments.find_withdrawable_from_wallets, *sent, *wallet))
+        step, balance = self.step, self.step.ledger.balance
+        if margin is not None:
+            self._add_withdrawable(venue, step.pools[venue.wallet_pool], margin)
             return
-        pool = step.pools[venue.wallet_pool]
-        here = pool.pool.instruments
+        sent = (step.payments, step.counters)
+        wallet = (venue.number, balance, venue.wallet_pool, step.price, step.withdrawable)
+        self.program.add(bind_kernel(withdrawable.find_withdrawable_from_wallets, *sent, *wallet))
+
+    def _add_withdrawable(self, venue: Venue, pool: PoolArrays, margin: BoundKernel) -> None:
+        """Find what owners may take out of the accounts of a pool."""
+        step, here = self.step, pool.pool.instruments
         self._add_gathering(venue, pool)
-        program.add(margin)
-        program.add(
+        self.program.add(margin)
+        self.program.add(
             bind_kernel(
-                payments.find_withdrawable,
+                withdrawable.find_withdrawable,
                 pool.senders,
                 pool.n_senders,
                 pool.required,
                 pool.resting[2],
                 pool.before.position,
-                balance,
+                pool.before.entry,
+                cash_flows.find_paid_up(self.market.contracts.select_instruments(here)),
+                step.ledger.balance,
                 pool.pool.number,
                 step.price,
                 step.lot_value[here],
@@ -180,11 +187,13 @@ class PaymentPhases(StepPhase):
         step, before, here = self.step, pool.before, pool.pool.instruments
         self.program.add(
             bind_kernel(
-                payments.gather_withdrawals,
+                withdrawable.gather_withdrawals,
                 step.payments,
                 step.counters,
                 self.market.is_retired,
                 venue.number,
+                self.market.ledger.pool_numbers,
+                int(pool.pool.number == venue.wallet_pool),
                 here.start,
                 step.row_of_owner,
                 pool.senders,

@@ -6,7 +6,7 @@ accounts, then withdrawals. Each is posted whole or not at all.
 
 from sim.compiled.arrays import N_PAYMENTS
 from sim.compiled.kernels.cash import move_cash
-from sim.compiled.kernels.equity import find_free_wallet_cash, value_account
+from sim.compiled.kernels.equity import find_free_wallet_cash
 from sim.numerics.jit import kernel
 from sim.step.cash_flows import MAX_BALANCE
 from sim.types import B1, F8, I8, MISSING
@@ -17,8 +17,9 @@ from sim.types import B1, F8, I8, MISSING
 ALL, OWN = range(2)
 """Rows of an owner's sums of earlier payments: all of them, and those from its own wealth."""
 
-(DEPOSITS, WITHDRAWALS, CALLS, CALLS_MET, CALLS_MISSED) = range(5)
-"""Places of a venue's flows of the step: minor units in and out, and counts of margin calls."""
+(DEPOSITS, WITHDRAWALS, CALLS, CALLS_MET, CALLS_MISSED, ADDED, REMOVED) = range(7)
+"""Places of a venue's flows of the step: minor units in and out, counts of margin calls, and minor
+units moved into isolated accounts and back."""
 
 
 @kernel
@@ -80,7 +81,7 @@ def post_deposits(
         multiple: outside wealth of a new member, times its capital; negative = no margin calls.
         moves: cash moves of the step.
         event: kind of their event.
-        paid: (5,) flows of the venue in this step.
+        paid: (7,) flows of the venue in this step.
         net_paid_in: (N,) payments from outside less those back, since the start, minor units.
     """
     number = counters[N_PAYMENTS]
@@ -138,6 +139,19 @@ def is_withdrawal(payment: I8, venue: int) -> bool:
 
 
 @kernel
+def leaves_pool(payment: I8, venue: int, pool: int, pools: I8, is_joint: int) -> bool:
+    """Return True for a payment out of the accounts of a pool.
+
+    Where wallet and account are joint it goes outside, otherwise to the wallet.
+    """
+    if is_joint:
+        return is_withdrawal(payment, venue)
+    k = payment[INSTRUMENT]
+    is_here: bool = k != MISSING and payment[VENUE] == venue and pools[k] == pool
+    return is_here and payment[AMOUNT] < 0
+
+
+@kernel
 def post_commitments(
     tick: int,
     payments: I8,
@@ -154,6 +168,7 @@ def post_commitments(
     equity: F8,
     moves: I8,
     event: int,
+    paid: I8,
 ) -> int:
     """Move cash from wallets into the accounts of a pool, at most what wallets hold.
 
@@ -169,7 +184,7 @@ def post_commitments(
         pools: (K,) pool of each instrument.
         price: (C,) minor units of the numeraire per minor unit.
         equity: (N,) last assessed equity of the pool's accounts.
-        moves, event: see :func:`post_deposits`.
+        moves, event, paid: see :func:`post_deposits`.
     """
     for row in range(counters[N_PAYMENTS]):
         owner, k, amount = payments[row, OWNER], payments[row, INSTRUMENT], payments[row, AMOUNT]
@@ -185,122 +200,51 @@ def post_commitments(
         if passes[row]:
             move_cash(balance, moves, counters, event, owner, owner, wallet_pool, pool, 0, amount)
             equity[owner] += amount
+            paid[ADDED] += amount
     return 0
 
 
 @kernel
-def gather_withdrawals(
+def post_releases(
     tick: int,
     payments: I8,
     counters: I8,
+    passes: B1,
+    before: I8,
     is_retired: B1,
     venue: int,
-    first: int,
-    row_of_owner: I8,
-    senders: I8,
-    n_senders: I8,
-    position: I8,
-    entry: I8,
-    leverage: F8,
-    live_position: I8,
-    live_entry: I8,
-    live_leverage: F8,
-    balance: I8,
-    live_balance: I8,
-    pool: int,
-    resting: I8,
-    live_resting: I8,
-) -> int:
-    """Copy the accounts of owners who withdraw, for their margin as in admission.
-
-    Args:
-        tick: present tick.
-        payments, counters, is_retired: see :func:`post_deposits`.
-        venue: number of the venue.
-        first: the pool's first instrument.
-        row_of_owner, senders, n_senders, position, entry, leverage: hypothetical accounts, see
-            ``sim.compiled.kernels.admission.gather_orders``.
-        live_position, live_entry, live_leverage: accounts of the pool.
-        balance, live_balance: (C, 1, N) of hypothetical accounts, and (C, P, N) of all pools.
-        pool: number of the pool.
-        resting, live_resting: (3, ., N) lots and reserves of resting orders; live ones of all
-            instruments.
-    """
-    count = 0
-    for payment in range(counters[N_PAYMENTS]):
-        owner = payments[payment, OWNER]
-        if not is_withdrawal(payments[payment], venue) or is_retired[owner]:
-            continue
-        if row_of_owner[owner] != MISSING:
-            continue
-        row, count = count, count + 1
-        row_of_owner[owner], senders[row] = row, owner
-        for asset in range(len(balance)):
-            balance[asset, 0, row] = live_balance[asset, pool, owner]
-        for k in range(len(position)):
-            position[k, row], entry[k, row] = live_position[k, owner], live_entry[k, owner]
-            leverage[k, row] = live_leverage[k, owner]
-            for plane in range(3):
-                resting[plane, k, row] = live_resting[plane, first + k, owner]
-    for row in range(count):
-        row_of_owner[senders[row]] = MISSING
-    n_senders[0] = count
-    return 0
-
-
-@kernel
-def find_withdrawable(
-    tick: int,
-    senders: I8,
-    n_senders: I8,
-    required: F8,
-    reserved: I8,
-    position: I8,
-    balance: I8,
-    pool: int,
-    price: F8,
-    lot_value: F8,
-    quote_price: F8,
-    free: F8,
-) -> int:
-    """Find the cash beyond initial margin and reserves of owners who withdraw.
-
-    Args:
-        tick: present tick.
-        senders, n_senders, required: owners and their initial margin.
-        reserved: (K, N) reserves of their orders, minor units of the settle asset.
-        position: (K, N) lots of their accounts.
-        balance: (C, P, N) minor units.
-        pool: number of the pool.
-        price: (C,) minor units of the numeraire per minor unit.
-        lot_value, quote_price: (K,) minor units of the numeraire.
-        free: (N,) out.
-    """
-    for row in range(n_senders[0]):
-        owner, total = senders[row], 0.0
-        for k in range(quote_price.size):
-            total += reserved[k, row] * quote_price[k]
-        equity = value_account(row, owner, balance, pool, price, position, lot_value) - total
-        free[owner] = min(equity - required[row], float(balance[0, pool, owner]))
-    return 0
-
-
-@kernel
-def find_withdrawable_from_wallets(
-    tick: int,
-    payments: I8,
-    counters: I8,
-    venue: int,
-    balance: I8,
     wallet_pool: int,
-    price: F8,
+    balance: I8,
+    pool: int,
+    pools: I8,
     free: F8,
+    equity: F8,
+    moves: I8,
+    event: int,
+    paid: I8,
 ) -> int:
-    """Find what separate wallets can pay to owners who withdraw."""
+    """Move cash from the accounts of a pool back into wallets, at most what is free in them.
+
+    Args:
+        tick: present tick.
+        payments, counters, passes, before, is_retired: see :func:`post_deposits`.
+        venue, wallet_pool, balance, pool, pools, equity: see :func:`post_commitments`.
+        free: (N,) of owners who take margin back.
+        moves, event, paid: see :func:`post_deposits`.
+    """
     for row in range(counters[N_PAYMENTS]):
-        if is_withdrawal(payments[row], venue):
-            owner = payments[row, OWNER]
-            free[owner] = find_free_wallet_cash(owner, balance, wallet_pool, price)
+        owner, amount = payments[row, OWNER], -payments[row, AMOUNT]
+        passes[row] = leaves_pool(payments[row], venue, pool, pools, 0) and not is_retired[owner]
+        if passes[row]:
+            before[ALL, owner] += amount
+            passes[row] = amount < MAX_BALANCE and before[ALL, owner] <= free[owner]
+    for row in range(counters[N_PAYMENTS]):
+        owner, amount = payments[row, OWNER], payments[row, AMOUNT]
+        before[ALL, owner] = 0
+        if passes[row]:
+            move_cash(balance, moves, counters, event, owner, owner, wallet_pool, pool, 0, amount)
+            equity[owner] += amount
+            paid[REMOVED] -= amount
     return 0
 
 

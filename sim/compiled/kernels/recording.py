@@ -27,7 +27,9 @@ from sim.types import B1, F8, I8
 (OPEN_INTEREST, GROSS, TO_SELL, TO_BUY, VOLUME, TRADES, MARKOUT) = range(7)
 """First rows of the recorder's counts."""
 
-(FUND, EQUITY, INITIAL, MAINTENANCE, DEPOSITS, WITHDRAWALS, SHORTFALL, CALLS) = range(8)
+(FUND, EQUITY, INITIAL, MAINTENANCE, DEPOSITS, WITHDRAWALS, ADDED, REMOVED, SHORTFALL, CALLS) = (
+    range(10)
+)
 """First rows of the recorder's money; calls met and missed are the next."""
 
 
@@ -130,6 +132,7 @@ def record_money(
     money[DEPOSITS, tick, venue], money[WITHDRAWALS, tick, venue] = paid[0], paid[1]
     for row in range(3):
         money[CALLS + row, tick, venue] = paid[2 + row]
+    money[ADDED, tick, venue], money[REMOVED, tick, venue] = paid[5], paid[6]
     return 0
 
 
