@@ -24,6 +24,22 @@ LATE_REGISTRIES: dict[str, Mapping[str, type[Component]]] = {
 }
 """Registries of abstract components, which pydantic's own schema does not contain."""
 
+PARTS = {
+    "Populations": (
+        "RunConfig",
+        "populations",
+        "a list of populations, to be included by an item of such a list",
+    ),
+    "AxisValues": (
+        "StudyAxis",
+        "values",
+        "a list of settings, to be included by the values of an axis",
+    ),
+    "LiquidationPolicy": ("VenueConfig", "liquidation", "a liquidation policy of a venue"),
+    "LossLayers": ("VenueConfig", "waterfall", "the loss layers of a venue in their order"),
+}
+"""Class, field and description of the parts that files of their own hold, by name."""
+
 MODE: JsonSchemaMode = "validation"
 
 
@@ -41,16 +57,9 @@ def build_schema_text() -> str:
     for name, registry in LATE_REGISTRIES.items():
         refs = {kind: places[each, MODE]["$ref"] for kind, each in registry.items()}
         definitions[name] = _build_choice(definitions[name], refs)
-    definitions["Populations"] = copy.deepcopy(
-        definitions["RunConfig"]["properties"]["populations"]
-    )
-    definitions["Populations"]["description"] = (
-        "a list of populations, to be included by an item of such a list"
-    )
-    definitions["AxisValues"] = copy.deepcopy(definitions["StudyAxis"]["properties"]["values"])
-    definitions["AxisValues"]["description"] = (
-        "a list of settings, to be included by the values of an axis"
-    )
+    for name, (owner, field, description) in PARTS.items():
+        definitions[name] = copy.deepcopy(definitions[owner]["properties"][field])
+        definitions[name]["description"] = description
     _relax_for_files(definitions)
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import pydantic
 
+from sim.component import Component
 from sim.errors import ConfigError
 from sim.reading.documents import UnreadableError, check_depth, read_text
 from sim.reading.includes import IncludeReader, merge_nodes, parse_file
@@ -168,7 +169,8 @@ def _apply_changes(
 ) -> list[str]:
     """Change data in place, and return the problems; changes of whole components come first."""
     problems: list[str] = []
-    for key, value in order_changes([_expand_include_key(*pair) for pair in pairs], data, schema):
+    changes = _expand_changes(data, pairs, schema, problems)
+    for key, value in order_changes(changes, data, schema):
         reader, place = IncludeReader(), find_new_item(data, key, schema)
         read = reader.read_new_items if key.endswith(APPEND) else reader.read_override
         try:
@@ -178,6 +180,25 @@ def _apply_changes(
             continue
         problems += reader.problems or apply_override(data, key, content, schema)
     return problems
+
+
+def _expand_changes(
+    data: Node,
+    pairs: Sequence[tuple[str, Any]],
+    schema: type[pydantic.BaseModel] | None,
+    problems: list[str],
+) -> list[tuple[str, Any]]:
+    """Return the changes that overrides stand for; add what is wrong to ``problems``."""
+    changes = [_expand_include_key(*pair) for pair in pairs]
+    if schema is None or not issubclass(schema, Component):
+        return changes
+    expanded = []
+    for key, value in changes:
+        try:
+            expanded += schema.expand_override(data, key, value)
+        except ConfigError as error:
+            problems += error.problems
+    return expanded
 
 
 def _expand_include_key(key: str, value: Any) -> tuple[str, Any]:
