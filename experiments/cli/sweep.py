@@ -138,7 +138,9 @@ def _print_outcome(outcome: "SweepOutcome", quiet: bool) -> None:
 def verify(
     results: Annotated[
         Path,
-        typer.Argument(help="Result folder of a sweep, of one of its runs, of a run, or of a comparison."),
+        typer.Argument(
+            help="Result folder of a sweep, of one of its runs, of a run, or of a comparison."
+        ),
     ],
     *,
     sample: Annotated[int, typer.Option(min=0, help="Number of runs to repeat.")] = 3,

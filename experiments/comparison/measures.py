@@ -13,9 +13,6 @@ from sim.metrics.losses import sum_by_layer, sum_system_loss
 from sim.metrics.venues import select_venues
 from sim.types import B1, F8, Exposure
 
-NO_ORDERS = ("bids", "asks", "reserved")
-"""Columns of an exposure that hold orders."""
-
 
 SUM_DIGITS = 9
 """Decimal places that sums of many margins in different orders share."""
@@ -116,7 +113,8 @@ def measure_saved_margin(market: Market) -> float:
 
 
 def _without_orders(accounts: Exposure) -> Exposure:
-    return accounts._replace(**{name: np.zeros_like(getattr(accounts, name)) for name in NO_ORDERS})
+    none = np.zeros_like(accounts.position)
+    return accounts._replace(bids=none, asks=none, reserved=none)
 
 
 def _sum_initial(initial: F8, rows: B1) -> float:
