@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from experiments import neighbours
-from experiments.cli import backtest, check, explain, margin, paper, run, sweep, tails
+from experiments.cli import backtest, check, explain, margin, mechanisms, paper, run, sweep, tails
 from experiments.cli.failures import CommandGroup
 from experiments.cli.options import Plugins
 from experiments.results import provenance
@@ -30,6 +30,7 @@ app.add_typer(backtest.app)
 app.add_typer(check.app)
 app.add_typer(explain.app)
 app.add_typer(margin.app)
+app.add_typer(mechanisms.app)
 app.add_typer(paper.app)
 app.add_typer(run.app)
 app.add_typer(sweep.app)

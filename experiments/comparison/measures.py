@@ -13,7 +13,6 @@ from sim.metrics.losses import sum_by_layer, sum_system_loss
 from sim.metrics.venues import select_venues
 from sim.types import B1, F8, Exposure
 
-
 SUM_DIGITS = 9
 """Decimal places that sums of many margins in different orders share."""
 

@@ -10,6 +10,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from experiments.calculator.portfolio import PortfolioConfig
 from experiments.calculator.stress import StressConfig
 from experiments.config import RunConfig
+from experiments.mechanisms.catalogue import MechanismFile
 from experiments.sweep.config import StudyConfig
 from sim.component import Component
 from sim.margin import MODELS, NETTINGS, REQUIREMENTS, VALUATIONS
@@ -35,6 +36,7 @@ PARTS = {
         "values",
         "a list of settings, to be included by the values of an axis",
     ),
+    "Mechanisms": ("MechanismFile", "mechanisms", "entries of the catalogue of mechanisms"),
     "LiquidationPolicy": ("VenueConfig", "liquidation", "a liquidation policy of a venue"),
     "LossLayers": ("VenueConfig", "waterfall", "the loss layers of a venue in their order"),
 }
@@ -51,6 +53,7 @@ def build_schema_text() -> str:
     ``${a.b}`` in place of numbers.
     """
     components: list[type[Component]] = [RunConfig, StudyConfig, PortfolioConfig, StressConfig]
+    components.append(MechanismFile)
     components += [kind for registry in LATE_REGISTRIES.values() for kind in registry.values()]
     places, whole = models_json_schema([(each, MODE) for each in components])
     definitions: dict[str, Node] = whole["$defs"]
