@@ -41,7 +41,7 @@ class Mechanism(Component):
 
     @property
     def is_account(self) -> bool:
-        """Whether it is shown by the margin of an account instead of a market."""
+        """True if the margin of an account shows it instead of a market."""
         return self.base.startswith(PORTFOLIOS)
 
 

@@ -104,6 +104,7 @@ def verify_results(place: Path, sample: int, seed: int = 0) -> VerificationResul
 def _verify_comparison(place: Path, sample: int, seed: int) -> VerificationResult:
     """Verify the table of a comparison of engines and the run under each engine."""
     manifest = _read_manifest(place, (COMPARISON, MANIFEST))
+    files = manifest["files"]
     present = [path.name for path in place.iterdir() if path.is_dir()]
     names = sorted({*map(str, manifest.get("runs", ())), *present})
     again = _choose_runs(names, sample, seed)
@@ -112,17 +113,15 @@ def _verify_comparison(place: Path, sample: int, seed: int) -> VerificationResul
         for name in names
         if (place / name / CONFIG).is_file()
     }
-    problems = [
-        *list_missing_checksums(manifest["files"], (COMPARISON,)),
-        *check_listed_files(place, manifest["files"]),
-        *(f"{name}: {STRAY}" for name in list_strays(place, manifest["files"])),
-        *(f"{name}: has no {CONFIG}" for name in names if name not in found),
-        *(f"{name}/{line}" for name, run in found.items() for line in run.differences),
-    ]
+    problems = list_missing_checksums(files, (COMPARISON,)) + check_listed_files(place, files)
+    problems += [f"{name}: {STRAY}" for name in list_strays(place, files)]
+    problems += [f"{name}: has no {CONFIG}" for name in names if name not in found]
+    for name, run in found.items():
+        problems += [f"{name}/{line}" for line in run.differences]
     notices = dict.fromkeys(line for run in found.values() for line in run.notices)
-    files = len(manifest["files"]) + sum(run.files for run in found.values())
-    runs = sum(run.runs for run in found.values())
-    return VerificationResult(files, runs, tuple(problems), tuple(notices))
+    n_files = len(files) + sum(run.files for run in found.values())
+    n_runs = sum(run.runs for run in found.values())
+    return VerificationResult(n_files, n_runs, tuple(problems), tuple(notices))
 
 
 def _verify_study(place: Path, sample: int, seed: int) -> VerificationResult:
