@@ -4,7 +4,7 @@ import json
 import shutil
 import tempfile
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,12 +107,7 @@ def _verify_comparison(place: Path, sample: int, seed: int) -> VerificationResul
     files = manifest["files"]
     present = [path.name for path in place.iterdir() if path.is_dir()]
     names = sorted({*map(str, manifest.get("runs", ())), *present})
-    again = _choose_runs(names, sample, seed)
-    found = {
-        name: _verify_run_result(place / name, again=name in again)
-        for name in names
-        if (place / name / CONFIG).is_file()
-    }
+    found = _verify_compared_runs(place, names, _choose_runs(names, sample, seed))
     problems = list_missing_checksums(files, (COMPARISON,)) + check_listed_files(place, files)
     problems += [f"{name}: {STRAY}" for name in list_strays(place, files)]
     problems += [f"{name}: has no {CONFIG}" for name in names if name not in found]
@@ -122,6 +117,17 @@ def _verify_comparison(place: Path, sample: int, seed: int) -> VerificationResul
     n_files = len(files) + sum(run.files for run in found.values())
     n_runs = sum(run.runs for run in found.values())
     return VerificationResult(n_files, n_runs, tuple(problems), tuple(notices))
+
+
+def _verify_compared_runs(
+    place: Path, names: Sequence[str], again: Collection[str]
+) -> dict[str, VerificationResult]:
+    """Verify the runs of a comparison by their names, without folders that hold no run."""
+    return {
+        name: _verify_run_result(place / name, again=name in again)
+        for name in names
+        if (place / name / CONFIG).is_file()
+    }
 
 
 def _verify_study(place: Path, sample: int, seed: int) -> VerificationResult:
