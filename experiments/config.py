@@ -9,8 +9,9 @@ from pydantic import Field
 
 from agents import POPULATIONS
 from experiments.accounts.populations import complete_run
-from experiments.file_kinds import explain_wrong_kind, load_kind
+from experiments.file_kinds import load_kind
 from experiments.price_files.funding_rates import read_funding_rates
+from experiments.words import WORDS, expand_word, settle_population
 from sim.component import build_union
 from sim.config import MarketConfig
 from sim.errors import ConfigError
@@ -43,6 +44,11 @@ class RunConfig(MarketConfig):
         """Add the digest of a table of accounts and the populations that it needs."""
         return complete_run(data)
 
+    @classmethod
+    def expand_override(cls, data: dict[str, Any], key: str, value: Any) -> list[tuple[str, Any]]:
+        """Return the changes that an override stands for; one word replaces a whole part."""
+        return expand_word(data, key, value) if key in WORDS else [(key, value)]
+
 
 def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = False) -> RunConfig:
     """Read the configuration of a run.
@@ -52,7 +58,8 @@ def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = F
     Raises:
         ConfigError: the configuration has faults, with one line for each.
     """
-    shortened = _drop_replay_days(quick_overrides(name, overrides), overrides) if quick else ()
+    shortened = _drop_replay_days(quick_overrides(name, overrides), overrides) if quick else []
+    shortened, overrides = settle_population(name, shortened, overrides)
     try:
         return load_kind("run", name, [*shortened, *overrides], RunConfig)
     except ConfigError as error:
@@ -95,48 +102,6 @@ def _is_replay_override(override: str) -> bool:
     """Return True if an override sets the source or the days of a process."""
     return override.partition("=")[0].endswith(
         (".process.source", ".process.start", ".process.end")
-    )
-
-
-def engine_overrides(
-    name: str | Path, engine: str | None, overrides: Sequence[str] = ()
-) -> list[str]:
-    """Return the overrides of ``--engine``: that engine at every venue that lists a perpetual.
-
-    If no venue lists one, the engine is set at all venues.
-
-    Args:
-        name: name or file of a run's configuration, see ``load_run``.
-        engine: packaged preset or file; None = no overrides.
-        overrides: other overrides of the configuration.
-
-    Raises:
-        ConfigError: the engine's name is empty, or the configuration cannot be read.
-    """
-    if engine is None:
-        return []
-    if not engine.strip():
-        raise ConfigError(
-            ["--engine: '', names no engine, give a packaged one such as span, or a file"]
-        )
-    if other := explain_wrong_kind("engine", engine):
-        raise ConfigError([f"--engine: {line}, give an engine such as span" for line in other])
-    of_venues = [each for each in overrides if each.startswith("venues")]
-    venues = resolve_config(name, of_venues).get("venues")
-    chosen = [number for number, venue in enumerate(_as_list(venues)) if _trades_perpetuals(venue)]
-    places = [f"venues.{number}" for number in chosen] or ["venues.*"]
-    return [f"{place}.engine={json.dumps(engine, ensure_ascii=False)}" for place in places]
-
-
-def _as_list(node: Any) -> list[Any]:
-    return node if isinstance(node, list) else []
-
-
-def _trades_perpetuals(venue: Any) -> bool:
-    instruments = _as_list(venue.get("instruments")) if isinstance(venue, dict) else []
-    return any(
-        isinstance(each, dict) and each.get("kind", "perpetual") == "perpetual"
-        for each in instruments
     )
 
 

@@ -20,6 +20,7 @@ from experiments.figures.parallel import Helper, RunFiles, draw_figures
 from experiments.imports import pause_garbage_collection
 from experiments.price_files.bars import read_replays
 from experiments.results import identity, provenance, store
+from experiments.results.checksums import MANIFEST
 from experiments.simulation import iterate_batches
 from sim.errors import ConfigError, DataError, DeleverageError
 from sim.margin.learned.learned import list_fallback_events
@@ -28,8 +29,6 @@ from sim.metrics.cascades import Frames
 from sim.prices.bars import Bars
 
 COMPLETE, INTERRUPTED = "complete", "interrupted"
-
-MANIFEST = "manifest.json"
 
 
 class RunError(DeleverageError):
@@ -47,6 +46,8 @@ class RunOutcome(NamedTuple):
     status: str  # complete or interrupted
     summary: dict[str, Any]
     summary_table: str  # text for the terminal; empty if no step was made
+    market: Market  # after its last step
+    frames: Frames
     notices: tuple[str, ...] = ()  # about a table of accounts with which it began
 
 
@@ -116,8 +117,8 @@ def execute_run(
             place = f"{config.name}: {draft.keep_partial()}"
             raise _build_run_error(place, config.seed, draft, error) from error
         draft.commit()
-    table = _format_summary(market, frames, elapsed)
-    return RunOutcome(final, status, summary, table, describe_opening(market))
+    shown = _format_summary(market, frames, elapsed)
+    return RunOutcome(final, status, summary, shown, market, frames, describe_opening(market))
 
 
 def _identify_run(config: RunConfig, bars: Mapping[str, Bars]) -> RunIdentity:

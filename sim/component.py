@@ -28,6 +28,17 @@ class Component(BaseModel):
         return data
 
     @classmethod
+    def expand_override(cls, data: dict[str, Any], key: str, value: Any) -> list[tuple[str, Any]]:
+        """Return the changes that an override of a configuration of this class stands for.
+
+        Args:
+            data: content of the configuration's files.
+            key: dotted path of the override.
+            value: its value.
+        """
+        return [(key, value)]
+
+    @classmethod
     def is_registered(cls) -> bool:
         """Return whether a registry of this class's family holds it."""
         return cls in cls.registered_variants()

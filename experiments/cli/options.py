@@ -22,6 +22,30 @@ Accounts = Annotated[
     ),
 ]
 
+Policy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Liquidation policy of the venues with perpetuals: a packaged name, a kind or a file.",
+    ),
+]
+
+LossLayers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Waterfall of the venues with perpetuals: a packaged name, a kind or a file.",
+    ),
+]
+
+Traders = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Traders instead of the present ones, as many: a packaged name, a kind or a file.",
+    ),
+]
+
 OwnStudy = Annotated[
     Path | None,
     typer.Option("--study", metavar="FILE", help="YAML file or module of the result's own study."),

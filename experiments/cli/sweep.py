@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments.cli.options import Plugins
+from experiments.cli.options import LossLayers, Plugins, Policy, Traders
 from experiments.imports import pause_garbage_collection
 
 if TYPE_CHECKING:
@@ -62,6 +62,9 @@ def sweep(
             metavar="PRESET", help="Margin engine of every run, unless the study sets one."
         ),
     ] = None,
+    policy: Policy = None,
+    waterfall: LossLayers = None,
+    population: Traders = None,
     mixed: Annotated[
         bool,
         typer.Option(
@@ -84,7 +87,13 @@ def sweep(
             from experiments.sweep.runner import SweepOptions, run_sweep
             from experiments.sweep.study import StudyError
 
-        config = load_study(study, overrides or (), seeds=seeds, quick=quick, engine=engine)
+        words = {
+            "engine": engine,
+            "policy": policy,
+            "waterfall": waterfall,
+            "population": population,
+        }
+        config = load_study(study, overrides or (), seeds=seeds, quick=quick, words=words)
         folder = out or Path("results") / (f"{config.name}-quick" if quick else config.name)
         count = count_processors() if jobs is None else jobs
         plugins, others = tuple(plugin or ()), tuple(known or ())
@@ -129,7 +138,9 @@ def _print_outcome(outcome: "SweepOutcome", quiet: bool) -> None:
 def verify(
     results: Annotated[
         Path,
-        typer.Argument(help="Result folder of a sweep, of one of its runs, or of a single run."),
+        typer.Argument(
+            help="Result folder of a sweep, of one of its runs, of a run, or of a comparison."
+        ),
     ],
     *,
     sample: Annotated[int, typer.Option(min=0, help="Number of runs to repeat.")] = 3,

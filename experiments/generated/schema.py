@@ -10,6 +10,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from experiments.calculator.portfolio import PortfolioConfig
 from experiments.calculator.stress import StressConfig
 from experiments.config import RunConfig
+from experiments.mechanisms.catalogue import MechanismFile
 from experiments.sweep.config import StudyConfig
 from sim.component import Component
 from sim.margin import MODELS, NETTINGS, REQUIREMENTS, VALUATIONS
@@ -24,6 +25,23 @@ LATE_REGISTRIES: dict[str, Mapping[str, type[Component]]] = {
 }
 """Registries of abstract components, which pydantic's own schema does not contain."""
 
+PARTS = {
+    "Populations": (
+        "RunConfig",
+        "populations",
+        "a list of populations, to be included by an item of such a list",
+    ),
+    "AxisValues": (
+        "StudyAxis",
+        "values",
+        "a list of settings, to be included by the values of an axis",
+    ),
+    "Mechanisms": ("MechanismFile", "mechanisms", "entries of the catalogue of mechanisms"),
+    "LiquidationPolicy": ("VenueConfig", "liquidation", "a liquidation policy of a venue"),
+    "LossLayers": ("VenueConfig", "waterfall", "the loss layers of a venue in their order"),
+}
+"""Class, field and description of the parts that files of their own hold, by name."""
+
 MODE: JsonSchemaMode = "validation"
 
 
@@ -35,22 +53,16 @@ def build_schema_text() -> str:
     ``${a.b}`` in place of numbers.
     """
     components: list[type[Component]] = [RunConfig, StudyConfig, PortfolioConfig, StressConfig]
+    components.append(MechanismFile)
     components += [kind for registry in LATE_REGISTRIES.values() for kind in registry.values()]
     places, whole = models_json_schema([(each, MODE) for each in components])
     definitions: dict[str, Node] = whole["$defs"]
     for name, registry in LATE_REGISTRIES.items():
         refs = {kind: places[each, MODE]["$ref"] for kind, each in registry.items()}
         definitions[name] = _build_choice(definitions[name], refs)
-    definitions["Populations"] = copy.deepcopy(
-        definitions["RunConfig"]["properties"]["populations"]
-    )
-    definitions["Populations"]["description"] = (
-        "a list of populations, to be included by an item of such a list"
-    )
-    definitions["AxisValues"] = copy.deepcopy(definitions["StudyAxis"]["properties"]["values"])
-    definitions["AxisValues"]["description"] = (
-        "a list of settings, to be included by the values of an axis"
-    )
+    for name, (owner, field, description) in PARTS.items():
+        definitions[name] = copy.deepcopy(definitions[owner]["properties"][field])
+        definitions[name]["description"] = description
     _relax_for_files(definitions)
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

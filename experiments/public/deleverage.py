@@ -328,11 +328,10 @@ def _configure(
     seed: int | None = None,
     quick: bool = False,
 ) -> "RunConfig":
-    from experiments.config import engine_overrides, load_run
+    from experiments.config import load_run
+    from experiments.words import word_overrides
 
-    changes = list(overrides)
-    if engine is not None:
-        changes = [*engine_overrides(name, engine, changes), *changes]
+    changes = [*word_overrides({"engine": engine}), *overrides]
     if seed is not None:
         changes.append(f"seed={seed}")
     return load_run(name, changes, quick=quick)

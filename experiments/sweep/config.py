@@ -1,13 +1,14 @@
 """Configuration of a study: the base of every run, the axes, the replications and the metrics."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from experiments.config import engine_overrides, quick_overrides
+from experiments.config import quick_overrides
 from experiments.file_kinds import absent, explain_wrong_kind, load_kind, namesake
 from experiments.sweep.designs import (
     DESIGNS,
@@ -19,6 +20,7 @@ from experiments.sweep.designs import (
     SobolDesign,
     StudyAxis,
 )
+from experiments.words import POPULATION, WORDS, word_overrides
 from sim.component import Component, build_union
 from sim.errors import ConfigError, describe_unknown
 from sim.reading.packaged import (
@@ -154,7 +156,7 @@ def load_study(
     *,
     seeds: int | None = None,
     quick: bool = False,
-    engine: str | None = None,
+    words: Mapping[str, str | None] = MappingProxyType({}),
 ) -> StudyConfig:
     """Read a study.
 
@@ -164,7 +166,7 @@ def load_study(
         also: changes to every run, as ``a.b=3``, after the study's own and before the axes.
         seeds: replications, instead of the study's.
         quick: apply the study's own ``quick`` values.
-        engine: margin engine of every run, see ``engine_overrides``.
+        words: parts of every run that one word replaces, see ``word_overrides``.
 
     Raises:
         ConfigError: with one line for each problem.
@@ -179,9 +181,7 @@ def load_study(
         "study", place, [*(quick_overrides(place) if quick else ()), *counted], StudyConfig
     )
     _check_base(study.base)
-    study = study.model_copy(
-        update={"also": (*study.also, *_engine_overrides(study, engine), *also)}
-    )
+    study = study.model_copy(update={"also": (*study.also, *_word_changes(study, words), *also)})
     beside = find_config(place).resolve().with_suffix(".py")
     if own and (beside.parent / RESOLVED_STUDY).is_file():
         rule = (
@@ -229,24 +229,24 @@ def _check_base(base: str) -> None:
         raise ConfigError([f"base: {line}" for line in lines])
 
 
-ENGINE_PATH = re.compile(r"venues\.(\d+|\*)\.engine")
-"""Pattern of paths of a whole margin engine."""
-
-
-def _engine_overrides(study: StudyConfig, engine: str | None) -> list[str]:
-    """Return the changes that set the engine of every run of a study.
+def _word_changes(study: StudyConfig, words: Mapping[str, str | None]) -> list[str]:
+    """Return the changes by which a word replaces a part of every run of a study.
 
     Raises:
-        ConfigError: the study varies the engines itself.
+        ConfigError: the study varies that part itself, or a name is empty.
     """
-    changes = engine_overrides(study.base, engine)
+    changes = word_overrides(words)
     varied = [path for axis in study.axes for path in _axis_paths(axis)]
     varied += [path for also in study.roles.values() for path in also]
-    if changes and (own := [path for path in varied if ENGINE_PATH.fullmatch(path)]):
-        rule = f"the study sets {own[0]} itself, which would win"
-        raise ConfigError(
-            [f"--engine: {engine!r}, {rule}, leave --engine out or choose another study"]
-        )
+    for word, name in words.items():
+        pattern = rf"{word}|(venues\.(\d+|\*)\.)?{WORDS[word]}"
+        own = [path for path in varied if re.fullmatch(pattern, path)]
+        if word == POPULATION:
+            own += [path for path in varied if re.match(r"populations\.\d", path)]
+        if name is not None and own:
+            rule = f"the study sets {own[0]} itself, which would win"
+            remedy = f"leave --{word} out or choose another study"
+            raise ConfigError([f"--{word}: {name!r}, {rule}, {remedy}"])
     return changes
 
 

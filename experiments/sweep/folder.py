@@ -28,7 +28,8 @@ EXTENDABLE_FIELDS = (
 """Keys of a study that may change while results exist, because runs are named by their content."""
 
 WORDS = {
-    "also": "also (changes of every run: the study's, --engine, and a.b=3 on the command line)"
+    "also": "also (changes of every run: the study's, --engine and the like, and a.b=3 on the "
+    "command line)"
 }
 """Longer names of a study's keys for messages."""
 

@@ -1,6 +1,5 @@
 """Outputs of a sweep from all scores: tables, figures, report and manifest."""
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,11 @@ from experiments.paper.report_file import format_report_file
 from experiments.paper.tables import TableLabels
 from experiments.paper.tables import write_tables as write_tables
 from experiments.results import provenance, store
+from experiments.results.checksums import MANIFEST, hash_file
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.folder import ResultFolder
 from experiments.sweep.study import load_study_module, made_by
 from sim.errors import ConfigError, describe_unknown
-
-MANIFEST = "manifest.json"
-"""The only file that holds times, paths and machines."""
 
 
 def write_outputs(
@@ -106,8 +103,3 @@ def _output_files(place: Path) -> Iterable[Path]:
     return sorted(
         [*(path for path in place.iterdir() if path.is_file() and path.name != MANIFEST), *inner]
     )
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, as hex digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -4,8 +4,8 @@ import json
 import shutil
 import tempfile
 import zlib
-from collections.abc import Collection, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,14 +15,21 @@ import pyarrow.parquet
 import pydantic
 
 from experiments import plugins
+from experiments.comparison.requests import COMPARISON
 from experiments.config import RunConfig
 from experiments.paper.load_results import check_plugins
 from experiments.results import identity, provenance, store
+from experiments.results.checksums import (
+    MANIFEST,
+    STRAY,
+    check_listed_files,
+    list_missing_checksums,
+    list_strays,
+)
 from experiments.sweep.config import RESOLVED_STUDY
 from experiments.sweep.execute_jobs import write_run
 from experiments.sweep.messages import COMPLETE, RunSpec
 from experiments.sweep.older import UNSIGNED_NOTICE
-from experiments.sweep.outputs import MANIFEST, hash_file
 from experiments.sweep.progress_state import RUNS
 from experiments.sweep.sealed import (
     SUMMARY,
@@ -36,7 +43,7 @@ from experiments.sweep.sealed import (
     list_stray_run_files,
     read_summary,
 )
-from sim.errors import DeleverageError, OutputError, escape_unprintable
+from sim.errors import DeleverageError, OutputError
 from sim.reading.documents import read_json
 from sim.reading.problems import describe_problems
 
@@ -72,7 +79,8 @@ def verify_results(place: Path, sample: int, seed: int = 0) -> VerificationResul
     """Compare the checksums of all files, and make some runs again.
 
     Args:
-        place: results of a study, of one of its runs, or of ``deleverage run``.
+        place: results of a study, of one of its runs, of ``deleverage run``, or of its comparison
+            of engines.
         sample: number of runs to make again; the same runs for the same seed.
         seed: seed of the choice of runs.
 
@@ -86,9 +94,40 @@ def verify_results(place: Path, sample: int, seed: int = 0) -> VerificationResul
         raise OutputError(f"{place}: {problem}, {rule}")
     if (place / CONFIG).is_file() and not (place / RESOLVED_STUDY).is_file():
         return _verify_run_result(place, again=sample > 0)
+    if (place / COMPARISON).is_file() and not (place / RESOLVED_STUDY).is_file():
+        return _verify_comparison(place, sample, seed)
     if is_run_name(place.resolve().name) and (place / SUMMARY).is_file():
         return _verify_sweep_run(place.resolve(), again=sample > 0)
     return _verify_study(place, sample, seed)
+
+
+def _verify_comparison(place: Path, sample: int, seed: int) -> VerificationResult:
+    """Verify the table of a comparison of engines and the run under each engine."""
+    manifest = _read_manifest(place, (COMPARISON, MANIFEST))
+    files = manifest["files"]
+    present = [path.name for path in place.iterdir() if path.is_dir()]
+    names = sorted({*map(str, manifest.get("runs", ())), *present})
+    found = _verify_compared_runs(place, names, _choose_runs(names, sample, seed))
+    problems = list_missing_checksums(files, (COMPARISON,)) + check_listed_files(place, files)
+    problems += [f"{name}: {STRAY}" for name in list_strays(place, files)]
+    problems += [f"{name}: has no {CONFIG}" for name in names if name not in found]
+    for name, run in found.items():
+        problems += [f"{name}/{line}" for line in run.differences]
+    notices = dict.fromkeys(line for run in found.values() for line in run.notices)
+    n_files = len(files) + sum(run.files for run in found.values())
+    n_runs = sum(run.runs for run in found.values())
+    return VerificationResult(n_files, n_runs, tuple(problems), tuple(notices))
+
+
+def _verify_compared_runs(
+    place: Path, names: Sequence[str], again: Collection[str]
+) -> dict[str, VerificationResult]:
+    """Verify the runs of a comparison by their names, without folders that hold no run."""
+    return {
+        name: _verify_run_result(place / name, again=name in again)
+        for name in names
+        if (place / name / CONFIG).is_file()
+    }
 
 
 def _verify_study(place: Path, sample: int, seed: int) -> VerificationResult:
@@ -113,14 +152,14 @@ def _verify_study(place: Path, sample: int, seed: int) -> VerificationResult:
 
 def _check_study_files(place: Path, files: Mapping[str, str]) -> list[str]:
     """Return the problems of a study's listed files."""
-    missing = _missing_checksums(files, (RESOLVED_STUDY, RUNS))
-    return [*missing, *_check_listed_files(place, files)]
+    missing = list_missing_checksums(files, (RESOLVED_STUDY, RUNS))
+    return [*missing, *check_listed_files(place, files)]
 
 
 def _describe_strays(place: Path, files: Mapping[str, str]) -> list[str]:
     """Return a line for each file of a study's result that no command wrote."""
     strays = [
-        *_strays(place, files),
+        *list_strays(place, files),
         *(f"runs/{name}" for name in list_stray_files(place / "runs")),
     ]
     return [f"{name}: {STRAY}" for name in strays]
@@ -133,22 +172,14 @@ def _choose_runs(names: list[str], sample: int, seed: int) -> set[str]:
 
 
 def _verify_stored_run(path: Path, *, again: bool) -> ReproducedRun:
-    """Make a run again, or compare its files with their checksums."""
-    if again:
-        return _reproduce_run(path)
-    return ReproducedRun([_changed_notice(name) for name in find_damaged_files(path)], None)
-
-
-STRAY = "was not written by deleverage, remove it"
-
-PAGE = "report.html"
-"""Report that deleverage report adds to a result later; the manifest does not list it."""
-
-
-def _strays(place: Path, files: Mapping[str, str]) -> list[str]:
-    """Return files of a result that neither its manifest lists nor a command adds."""
-    entries = [path for path in sorted(place.iterdir()) if not path.is_dir() or path.is_symlink()]
-    return [path.name for path in entries if path.name not in {MANIFEST, PAGE, *files}]
+    """Compare a run's files with their checksums, and make it again if wanted."""
+    damaged = find_damaged_files(path)
+    if not again:
+        return ReproducedRun([_changed_notice(name) for name in damaged], None)
+    run = _reproduce_run(path)
+    known = {line.partition(":")[0] for line in run.differences}
+    more = [_changed_notice(name) for name in damaged if name not in known]
+    return ReproducedRun([*run.differences, *more], run.code)
 
 
 def _unsigned_notices(place: Path, count: int) -> list[str]:
@@ -202,8 +233,8 @@ def _verify_run_result(folder: Path, *, again: bool) -> VerificationResult:
 def _check_run_files(folder: Path, files: Mapping[str, str]) -> list[str]:
     """Return the problems of a run's files: missing checksums, changes and files of others."""
     needed = (CONFIG, SUMMARY, *sorted(path.name for path in folder.glob("*.parquet")))
-    problems = [*_missing_checksums(files, needed), *_check_listed_files(folder, files)]
-    strays = [name for name in _strays(folder, files) if name not in needed]
+    problems = [*list_missing_checksums(files, needed), *check_listed_files(folder, files)]
+    strays = [name for name in list_strays(folder, files) if name not in needed]
     return [*problems, *(f"{name}: {STRAY}" for name in strays)]
 
 
@@ -302,31 +333,6 @@ def _list_complete_runs(place: Path) -> list[str]:
     if wrong := [name for name in names if not is_run_name(name)]:
         raise OutputError(f"{place / RUNS}: {wrong[0]!r} is no name of a run, {AGAIN}")
     return names
-
-
-def _check_listed_files(place: Path, files: Mapping[str, str]) -> list[str]:
-    """Return the problems of the files that a manifest lists."""
-    return [
-        f"{escape_unprintable(name)}: {problem}"
-        for name, digest in files.items()
-        if (problem := _file_problem(place, name, digest))
-    ]
-
-
-def _missing_checksums(files: Mapping[str, str], needed: tuple[str, ...]) -> list[str]:
-    """Return a line for each required file without a checksum."""
-    return [f"{name}: {MANIFEST} has no checksum of it" for name in needed if name not in files]
-
-
-def _file_problem(place: Path, name: str, digest: object) -> str:
-    """Return the problem of a file, empty if none; no path outside the folder is read."""
-    inner = PurePosixPath(name)
-    if inner.is_absolute() or ".." in inner.parts or not inner.parts:
-        return f"leads out of the folder, {MANIFEST} was changed"
-    path = place / inner
-    if not path.is_file():
-        return "is not there"
-    return "" if hash_file(path) == digest else f"differs from its checksum in {MANIFEST}"
 
 
 def _reproduce_run(folder: Path) -> ReproducedRun:

@@ -6,7 +6,7 @@ from typing import Any
 from sim.errors import ConfigError, format_value
 from sim.reading.documents import MAX_LEVELS, read_yaml
 from sim.reading.overrides import normalise_values
-from sim.reading.packaged import Wanted, find_packaged, find_preset, folder_of, is_file
+from sim.reading.packaged import Wanted, find_packaged, find_preset, folder_of, is_file, is_kind
 
 Node = dict[str, Any]
 
@@ -27,12 +27,15 @@ class IncludeReader:
     def read_override(self, key: str, value: Any, wanted: Wanted | None) -> Any:
         """Return the value of an override: the content of a file if one is wanted, else itself.
 
+        The name of a kind is the component of that kind with its defaults, if no file has the name.
         Includes of the value are expanded.
 
         Raises:
             ConfigError: the file does not exist or cannot be read.
         """
         if wanted and value and "${" not in value:
+            if is_kind(key, value, wanted):
+                return [{"kind": value}] if wanted.is_list else {"kind": value}
             content = self._read_file(find_preset(key, value, wanted), ())
             if isinstance(content, list) != wanted.is_list:
                 problem = f"{key}: {value!r} holds {format_value(content)}"

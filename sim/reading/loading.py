@@ -174,7 +174,8 @@ def _apply_changes(
 ) -> list[str]:
     """Change data in place, and return the problems; changes of whole components come first."""
     problems: list[str] = []
-    for key, value in order_changes([_expand_include_key(*pair) for pair in pairs], data, schema):
+    changes = _expand_changes(data, pairs, schema, problems)
+    for key, value in order_changes(changes, data, schema):
         reader, place = IncludeReader(), find_new_item(data, key, schema)
         read = reader.read_new_items if key.endswith(APPEND) else reader.read_override
         try:
@@ -184,6 +185,25 @@ def _apply_changes(
             continue
         problems += reader.problems or apply_override(data, key, content, schema)
     return problems
+
+
+def _expand_changes(
+    data: Node,
+    pairs: Sequence[tuple[str, Any]],
+    schema: type[pydantic.BaseModel] | None,
+    problems: list[str],
+) -> list[tuple[str, Any]]:
+    """Return the changes that overrides stand for; add what is wrong to ``problems``."""
+    changes = [_expand_include_key(*pair) for pair in pairs]
+    if schema is None or not issubclass(schema, Component):
+        return changes
+    expanded = []
+    for key, value in changes:
+        try:
+            expanded += schema.expand_override(data, key, value)
+        except ConfigError as error:
+            problems += error.problems
+    return expanded
 
 
 def _expand_include_key(key: str, value: Any) -> tuple[str, Any]:

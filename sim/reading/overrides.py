@@ -206,7 +206,7 @@ def order_changes(
             return True
         if key.split(".")[-1] == "kind" or (isinstance(value, dict) and "include" in value):
             return True
-        paths = expand_wildcards(data, key, schema) if isinstance(value, str) else []
+        paths = expand_wildcards(data, key, schema) if isinstance(value, str | list) else []
         return (
             bool(paths)
             and schema is not None

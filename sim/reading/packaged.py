@@ -69,6 +69,12 @@ def folder_of(key: str) -> str:
     return f"{field.strip('-').rstrip('s')}s/"
 
 
+def is_kind(key: str, name: str, wanted: Wanted) -> bool:
+    """Return whether a name in place of a component is that of a kind, and of no file."""
+    packaged = f"{folder_of(key)}{name}"
+    return name in wanted.kinds and not is_file(name) and packaged not in list_packaged()
+
+
 def find_preset(key: str, name: str, wanted: Wanted) -> Path:
     """Return the file of a name that stands in place of a component.
 
@@ -105,7 +111,8 @@ def find_preset(key: str, name: str, wanted: Wanted) -> Path:
                 "or the path of a .yaml file"
             ]
         )
-    raise ConfigError([f"{key}: {describe_unknown(name, names)}, or a file of your own"])
+    known = [*names, *(kind for kind in wanted.kinds if kind not in names)]
+    raise ConfigError([f"{key}: {describe_unknown(name, known)}, or a file of your own"])
 
 
 def _find_file(key: str, name: str, folder: str, presets: Sequence[str]) -> Path:

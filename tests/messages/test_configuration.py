@@ -139,9 +139,9 @@ FILES_AND_KINDS: list[Row] = [
         "venues.0.engine.netting={kind: cross}",
     ),
     (
+        "venues.0.waterfall=fnd",
+        "'fnd' is not one of binance, bitmex, ",
         "venues.0.waterfall=fund",
-        "must be a list or a file that holds one, write [{kind: fund}]",
-        "venues.0.waterfall=[{kind: fund}]",
     ),
     (
         "underlyings.0.process=gbmm",

@@ -7,8 +7,9 @@ import yaml
 from breakage import BASE, parts, problems
 
 from experiments.cautions import find_idle_settings
-from experiments.config import RunConfig, engine_overrides, load_run
+from experiments.config import RunConfig, load_run
 from experiments.file_kinds import load_kind
+from experiments.words import word_overrides
 from sim.errors import ConfigError
 
 
@@ -164,8 +165,8 @@ def test_a_file_of_another_kind_is_no_engine() -> None:
         ConfigError,
         match="--engine: portfolios/single_perp: holds an account, use deleverage margin",
     ):
-        engine_overrides("mine.yaml", "portfolios/single_perp")
-    (swap,) = engine_overrides("mine.yaml", "span")
+        word_overrides({"engine": "portfolios/single_perp"})
+    (swap,) = word_overrides({"engine": "span"})
     assert problems([swap]) == []
 
 

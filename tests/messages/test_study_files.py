@@ -330,9 +330,9 @@ def test_an_engine_that_the_study_varies_is_left_out() -> None:
         ("", "'', names no engine"),
     ):
         with pytest.raises(ConfigError, match=f"--engine: {expected}"):
-            load_study("compression", engine=engine)
+            load_study("compression", words={"engine": engine})
     load_study("compression")
-    planned({"overrides": {}, **axis(values=[30], paths={"dt": 1})}, engine="span")
+    planned({"overrides": {}, **axis(values=[30], paths={"dt": 1})}, words={"engine": "span"})
 
 
 def test_copies_in_results_are_not_run() -> None:

@@ -17,11 +17,11 @@ from experiments import plugins
 from experiments.cli import app
 from experiments.config import load_run
 from experiments.results import identity, provenance, store
+from experiments.results.checksums import hash_file
 from experiments.results.imported_sources import find_imported_files, find_project_files
 from experiments.sweep import execute_jobs, sealed
 from experiments.sweep.config import StudyConfig, list_study_names, load_study
 from experiments.sweep.messages import CodeFingerprint, SweepContext
-from experiments.sweep.outputs import hash_file
 from experiments.sweep.paths import check_paths
 from experiments.sweep.runner import SweepOptions, run_sweep
 from experiments.sweep.study import hash_study_module

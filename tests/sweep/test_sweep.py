@@ -524,6 +524,22 @@ def test_what_does_not_come_out_again_is_named(kept: Path) -> None:
     assert done.stdout.endswith(f"{runs_in(kept)} runs made again: 3 differences\n")
 
 
+def test_files_are_compared_also_where_another_version_made_the_run(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that cannot be made again by this version still has checksums."""
+    steps = next((kept / "runs").glob("*/steps.parquet"))
+    steps.write_bytes(steps.read_bytes() + b"x")
+    monkeypatch.setattr("experiments.sweep.verify.provenance.read_version", lambda: "9.9")
+    done = verified(kept, "--sample", 99)
+    assert done.exit_code == app.FAILED
+    lines = [line for line in done.stderr.splitlines() if line.startswith("runs/")]
+    damaged = f"runs/{steps.parent.name}/steps.parquet: differs from its checksum in summary.json"
+    assert damaged in lines
+    assert sum("this is 9.9" in line for line in lines) == runs_in(kept)
+    assert len(lines) == runs_in(kept) + 1
+
+
 def test_only_finished_results_are_verified(tmp_path: Path) -> None:
     done = verified(tmp_path)
     assert done.exit_code == app.BAD_INPUT

@@ -1,0 +1,1 @@
+"""One market under several margin engines, on the same draws: ``deleverage run --engines``."""
