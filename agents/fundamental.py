@@ -12,6 +12,7 @@ from agents.shared.signals import LogPriceTracker, standardise
 from sim.compiled.arrays import StepArrays
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
+from sim.prices.past import PastReturns
 from sim.types import F8, I8, MarketSpec, Observation
 
 
@@ -51,6 +52,12 @@ class FundamentalTraders(LognormalLeverage):
         year = spec.find_seconds_per_year(self._members.scope.instruments)
         self._tracker = LogPriceTracker(spec.dt, [self.value_half_life], year=year)
         return wealth
+
+    def learn_past(self, past: PastReturns, opening: Observation) -> None:
+        """See ``sim.protocols.LearnsPastPrices``."""
+        view, columns = self._members.scope.view(opening)
+        underlying = view.contracts.underlying[columns]
+        self._tracker.learn_past(past, opening.spot[underlying], underlying)
 
     def _observe_prices(self, observation: Observation) -> None:
         view, columns = self._members.scope.view(observation)

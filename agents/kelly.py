@@ -13,6 +13,7 @@ from agents.shared.signals import LogPriceTracker, measure_variance
 from sim.compiled.arrays import StepArrays
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
+from sim.prices.past import PastReturns
 from sim.types import F8, I8, MarketSpec, Observation
 
 
@@ -73,6 +74,12 @@ class KellyTraders(LeveragedPopulation):
     def _target_leverages(self, draws: F8) -> F8:
         """Return the fraction of each member, at most one."""
         return np.minimum(draw_lognormal(draws, self.fraction, self.fraction_sigma), 1.0)
+
+    def learn_past(self, past: PastReturns, opening: Observation) -> None:
+        """See ``sim.protocols.LearnsPastPrices``; marks followed the index."""
+        view, columns = self._members.scope.view(opening)
+        underlying = view.contracts.underlying[columns]
+        self._tracker.learn_past(past, view.mark[columns], underlying)
 
     def _observe_prices(self, observation: Observation) -> None:
         view, columns = self._members.scope.view(observation)

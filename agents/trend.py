@@ -12,6 +12,7 @@ from agents.shared.signals import LogPriceTracker, standardise
 from sim.compiled.arrays import StepArrays
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
+from sim.prices.past import PastReturns
 from sim.types import F8, I8, MarketSpec, Observation
 
 
@@ -65,6 +66,12 @@ class TrendFollowers(LognormalLeverage):
             spec.dt, [self.fast_half_life, self.slow_half_life], year=year
         )
         return wealth
+
+    def learn_past(self, past: PastReturns, opening: Observation) -> None:
+        """See ``sim.protocols.LearnsPastPrices``; marks followed the index."""
+        view, columns = self._members.scope.view(opening)
+        underlying = view.contracts.underlying[columns]
+        self._tracker.learn_past(past, view.mark[columns], underlying)
 
     def _observe_prices(self, observation: Observation) -> None:
         view, columns = self._members.scope.view(observation)

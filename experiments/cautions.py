@@ -108,7 +108,7 @@ def _short_rates(config: RunConfig) -> Iterator[str]:
     if not recorded:
         return
     try:
-        bars = read_replays(config.underlyings)
+        bars = read_replays(config.underlyings, config.history)
         stamps, seconds = times_of(config, bars)
     except (ConfigError, DataError):
         return  # the run itself reports this error

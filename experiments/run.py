@@ -79,7 +79,7 @@ def execute_run(
         WriteError: a write failed; files written before are kept beside the path, and named.
         RunError: building the market or a step failed; the traceback is in ``failed/``.
     """
-    bars = read_replays(config.underlyings)
+    bars = read_replays(config.underlyings, config.history)
     identified = _identify_run(config, bars)
     name = f"{config.name}-{identified.config_hash}"
     final = out if out is not None else Path("results") / name
@@ -266,9 +266,12 @@ def _format_summary(market: Market, frames: Frames, seconds: float) -> str:
         return ""
     from experiments.results import summary_table  # its labels come with the plotting libraries
 
-    return summary_table.format_summary_table(
+    table = summary_table.format_summary_table(
         frames, unit=10**numeraire.decimals, currency=numeraire.name, seconds=seconds
     )
+    if unlearned := market.list_opening_values():
+        table += f"\n\nnever left its opening value: {'; '.join(unlearned)}"
+    return table
 
 
 def _format_money_unit(market: Market) -> str:

@@ -24,7 +24,8 @@ class TimeLimitError(DeleverageError):
 
 def simulate_run(config: RunConfig) -> Frames:
     """Return the frames of one run."""
-    return simulate_market(config, read_replays(config.underlyings)).recorder.frames()
+    bars = read_replays(config.underlyings, config.history)
+    return simulate_market(config, bars).recorder.frames()
 
 
 def simulate_market(

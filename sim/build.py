@@ -14,12 +14,12 @@ from sim.errors import ConfigError, describe_unknown
 from sim.exchange.book import OrderBooks
 from sim.instruments import Instrument, build_contracts
 from sim.ledger import Ledger
-from sim.market_path import draw_path
+from sim.market_path import draw_history, draw_path
 from sim.numerics.rng import RandomStreams
 from sim.prices.bars import Bars
 from sim.prices.impact import ImpactDynamics
 from sim.prices.path import ExogenousPath, find_year_lengths
-from sim.protocols import PopulationProtocol
+from sim.protocols import LearnsPastPrices, PopulationProtocol
 from sim.state import MarketState
 from sim.step.endowments import post_endowments
 from sim.types import B1, F8, I8, MISSING, Contracts, MarginPool, MarketSpec, Observation
@@ -65,6 +65,7 @@ def build_state(
     _refuse_unpriced(contracts, path)
     seconds_per_year = find_year_lengths(config.underlyings, bars)
     world = _venue_world(config, ledger, path, streams, seconds_per_year)
+    world = world._replace(past=draw_history(config, streams, bars))
     venues = _open_venues(config, world, participants)
     is_margined = np.arange(n_owners) < n_agents
     return MarketState(
@@ -103,6 +104,10 @@ def _open_venues(
     observation = _observe_opening(config, world, venues)
     _refuse(find_population_faults(participants.populations, spec, observation))
     endowments = _start_populations(participants.populations, spec, world.streams)
+    if world.past is not None:
+        for population in participants.populations:
+            if isinstance(population, LearnsPastPrices):
+                population.learn_past(world.past, observation)
     for rows, wealth in zip(participants.members, endowments, strict=True):
         for venue in venues:
             venue.deposit_wealth(rows, wealth[:, venue.number])

@@ -30,6 +30,7 @@ from sim.margin.engine import EngineConfig
 from sim.numerics.matrix_roots import find_correlation_fault
 from sim.numerics.whole_units import MAX_ACCOUNT_VALUE, describe_remedy
 from sim.prices import STRESSES
+from sim.prices.past import History
 from sim.prices.underlying import Underlying
 from sim.rescue import Rescue
 from sim.types import F8
@@ -109,6 +110,9 @@ class MarketConfig(Component):
     underlyings: tuple[Underlying, ...] = Field(min_length=1, description="index prices")
     correlation: tuple[tuple[float, ...], ...] | None = Field(
         default=None, description="correlation matrix of the index innovations"
+    )
+    history: History | None = Field(
+        default=None, description="past before the first step; none = engines begin unlearned"
     )
     stresses: tuple[build_union(STRESSES), ...] = Field(  # type: ignore[valid-type]
         default=(), description="exogenous stress scenarios"

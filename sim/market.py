@@ -14,6 +14,7 @@ from sim.deferred_agents import DeferredAgentsModel
 from sim.errors import DeleverageError, LearningWarning, describe_unknown
 from sim.exchange.book import OrderBooks
 from sim.ledger import Ledger
+from sim.market_path import measure_history
 from sim.numerics.jit import IS_COMPILING
 from sim.numerics.rng import RandomStreams
 from sim.prices.bars import Bars
@@ -67,7 +68,7 @@ class Market(DeferredAgentsModel):
         self.state = build_state(own, RandomStreams(seed), bars or {}, lambda: populate(self))
         self.recorder = Recorder(self.state)
         self._compiled: CompiledRun | None = None
-        self._warn_unlearnt()
+        self._warn_unlearnt(bars or {})
         opening.open_market(self.state)
         self.recorder.record_opening()
 
@@ -122,12 +123,12 @@ class Market(DeferredAgentsModel):
         """Return what a copy or a pickle keeps: all but compiled steps, whose arrays are these."""
         return {**self.__dict__, "_compiled": None}
 
-    def _warn_unlearnt(self) -> None:
+    def _warn_unlearnt(self, bars: Mapping[str, Bars]) -> None:
         """Warn of engines that cannot learn their parameters in so short a run."""
-        market = self.state
+        market, history = self.state, measure_history(self.state.config, bars)
         for venue in market.venues:
             message = venue.config.engine.explain_short_run(
-                market.steps_planned * market.config.dt, market.config.dt
+                market.steps_planned * market.config.dt, market.config.dt, history
             )
             if message:
                 warnings.warn(
@@ -219,6 +220,17 @@ class Market(DeferredAgentsModel):
         for instrument in range(len(self.contracts.names)):
             self.order_books.cancel_owner_orders(instrument, np.array([owner]))
         self.state.is_retired[owner] = True
+
+    def list_opening_values(self) -> list[str]:
+        """Return a line for each estimator of an engine that still has its opening value (MAR-5).
+
+        After the last step, these are the estimators that never left it.
+        """
+        return [
+            f"venues.{venue.number}.engine: {line}"
+            for venue in self.venues
+            for line in venue.list_opening_values()
+        ]
 
     @property
     def minor_units(self) -> int:

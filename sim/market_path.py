@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from sim.config import MarketConfig
 from sim.numerics.rng import RandomStreams
 from sim.prices.bars import Bars
+from sim.prices.past import PastLengths, PastReturns, draw_past, measure_past
 from sim.prices.path import (
     ExogenousInputs,
     ExogenousPath,
@@ -53,6 +54,37 @@ def draw_path(
         steps=_configured_steps(config),
         bars=bars,
     )
+
+
+def draw_history(
+    config: MarketConfig, streams: RandomStreams, bars: Mapping[str, Bars]
+) -> PastReturns | None:
+    """Draw the returns before the start, None without a history.
+
+    Raises:
+        ConfigError, DataError: see :func:`sim.prices.past.draw_past`.
+    """
+    if config.history is None:
+        return None
+    return draw_past(
+        config.history,
+        config.underlyings,
+        config.correlation,
+        streams=streams,
+        dt=config.dt,
+        bars=bars,
+    )
+
+
+def measure_history(config: MarketConfig, bars: Mapping[str, Bars]) -> PastLengths | None:
+    """Return the lengths of the past, None without a history.
+
+    Raises:
+        ConfigError, DataError: see :func:`sim.prices.past.measure_past`.
+    """
+    if config.history is None:
+        return None
+    return measure_past(config.history, config.underlyings, config.dt, bars)
 
 
 def _make_exogenous_inputs(config: MarketConfig) -> ExogenousInputs:

@@ -1,9 +1,10 @@
 """Interfaces of the swappable parts of a market, in terms of the records of ``sim.types``."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sim.cash_flows import CashFlows
 from sim.losses import LayerContext, LayerResult, Shortfall
+from sim.prices.past import PastReturns
 from sim.types import (
     B1,
     F8,
@@ -103,6 +104,15 @@ class LossLayer(Protocol):
 
     def absorb(self, loss: Shortfall, context: LayerContext) -> LayerResult:
         """Return the fills and payments of this layer for one bankrupt account; pure."""
+        ...
+
+
+@runtime_checkable
+class LearnsPastPrices(Protocol):
+    """Population whose averages of prices have a past before the first step."""
+
+    def learn_past(self, past: PastReturns, opening: Observation) -> None:
+        """Learn from the returns before the start, after the members have started."""
         ...
 
 

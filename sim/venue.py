@@ -11,10 +11,12 @@ from sim.exchange.mark import MarkInputs
 from sim.ledger import Ledger
 from sim.margin.calls import PoolMarginCalls
 from sim.margin.engine import MarginEngine
+from sim.margin.past import iterate_views
 from sim.margin.probe_portfolio import preview_initial_margins
 from sim.margin.tail.volatility import RunningVolatility
 from sim.numerics.rng import RandomStreams
 from sim.prices.impact import compute_log_returns
+from sim.prices.past import PastReturns
 from sim.prices.path import Times
 from sim.types import (
     B1,
@@ -81,6 +83,7 @@ class VenueWorld(NamedTuple):
     opening_price: F8  # (C,) minor units of the numeraire per minor unit of each asset
     stamps: Times  # exchange time of each step; empty without replayed days
     seconds: float  # length of the run
+    past: PastReturns | None = None  # returns before the start; none = no history
 
 
 class StepFlows:
@@ -125,7 +128,28 @@ class Venue:
             config.funding.prepare_run(world.stamps, world.seconds)
         self.view = self._opening_view(world)
         self.quotes = self.previous_quotes = self._opening_quotes()
+        if world.past is not None:
+            self._learn_past(world.past)
         self._update_max_leverage()
+
+    def _learn_past(self, past: PastReturns) -> None:
+        """Let the estimate of volatility and the engines learn from returns before the start."""
+        for segment in past.iterate_segments():
+            returns = segment.returns[:, self.contracts.underlying]
+            volatility = self.running_volatility.learn_past(returns, segment.steps)
+            self.view = self.view._replace(vol=volatility)
+        for state in self.pool_states.values():
+            for seen in iterate_views(past, self.pool_view(state.pool)):
+                state.engine.learn_past(seen)
+
+    def list_opening_values(self) -> list[str]:
+        """Return a line for each estimator of the engines that still has its opening value."""
+        lines = [
+            line
+            for state in self.pool_states.values()
+            for line in state.engine.list_opening_values()
+        ]
+        return list(dict.fromkeys(lines))
 
     def _set_instruments(self, world: VenueWorld) -> None:
         """Select the venue's instruments and pools, and create its columns of instruments."""

@@ -8,6 +8,7 @@ import numpy as np
 from agents.base import DAY
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
+from sim.prices.past import PastReturns
 from sim.pricing.instrument_values import YEAR_SECONDS
 from sim.types import F8, I8
 
@@ -81,6 +82,33 @@ class LogPriceTracker:
         if self.log_prices.size != places.size:
             self._allocate(places.size)
         return bind_kernel(track_prices, prices, places, *self.state)
+
+    def learn_past(self, past: PastReturns, prices: F8, columns: I8) -> None:
+        """Begin with the prices before the start of a run.
+
+        A return over several steps moves averages and variance as far as as many steps do: the
+        price stands at its last value, and its square is spread evenly.
+
+        Args:
+            past: log returns of U underlyings.
+            prices: (m,) prices at the start.
+            columns: (m,) their underlyings.
+        """
+        every, state = np.arange(prices.size), self.state
+        for segment in past.iterate_segments():
+            returns = segment.returns[:, columns]
+            later = past.near[:, columns].sum(axis=0) if segment.before else np.zeros(prices.size)
+            ahead = np.append(np.cumsum(returns[::-1], axis=0)[::-1], np.zeros((1, prices.size)), 0)
+            levels = prices * np.exp(-(ahead + later))
+            steps, first = segment.steps, self.state.variance_weight[0] < 0
+            if first and state.log_prices.size != prices.size:
+                self._allocate(prices.size)
+                state = self.state
+            weights, decay = 1 - (1 - state.weights) ** steps, state.decay**steps
+            state.mean_squares[:] *= steps
+            for price in levels if first else levels[1:]:
+                track_prices(0, price, every, weights, decay, *state[2:])
+            state.mean_squares[:] /= steps
 
     @property
     def log_prices(self) -> F8:

@@ -83,7 +83,7 @@ def backtest_run(folder: Path, target: CoverageTarget = ENGINE_TARGET) -> RunBac
         DataError: not the result of a run, or too short to score.
     """
     config, frames = read_result(folder)
-    agents, bars = populate(config.populations), read_replays(config.underlyings)
+    agents, bars = populate(config.populations), read_replays(config.underlyings, config.history)
     market = Market(config, agents, seed=config.seed, bars=bars)
     steps = frames["steps"]
     last = int(steps["step"].max())

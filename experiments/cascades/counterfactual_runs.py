@@ -57,7 +57,7 @@ def start_run(config: RunConfig) -> Market:
             config,
             populate(config.populations),
             seed=config.seed,
-            bars=read_replays(config.underlyings),
+            bars=read_replays(config.underlyings, config.history),
         )
 
 

@@ -1,7 +1,7 @@
 """Bars of replays, read from packaged series, CSV or Parquet."""
 
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from experiments.price_files.tables import PriceTable, compute_adjustment, read_
 from experiments.price_files.times import describe_gaps, find_usual_spacing, is_intraday
 from sim.errors import DataError
 from sim.prices.bars import DAY_SECONDS, Bars, has_saturdays, validate_bars
+from sim.prices.past import History, past_key
 from sim.prices.replay import Replay
 from sim.prices.underlying import Underlying
 from sim.types import F8
@@ -64,12 +65,18 @@ def _select_bars(table: PriceTable, start: datetime.date | None, end: datetime.d
     return validate_bars(source, times[keep], prices[keep], length, rows)
 
 
-def read_replays(underlyings: Iterable[Underlying]) -> dict[str, Bars]:
+def read_replays(
+    underlyings: Iterable[Underlying], history: History | None = None
+) -> dict[str, Bars]:
     """Read the bars of every replay among the underlyings, by name of underlying.
+
+    With a history, also those of each past, by ``sim.prices.past.past_key``: what the source of a
+    replay has before its first day, and the files that the history names.
 
     Raises:
         DataError: see ``read_bars``; or the VIX is replayed with days that it does not have.
     """
+    underlyings = list(underlyings)
     replays = {
         underlying.name: underlying.process
         for underlying in underlyings
@@ -87,7 +94,20 @@ def read_replays(underlyings: Iterable[Underlying]) -> dict[str, Bars]:
                     f"{index}: {VIX} has {first} to {last} only, {name} runs {span}: "
                     "set its start and end within those days"
                 )
-    return bars
+    return bars if history is None else bars | _read_pasts(replays, history)
+
+
+def _read_pasts(replays: Mapping[str, Replay], history: History) -> dict[str, Bars]:
+    """Read the bars before the first day of replays, if any, and those of a history's sources."""
+    pasts = {past_key(name): read_bars(source) for name, source in history.sources.items()}
+    for name, replay in replays.items():
+        if replay.start is None:
+            continue
+        times = read_table(replay.source, need_times=True).times
+        if (times.astype("datetime64[D]") < np.datetime64(replay.start)).any():
+            end = replay.start - datetime.timedelta(days=1)
+            pasts[past_key(name)] = read_bars(replay.source, None, end)
+    return pasts
 
 
 def describe_replays(underlyings: Iterable[Underlying]) -> list[str]:

@@ -206,7 +206,7 @@ def market(
     from sim.market import Market
 
     config = _configure(name, overrides, **changes)
-    bars = dict(read_replays(config.underlyings))
+    bars = dict(read_replays(config.underlyings, config.history))
     return Market(config, populate(config.populations), seed=config.seed, bars=bars)
 
 
@@ -240,7 +240,7 @@ def run(
 
     config = _configure(name, overrides, **changes)
     if out is None:
-        made = simulate_market(config, read_replays(config.underlyings))
+        made = simulate_market(config, read_replays(config.underlyings, config.history))
         return Run(config, made.recorder.frames(), made.recorder.summary())
     outcome = execute_run(config, out=Path(out))
     found = open_result(outcome.folder)

@@ -229,7 +229,7 @@ def write_run(
         WriteError: a write failed.
     """
     config = unpack_config(spec.config)
-    bars = read_replays(config.underlyings)
+    bars = read_replays(config.underlyings, config.history)
     if {name: series.digest for name, series in bars.items()} != spec.data:
         raise DataError(f"{config.name}: its data changed while the sweep ran, run the sweep again")
     market = simulate_market(config, bars, limit, stopped)

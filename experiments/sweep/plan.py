@@ -16,7 +16,7 @@ from experiments.sweep.messages import RunSpec, SweepJob
 from experiments.sweep.paths import check_paths, name_other_tier
 from sim.checks.opening import find_market_faults
 from sim.errors import ConfigError, DataError, DataWarning, LearningWarning, SettingWarning
-from sim.market_path import count_steps
+from sim.market_path import count_steps, measure_history
 from sim.reading.loading import ConfigTemplate
 
 SUPPRESSED_CLOSEOUTS = {"suppress_closeouts": True}
@@ -171,7 +171,8 @@ class JobPlanner:
             raise ConfigError(
                 [f"{self.study.name} at {where}: {line}" for line in lines]
             ) from error
-        data = {name: bars.digest for name, bars in read_replays(configs[BASE].underlyings).items()}
+        read = read_replays(configs[BASE].underlyings, configs[BASE].history)
+        data = {name: bars.digest for name, bars in read.items()}
         dumped = {
             role: store.dump_canonical_json(config.model_dump(mode="json"))
             for role, config in configs.items()
@@ -209,11 +210,12 @@ def _config_notices(config: RunConfig) -> Iterator[tuple[type[SettingWarning], s
     for line in find_idle_settings(config):
         yield SettingWarning, line
     try:
-        seconds = count_steps(config, read_replays(config.underlyings)) * config.dt
+        bars = read_replays(config.underlyings, config.history)
+        seconds, history = count_steps(config, bars) * config.dt, measure_history(config, bars)
     except (ConfigError, DataError):
         return  # the run itself fails with this error, and its row reports it
     for number, venue in enumerate(config.venues):
-        if notice := venue.engine.explain_short_run(seconds, config.dt):
+        if notice := venue.engine.explain_short_run(seconds, config.dt, history):
             yield LearningWarning, f"venues.{number}.engine: {notice}"
 
 

@@ -6,6 +6,7 @@ nest one another freely.
 """
 
 import json
+import math
 from abc import abstractmethod
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -111,6 +112,13 @@ class RequirementComponent(Component):
         """
         return 0.0
 
+    def spacing(self) -> float:
+        """Return the longest interval of past returns from which all of it can learn (s).
+
+        It is infinite for a requirement that learns from returns over any time, or not at all.
+        """
+        return math.inf
+
 
 class RequirementWrapper(RequirementComponent):
     """Requirement that modifies another one, its field ``inner``.
@@ -128,6 +136,10 @@ class RequirementWrapper(RequirementComponent):
     def look_back(self) -> float:
         """Return the look-back of the inner requirement (s)."""
         return self.inner.look_back()
+
+    def spacing(self) -> float:
+        """Return the spacing of the inner requirement (s)."""
+        return self.inner.spacing()
 
 
 def require_initial_covers_maintenance(initial: float, maintenance: float) -> None:

@@ -29,6 +29,7 @@ from sim.margin.fills import pay_for_fills, update_entry_values
 from sim.margin.learning import explain_short_run
 from sim.margin.netting import CrossNetting
 from sim.margin.options.options_separately import OptionsSeparately
+from sim.margin.past import PastView, learn_past, list_opening_values
 from sim.margin.probe_portfolio import build_one_lot_accounts
 from sim.margin.rounding import round_up_sum
 from sim.margin.tiers.tiered import TieredRequirement
@@ -37,6 +38,7 @@ from sim.margin.wrappers.compressed import Compression
 from sim.margin.wrappers.rescaled import RescaledMargin, scale_leverage
 from sim.numerics import account_sums
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
+from sim.prices.past import PastLengths
 from sim.protocols import Requirement, Valuation
 from sim.types import F8, I8, OPTION, Contracts, Exposure, MarginAssessment, MarketView
 
@@ -97,7 +99,9 @@ class EngineConfig(Component):
             raise ConfigError(problems)
         return self.netting.build_pools(contracts)
 
-    def explain_short_run(self, seconds: float, dt: float) -> str:
+    def explain_short_run(
+        self, seconds: float, dt: float, history: PastLengths | None = None
+    ) -> str:
         """Return a warning that a run of this length is too short for the engine to learn (MAR-5).
 
         The warning includes the remedy; it is empty if the run is long enough.
@@ -105,11 +109,12 @@ class EngineConfig(Component):
         Args:
             seconds: length of the run.
             dt: length of a step (s).
+            history: lengths of the past before the run; none = it has none.
         """
         slow = max(
             filter(None, (self.requirement, self.options)), key=lambda rule: rule.look_back()
         )
-        return explain_short_run(slow, seconds, dt)
+        return explain_short_run(slow, seconds, dt, history)
 
     def _find_misnamed(self, listed: Sequence[str]) -> list[str]:
         """Return names in the requirements that a venue does not list and that look like a mistake.
@@ -249,6 +254,14 @@ class MarginEngine:
         No other call changes the state of the engine.
         """
         self.requirement.observe(market)
+
+    def learn_past(self, past: PastView) -> None:
+        """Let the requirement learn from returns before the start, before its first step."""
+        learn_past(self.requirement, past)
+
+    def list_opening_values(self) -> list[str]:
+        """Return a line for each part of the requirement that still has its opening value."""
+        return list_opening_values(self.requirement)
 
     def assess(self, accounts: Exposure) -> MarginAssessment:
         """Return equity, initial and maintenance of each account.

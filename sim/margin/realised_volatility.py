@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from sim.margin.compiled import LearningArrays, LearningStep
+from sim.margin.past import PastView
 from sim.numerics.bound_kernels import bind_kernel
 from sim.numerics.jit import kernel
 from sim.pricing.instrument_values import find_seconds_per_year
@@ -33,6 +34,13 @@ class RealisedVolatility:
         for row in market.returns[self._seen[0] :, self.underlying]:
             self.variance += weight * (np.square(row) * per_year - self.variance)
         self._seen[0] = len(market.returns)
+
+    def learn_past(self, past: PastView) -> None:
+        """Update the variances with returns before the start; longer ones weigh more."""
+        returns, per_year = np.ascontiguousarray(past.returns), find_seconds_per_year(past.opening)
+        weights = (per_year / past.seconds, self._weigh(past.seconds))
+        seen = np.zeros(1, dtype=np.int64)
+        update_variances(len(returns), returns, self.underlying, *weights, self.variance, seen)
 
     def bind_learning(self, arrays: LearningArrays) -> LearningStep:
         """Return the step that does what :meth:`observe` does."""

@@ -26,11 +26,14 @@ class ProcessInputs(NamedTuple):
     streams: RandomStreams
     name: str  # the underlying; names the streams, so draws of others never change
     bars: Bars | None = None  # replay only
+    stream: str = "price"  # first part of the names of streams
+    is_backward: bool = False  # True for a past: row i is the i-th before the last
 
     def draw_uniform(self, part: str, rows: int, width: int) -> F8:
         """Draw uniforms, never zero, of the stream ``price/NAME/PART``, shape ``(rows, width)``."""
-        draws = self.streams.draw_uniform(f"price/{self.name}/{part}", 0, rows, width)
-        return np.maximum(draws, 2.0**-54)  # a draw of exactly 0 has no finite quantile
+        draws = self.streams.draw_uniform(f"{self.stream}/{self.name}/{part}", 0, rows, width)
+        draws = np.maximum(draws, 2.0**-54)  # a draw of exactly 0 has no finite quantile
+        return np.ascontiguousarray(draws[::-1]) if self.is_backward else draws
 
 
 def invert_normal(uniform: F8) -> F8:

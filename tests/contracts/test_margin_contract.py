@@ -26,9 +26,13 @@ from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, Requiremen
 from sim.margin.breakdown import break_down_margins
 from sim.margin.engine import EngineConfig
 from sim.margin.learning import explain_short_run
-from sim.margin.tail.margin_path import compute_rate_path
+from sim.margin.past import iterate_views as iterate_past
+from sim.margin.past import learn_past, list_opening_values
+from sim.margin.probe_portfolio import compute_margin_rates
+from sim.margin.tail.margin_path import build_perpetuals, compute_rate_path, iterate_views
 from sim.margin.wrappers.compressed import Compression
 from sim.margin.wrappers.standalone import StandaloneSum
+from sim.prices.past import PastReturns
 from sim.protocols import Requirement
 from sim.reading.loading import load_config
 from sim.types import Exposure, Margins
@@ -169,6 +173,28 @@ def test_a_requirement_says_how_long_it_learns(rule: RequirementComponent) -> No
         assert explain_short_run(rule, longer - 60.0, 60.0) != ""
 
 
+@every
+@pytest.mark.parametrize(("dt", "rows"), [(3600.0, 48), (86_400.0, 120)])
+def test_a_past_is_worth_as_many_steps(rule: RequirementComponent, dt: float, rows: int) -> None:
+    """Margins after returns before the start are those after the same returns as steps (IDX-5)."""
+    returns = 0.01 * np.random.default_rng(6).standard_t(4, (rows + 30, 2))
+    told, lived = (rule.bind(build_perpetuals(2), unit=10**8) for _ in range(2))
+    views = list(iterate_views(returns, dt, still=True))
+    past = PastReturns(np.empty((0, 2)), returns[:rows], 1)
+    for seen in iterate_past(past, views[0]):
+        learn_past(told, seen)
+    for view in views[1 : rows + 1]:
+        lived.observe(view)
+    for step, view in enumerate(views[rows + 1 :], start=1):
+        lived.observe(view)
+        told.observe(view._replace(tick=step, seconds=step * dt, returns=returns[rows:][:step]))
+        if step not in (1, 2, 29):
+            continue
+        rates = compute_margin_rates(told, view), compute_margin_rates(lived, view)
+        np.testing.assert_allclose(*rates, rtol=1e-9)
+    assert list_opening_values(told) == list_opening_values(lived)
+
+
 def keeps_a_past(component: Any) -> bool:
     """Return true if a field of a component or of its parts is a required or kept past."""
     for name, field in type(component).model_fields.items():
@@ -187,8 +213,9 @@ def test_what_is_unlearnt_names_the_engine_and_remedies_that_work() -> None:
     reported = explain_short_run(rule, 3600.0, 60.0)
     assert reported == (
         "floored(tail(filtered)) needs 17 h of past (1,020 steps) and the run lasts 1 h, so that "
-        "some or all of its margin stays at its opening value: run longer (duration=61260), or "
-        "shorten requirement.least and requirement.inner.model.least"
+        "some or all of its margin stays at its opening value: run longer (duration=61260), begin "
+        "with more past (history={days: 1}), or shorten requirement.least and "
+        "requirement.inner.model.least"
     )
     assert explain_short_run(rule, 61_200.0, 60.0)
     assert not explain_short_run(rule, 61_260.0, 60.0)

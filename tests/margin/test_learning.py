@@ -62,9 +62,11 @@ def test_a_run_says_so_in_one_line_and_the_remedies_work(tmp_path: Path) -> None
     assert reported == (
         "venues.0.engine: tail(covariance) needs 10 min of past (10 steps) and the run lasts "
         "5 min, so that some or all of its margin stays at its opening value: run longer "
-        "(duration=660), or shorten requirement.model.window"
+        "(duration=660), begin with more past (history={days: 1}), or shorten "
+        "requirement.model.window"
     )
     assert lines(*common, str(tmp_path / "long"), "duration=660") == []
+    assert lines(*common, str(tmp_path / "past"), "duration=300", "history={days: 1}") == []
     assert (
         lines(
             *common,

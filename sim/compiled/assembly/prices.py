@@ -102,7 +102,9 @@ class PricePhases(StepPhase):
         """Update the running volatility of a venue."""
         volatility = venue.running_volatility
         per_year = np.asarray(volatility.year / volatility.dt + np.zeros(arrays.mark.size))
-        weights = list_weight_sums(volatility.dt, volatility.half_life, self.market.steps_planned)
+        weights = list_weight_sums(
+            volatility.dt, volatility.half_life, self.market.steps_planned, volatility.before
+        )
         self.program.add(
             bind_kernel(
                 prices.learn_volatility,

@@ -39,6 +39,10 @@ class RequirementSum(RequirementComponent):
         """Return the longest look-back of any part (s)."""
         return max(part.look_back() for part in self.parts)
 
+    def spacing(self) -> float:
+        """Return the shortest spacing of any part (s)."""
+        return min(part.spacing() for part in self.parts)
+
     def bind(self, contracts: Contracts, unit: int) -> "RequirementSumMargin":
         """See :class:`RequirementComponent`."""
         return RequirementSumMargin([part.bind(contracts, unit) for part in self.parts])

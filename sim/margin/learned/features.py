@@ -82,6 +82,11 @@ class FeatureCollector:
             self._states.append(_read_book_state(market))
         return is_complete
 
+    def push_past(self, row: F8) -> None:
+        """Add one return from before the start, (K,), of a time without an order book."""
+        self.window.push(row)
+        self.n_returns += 1
+
     def is_ready(self) -> bool:
         """Return True if enough returns have been collected."""
         return len(self.window) == N_RETURNS_NEEDED
@@ -122,6 +127,9 @@ class FeatureCollector:
 
     def _build_book_columns(self, market: MarketView) -> dict[str, F8]:
         """Return features of the order book and of positions, (K,) each, equal for both sides."""
+        if not self._states:
+            unknown = np.full(len(market.mark), np.nan)
+            return dict.fromkeys(("spread", "depth", "leverage", "open_interest"), unknown)
         means = np.stack(self._states).mean(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = _read_book_state(market) / np.where(means > 0, means, np.nan)

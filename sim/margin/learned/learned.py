@@ -14,6 +14,7 @@ from sim.margin.base import AnyRequirement, RequirementWrapper
 from sim.margin.learned.features import N_RETURNS_NEEDED, FeatureCollector
 from sim.margin.learned.forest import Forest, fit_forest
 from sim.margin.learned.trained import compute_digest, read_trained_forest
+from sim.margin.past import PastSums, PastView, learn_past, list_parts
 from sim.margin.tail.models.history import count_rows
 from sim.margin.tiers.tiered import TieredRequirement
 from sim.protocols import Requirement
@@ -105,6 +106,10 @@ class LearnedRequirement(RequirementWrapper):
         )
         return max(own, self.inner.look_back())
 
+    def spacing(self) -> float:
+        """Return the shorter of the model's interval and the spacing of the inner requirement."""
+        return min(self.every, self.inner.spacing())
+
     def bind(self, contracts: Contracts, unit: int) -> "LearnedMargin":
         """See :class:`RequirementComponent`.
 
@@ -166,6 +171,7 @@ class LearnedMargin:
         self.events: list[FallbackEvent] = []
         self._trained_at, self._oracle_silence = -1, 0.0
         self._n_examples_needed = count_rows(rule.least, rule.every)
+        self._past_sums: PastSums | None = None
 
     def observe(self, market: MarketView) -> None:
         """Update the inner requirement.
@@ -175,30 +181,64 @@ class LearnedMargin:
         self.inner.observe(market)
         is_oracle_live = bool((market.confidence[self.features.underlying] > 0).all())
         self._oracle_silence = 0.0 if is_oracle_live else self._oracle_silence + market.dt
-        if self.features.observe(market):
-            self.returns.append(self.features.window.rows()[-1].copy())
-            if self.features.is_ready():
-                example = TrainingExample(
-                    features=self.features.build_table(market),
-                    unit=self.features.volatility(),
-                    at=self.features.n_returns,
-                )
-                self.examples.append(example)
-                self._train()
-                self._predict()
+        if self.features.observe(market) and self._record_return(market):
+            if self._is_training_due():
+                self._train(*self.build_training_set())
+            self._predict()
         self._update_fallback(len(market.returns))
 
-    def _train(self) -> None:
+    def learn_past(self, past: PastView) -> None:
+        """Update the inner requirement, and train on the past, in which no order book is known.
+
+        Of several trainings that were due, only the last one is made.
+        """
+        stride = count_rows(self.rule.every, past.opening.dt)
+        if self._past_sums is None:
+            self._past_sums = PastSums(self.features.underlying, stride)
+        training_set = None
+        for part in past.split(stride):
+            learn_past(self.inner, part)
+            for row in self._past_sums.add(part):
+                self.features.push_past(row)
+                if self._record_return(part.market) and self._is_training_due():
+                    training_set = self.build_training_set()
+        if training_set is not None:
+            self._train(*training_set)
+        if self.examples:
+            self._predict()
+        self._update_fallback(0)
+
+    def describe_opening(self) -> str:
+        """See :class:`sim.margin.past.HasOpeningValue`."""
+        return "" if self.rate is not None else "learned has made no prediction yet"
+
+    def _record_return(self, market: MarketView) -> bool:
+        """Record the newest return, and return whether enough are known for an example."""
+        self.returns.append(self.features.window.rows()[-1].copy())
+        is_ready = self.features.is_ready()
+        if is_ready:
+            example = TrainingExample(
+                features=self.features.build_table(market),
+                unit=self.features.volatility(),
+                at=self.features.n_returns,
+            )
+            self.examples.append(example)
+        return is_ready
+
+    def _is_training_due(self) -> bool:
+        """Return whether the model has to be trained, and note the time if so."""
         age = self.features.n_returns - self._trained_at
         is_due = self._trained_at < 0 or age >= count_rows(
             self.rule.refit_interval, self.rule.every
         )
         has_enough = len(self.examples) >= self._n_examples_needed + self.horizon_rows
         if self.rule.model_file or not is_due or not has_enough:
-            return
-        features, target = self.build_training_set()
-        self.forest = fit_forest(features, target, self.rule.level, self.rule.n_trees)
+            return False
         self._trained_at = self.features.n_returns
+        return True
+
+    def _train(self, features: F8, target: F8) -> None:
+        self.forest = fit_forest(features, target, self.rule.level, self.rule.n_trees)
 
     def build_training_set(self) -> tuple[F8, F8]:
         """Return the features and targets of all examples with a known loss, (n, F) and (n,).
@@ -271,11 +311,7 @@ def list_fallback_events(requirement: Requirement) -> list[FallbackEvent]:
     """Return the events of all learned requirements within wrappers and sums, in order."""
     events, pending = [], [requirement]
     while pending:
-        part: Any = pending.pop()
+        part = pending.pop()
         events += part.events if isinstance(part, LearnedMargin) else []
-        if "inner" in vars(part):
-            pending.append(part.inner)
-        pending += [
-            each[0] if isinstance(each, tuple) else each for each in vars(part).get("parts", ())
-        ]
+        pending += list_parts(part)
     return sorted(events)

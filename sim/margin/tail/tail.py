@@ -9,6 +9,8 @@ from pydantic import Field
 from sim.margin import leg_values
 from sim.margin.base import RequirementComponent
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.margin.learning import describe_kinds
+from sim.margin.past import PastSums, PastView
 from sim.margin.scenarios.revaluation import OptionApproach, compute_tail_loss, revalue_lot_pnl
 from sim.margin.tail.models.base import AnyModel, ReturnForecast, TailSpec, read_sample_state
 from sim.margin.tail.models.filtered import FilteredModel
@@ -76,6 +78,10 @@ class TailRisk(RequirementComponent):
         """Return the time until the model forecasts (s)."""
         return self.model.n_returns_needed(self.every) * self.every
 
+    def spacing(self) -> float:
+        """See :class:`RequirementComponent`."""
+        return self.every
+
 
 class TailMargin:
     """Tail risk of one pool, with a model that learns."""
@@ -93,6 +99,7 @@ class TailMargin:
         self.has_options = bool(np.any(contracts.side))
         self._seen = np.zeros(1, dtype=np.int64)
         self._sum = np.zeros(self.columns.size)
+        self._past_sums: PastSums | None = None
 
     @property
     def forecast(self) -> ReturnForecast | None:
@@ -115,9 +122,35 @@ class TailMargin:
                 self._sum[:], learnt = 0.0, True
         self._seen[0] = len(market.returns)
         if learnt:
-            self._is_stale[0] = True
-            if self.forecast is not None:
-                self.side_rates[:] = self._compute_side_rates(self.forecast)
+            self._renew_rates()
+
+    def learn_past(self, past: PastView) -> None:
+        """Update the model with every complete return before the start."""
+        if self._past_sums is None:
+            stride = count_rows(self.rule.every, past.opening.dt)
+            self._past_sums = PastSums(self.columns, stride)
+        rows = self._past_sums.add(past)
+        for row in rows:
+            self.forecaster.learn(row)
+        if len(rows):
+            self._renew_rates()
+
+    def _renew_rates(self) -> None:
+        """Set the rates of single legs by the model, if it forecasts."""
+        self._is_stale[0] = True
+        if self.forecast is not None:
+            self.side_rates[:] = self._compute_side_rates(self.forecast)
+
+    def describe_opening(self) -> str:
+        """See :class:`sim.margin.past.HasOpeningValue`."""
+        if self.forecast is not None:
+            return ""
+        rule = self.rule
+        needed = rule.model.n_returns_needed(rule.every)
+        return (
+            f"{describe_kinds(rule)} requires {rule.opening_rate:g} of notional: it has not "
+            f"learned {needed:,} returns over {rule.every:g} s"
+        )
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...]:
         """Return the step that sums returns and lets the model learn.

@@ -48,9 +48,13 @@ def sum_weights(dt: float, half_life: float, seen: int) -> float:
 
 
 @functools.lru_cache(maxsize=8)
-def list_weight_sums(dt: float, half_life: float, steps: int) -> F8:
-    """Return the sums of the weights of 0 to ``steps`` returns, which runs of one length share."""
-    sums = np.array([sum_weights(dt, half_life, seen) for seen in range(steps + 1)])
+def list_weight_sums(dt: float, half_life: float, steps: int, before: int = 0) -> F8:
+    """Return the sums of the weights after 0 to ``steps`` returns, which runs of one length share.
+
+    ``before`` returns precede the first.
+    """
+    seen = range(before, before + steps + 1)
+    sums = np.array([sum_weights(dt, half_life, each) for each in seen])
     sums.flags.writeable = False
     return sums
 
@@ -73,6 +77,7 @@ class RunningVolatility:
     ) -> None:
         self.dt, self.year, self.half_life = dt, year, half_life
         self.variance: F8 | float = 0.0
+        self.before = 0  # steps before the start of the run from which it has learned
         self._seen = 0
 
     def learn(self, returns: F8) -> F8:
@@ -80,7 +85,20 @@ class RunningVolatility:
         self._seen += 1
         square = returns**2 * (self.year / self.dt)
         self.variance = self.variance + self.update_weight * (square - self.variance)
-        return np.sqrt(self.variance / sum_weights(self.dt, self.half_life, self._seen))
+        seen = self.before + self._seen
+        return np.sqrt(self.variance / sum_weights(self.dt, self.half_life, seen))
+
+    def learn_past(self, returns: F8, steps: int) -> F8:
+        """Return the volatility after returns before the start, (n, columns), oldest first.
+
+        Each covers some steps, and weighs as much as they would together.
+        """
+        weight = 1 - 0.5 ** (steps * self.dt / self.half_life)
+        for row in returns:
+            square = row**2 * (self.year / (steps * self.dt))
+            self.variance = self.variance + weight * (square - self.variance)
+        self.before += steps * len(returns)
+        return np.sqrt(self.variance / sum_weights(self.dt, self.half_life, self.before))
 
     @property
     def update_weight(self) -> float:

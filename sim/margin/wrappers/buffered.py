@@ -47,6 +47,10 @@ class MarginBuffer(RequirementWrapper):
         """
         return self.inner.look_back() + (count_rows(self.least, self.every) - 1) * self.every
 
+    def spacing(self) -> float:
+        """Return the shorter of its clock and the spacing of the inner requirement (s)."""
+        return min(self.every, self.inner.spacing())
+
     def bind(self, contracts: Contracts, unit: int) -> AntiProcyclicalityMargin:
         """See :class:`RequirementComponent`."""
         return AntiProcyclicalityMargin(
@@ -61,9 +65,12 @@ class MarginBuffer(RequirementWrapper):
 class BufferTool:
     """Buffer rule with the margins of the look-back."""
 
+    name = "buffered"
+
     def __init__(self, rule: MarginBuffer) -> None:
         self.rule, self.least = rule, count_rows(rule.least, rule.every)
         self.window: RollingWindow | None = None
+        self.acts = False
 
     def adjust_rates(self, rate: F8) -> F8:
         """See :class:`sim.margin.wrappers.scaling_wrapper.AntiProcyclicalityTool`."""
@@ -71,7 +78,8 @@ class BufferTool:
             self.window = RollingWindow(count_rows(self.rule.window, self.rule.every), rate.size)
         self.window.push(rate)
         rows, up = self.window.rows(), 1 + self.rule.buffer
-        if len(rows) < self.least:
+        self.acts = len(rows) >= self.least
+        if not self.acts:
             return up * rate
         high = np.quantile(rows, self.rule.quantile, axis=0)
         return np.where(rate <= high, up * rate, np.maximum(rate, up * high))

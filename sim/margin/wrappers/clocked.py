@@ -18,6 +18,7 @@ from sim.margin.compiled import (
     bind_leg_shares,
     is_compiled,
 )
+from sim.margin.past import PastView, learn_past
 from sim.margin.tail.models.history import count_rows
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.numerics.jit import kernel
@@ -61,6 +62,7 @@ class ParameterClockMargin(ItemisedRequirement, AdditiveRequirement):
         self.inner, self.every, self.delay = inner, every, delay
         self.learning_copy = copy.deepcopy(inner)
         self._turn = np.zeros(1, dtype=np.int64)
+        self._has_applied = np.zeros(1, dtype=np.bool_)
         self._next = np.full(1, NEVER)  # first row at which a copy that waits applies
         self._pending: deque[tuple[int, Requirement]] = deque()  # first row at which each applies
 
@@ -69,16 +71,34 @@ class ParameterClockMargin(ItemisedRequirement, AdditiveRequirement):
         self.inner.observe(market)
         self._renew_copy(market)
 
+    def learn_past(self, past: PastView) -> None:
+        """Update the inner requirement and its copies before the start."""
+        stride = count_rows(self.every, past.opening.dt)
+        for part in past.split(stride):
+            learn_past(self.inner, part)
+            self._apply_copies(-part.before, past.opening.dt, is_turn=part.ends_on(stride))
+
     def _renew_copy(self, market: MarketView) -> None:
         """Copy the inner requirement on the clock, and apply the copies that are due."""
         rows = len(market.returns)
         turn = rows // count_rows(self.every, market.dt)
-        if turn > self._turn[0]:
+        is_turn = bool(turn > self._turn[0])
+        if is_turn:
             self._turn[0] = turn
-            self._pending.append((rows + round(self.delay / market.dt), copy.deepcopy(self.inner)))
+        self._apply_copies(rows, market.dt, is_turn=is_turn)
+
+    def _apply_copies(self, rows: int, dt: float, *, is_turn: bool) -> None:
+        """Make a copy at a turn of the clock, and apply the copies that are due."""
+        if is_turn:
+            self._pending.append((rows + round(self.delay / dt), copy.deepcopy(self.inner)))
         while self._pending and self._pending[0][0] <= rows:
             copy_state(self._pending.popleft()[1], self.learning_copy)
+            self._has_applied[0] = True
         self._next[0] = self._pending[0][0] if self._pending else NEVER
+
+    def describe_opening(self) -> str:
+        """See :class:`sim.margin.past.HasOpeningValue`."""
+        return "" if self._has_applied[0] else "clocked has applied no update yet"
 
     def bind_margins(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
         """Return the kernels of the copy that applies, whose arrays stay when it is renewed."""

@@ -36,6 +36,10 @@ class LongRunFloor(RequirementWrapper):
         """
         return self.inner.look_back() + (count_rows(self.least, self.every) - 1) * self.every
 
+    def spacing(self) -> float:
+        """Return the shorter of its clock and the spacing of the inner requirement (s)."""
+        return min(self.every, self.inner.spacing())
+
     def bind(self, contracts: Contracts, unit: int) -> AntiProcyclicalityMargin:
         """See :class:`RequirementComponent`."""
         tool = FloorTool(count_rows(self.window, self.every), count_rows(self.least, self.every))
@@ -51,8 +55,10 @@ class LongRunFloor(RequirementWrapper):
 class FloorTool:
     """Floor rule with the margins of the look-back."""
 
+    name = "floored"
+
     def __init__(self, window: int, least: int) -> None:
-        self.size, self.least = window, least
+        self.size, self.least, self.acts = window, least, False
         self.window: RollingWindow | None = None
 
     def adjust_rates(self, rate: F8) -> F8:
@@ -61,4 +67,5 @@ class FloorTool:
             self.window = RollingWindow(self.size, rate.size)
         self.window.push(rate)
         rows = self.window.rows()
+        self.acts = len(rows) >= self.least
         return rate if len(rows) < self.least else np.maximum(rate, rows.mean(axis=0))

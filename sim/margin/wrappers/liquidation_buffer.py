@@ -19,6 +19,7 @@ from sim.margin.compiled import (
     bind_leg_shares,
     is_compiled,
 )
+from sim.margin.past import PastView, learn_past
 from sim.margin.quoted import QuoteHistory
 from sim.margin.realised_volatility import RealisedVolatility
 from sim.numerics.bound_kernels import Argument, BoundKernel, bind_kernel
@@ -84,6 +85,11 @@ class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
             half, market.mark, out=np.zeros_like(half), where=market.mark > 0
         )
         self.depth[:] = self.quote_history.mask_unquoted(market).depth
+
+    def learn_past(self, past: PastView) -> None:
+        """Update the inner requirement and the volatility; the past has no order book."""
+        learn_past(self.inner, past)
+        self.volatilities.learn_past(past)
 
     def bind_learning(self, arrays: LearningArrays) -> tuple[LearningStep, ...] | None:
         """See :class:`sim.margin.compiled.CompiledRequirement`."""

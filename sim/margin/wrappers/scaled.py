@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from sim.margin.base import AnyRequirement, RequirementWrapper, find_underlying
 from sim.margin.compiled import LearningArrays, LearningStep
+from sim.margin.past import PastView, learn_past
 from sim.margin.probe_portfolio import bind_margin_rates, compute_margin_rates
 from sim.margin.realised_volatility import RealisedVolatility
 from sim.margin.wrappers.scaling_wrapper import FactorMargin
@@ -76,6 +77,17 @@ class VolatilityScalingMargin(FactorMargin):
         self.inner.observe(market)
         if self.index_column is None:
             self.volatilities.observe(market)
+        self._set_factors(market)
+
+    def learn_past(self, past: PastView) -> None:
+        """Update the inner requirement, and the factors with the volatility before the start."""
+        learn_past(self.inner, past)
+        if self.index_column is None:
+            self.volatilities.learn_past(past)
+        self._set_factors(past.market)
+
+    def _set_factors(self, market: MarketView) -> None:
+        """Set the factors by the present volatility, and the rates by which they are weighted."""
         level = market.oracle[self.index_column or 0]
         set_power_factors(0, *self._list_terms(), np.full(1, level), self.factor, self.is_set)
         if len(market.mark) > 1:  # one leg needs no weights

@@ -18,6 +18,7 @@ from sim.margin.compiled import (
     bind_leg_shares,
     is_compiled,
 )
+from sim.margin.past import PastView, learn_past, list_opening_values
 from sim.margin.probe_portfolio import compute_margin_rates
 from sim.margin.tail.models.history import count_rows
 from sim.margin.wrappers.rescaled import scale_leverage
@@ -176,6 +177,12 @@ def apply_factors(tick: int, count: I8, scale: F8, initial: F8, maintenance: F8)
 class AntiProcyclicalityTool(Protocol):
     """Anti-procyclicality tool: it maps the path of a margin to the margin that applies."""
 
+    name: str
+    """Kind of the wrapper that applies it."""
+
+    acts: bool
+    """Whether it has enough entries to change a rate by the past."""
+
     def adjust_rates(self, rate: F8) -> F8:
         """Record one more entry of the paths, (P,), and return the rates that apply, (P,)."""
         ...
@@ -206,6 +213,7 @@ class AntiProcyclicalityMargin(FactorMargin):
         super().__init__(inner, count)
         self.tool, self.every, self.since = tool, every, since
         self._turn = np.zeros(1, dtype=np.int64)
+        self._lived = 0.0  # seconds before the start that the inner requirement learned by steps
 
     def observe(self, market: MarketView) -> None:
         """Update the inner requirement; on the clock, also update the tool."""
@@ -215,7 +223,28 @@ class AntiProcyclicalityMargin(FactorMargin):
 
     def _clock(self, dt: float) -> tuple[int, float, float]:
         """Return rows between entries, seconds of a row, and seconds before the first entry."""
-        return count_rows(self.every, dt), float(dt), self.since * (1 - 1e-12)
+        return count_rows(self.every, dt), float(dt), self.since * (1 - 1e-12) - self._lived
+
+    def learn_past(self, past: PastView) -> None:
+        """Update the inner requirement, and the tool on its clock, before the start."""
+        stride = count_rows(self.every, past.opening.dt)
+        for part in past.split(stride):
+            learn_past(self.inner, part)
+            if part.steps == 1:
+                self._lived += len(part.returns) * part.seconds
+            if part.steps <= stride and part.ends_on(stride) and self._has_inner_learned(part):
+                self._record_entry(part.market)
+
+    def _has_inner_learned(self, past: PastView) -> bool:
+        """Return whether the inner requirement has the past that it needs."""
+        if past.steps > 1 and not list_opening_values(self.inner):
+            self.since = 0.0
+        return self._lived >= self.since * (1 - 1e-12)
+
+    def describe_opening(self) -> str:
+        """See :class:`sim.margin.past.HasOpeningValue`."""
+        has_acted = self.is_set[0] and self.tool.acts
+        return "" if has_acted else f"{self.tool.name} does not act: too few margins are recorded"
 
     def _record_entry(self, market: MarketView) -> None:
         """Record one more entry of the path, and set the factor that applies."""

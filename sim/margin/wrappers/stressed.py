@@ -25,6 +25,10 @@ class StressWeight(RequirementWrapper):
     )
     every: float = Field(default=86_400, gt=0, description="clock on which margin is recorded (s)")
 
+    def spacing(self) -> float:
+        """Return the shorter of its clock and the spacing of the inner requirement (s)."""
+        return min(self.every, self.inner.spacing())
+
     def bind(self, contracts: Contracts, unit: int) -> AntiProcyclicalityMargin:
         """See :class:`RequirementComponent`."""
         return AntiProcyclicalityMargin(
@@ -39,8 +43,10 @@ class StressWeight(RequirementWrapper):
 class StressTool:
     """Stress rule with the largest margin so far."""
 
+    name = "stressed"
+
     def __init__(self, weight: float) -> None:
-        self.weight = weight
+        self.weight, self.acts = weight, True
         self.highest: F8 | None = None
 
     def adjust_rates(self, rate: F8) -> F8:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from sim.margin.base import AnyRequirement, RequirementWrapper
 from sim.margin.compiled import LearningArrays, LearningStep, MarginArrays
+from sim.margin.past import PastView, learn_past
 from sim.margin.probe_portfolio import bind_margin_rates, compute_margin_rates
 from sim.margin.realised_volatility import RealisedVolatility
 from sim.margin.wrappers.scaling_wrapper import FactorMargin, find_factors
@@ -65,6 +66,16 @@ class VolatilityScaledMargin(FactorMargin):
         """Update the inner requirement, and the factor with the volatility."""
         self.inner.observe(market)
         self.volatilities.observe(market)
+        self._set_factors(market)
+
+    def learn_past(self, past: PastView) -> None:
+        """Update the inner requirement, and the factor with the volatility before the start."""
+        learn_past(self.inner, past)
+        self.volatilities.learn_past(past)
+        self._set_factors(past.market)
+
+    def _set_factors(self, market: MarketView) -> None:
+        """Set the factors by the present volatility, and the rates by which they are weighted."""
         set_threshold_factors(0, *self._list_terms(), self.factor, self.is_set)
         if len(market.mark) > 1:
             self.rate[:] = compute_margin_rates(self.inner, market)
