@@ -44,6 +44,9 @@ class CarryTraders(LognormalLeverage):
     follows the perpetual's position as for arbitrageurs. A position that lacks its hedge for two
     steps is closed.
 
+    A venue that has not paid funding yet shows no rate. Members then expect ``opening_funding``,
+    the rate that funding rules pay where a perpetual trades at its index.
+
     Where wallets and margin accounts are separate, members whose perpetual is fully hedged commit
     their wallets to its account (ISO-1). With spot at the same venue, a perpetual is entered at
     the engine's highest leverage, so that the wallet pays for the hedge first.
@@ -79,6 +82,9 @@ class CarryTraders(LognormalLeverage):
     funding_interval: float = Field(
         28_800.0, gt=0, description="time covered by one funding rate (seconds)"
     )
+    opening_funding: float = Field(
+        0.0, description="rate expected until the venue first pays funding (share per interval)"
+    )
     carry_half_life: float = Field(
         3600.0, gt=0, description="half-life of the carry's moving average (seconds)"
     )
@@ -87,7 +93,8 @@ class CarryTraders(LognormalLeverage):
     )
 
     _pairs: HedgedPairs = PrivateAttr()
-    _carry_average: F8 = PrivateAttr()  # (m,) share per year, zero before the first
+    _carry_average: F8 = PrivateAttr()  # (m,) share per year
+    _first_payment: int = PrivateAttr(0)  # tick until which funding may be unknown
     _lacks_hedge: B1 = PrivateAttr()  # (n,) lacked a hedge at the last tick
     _lacked_hedge_twice: B1 = PrivateAttr()  # (n,) and at the tick before
     _hedge_check_tick: int = PrivateAttr(MISSING)  # tick of the last hedge check
@@ -107,7 +114,9 @@ class CarryTraders(LognormalLeverage):
         """Return the wealth by venue, with a share at the spot venue if that is another."""
         self._pairs = pair_with_spot(self, spec, self._members.scope, self.spot_venue)
         self._lacks_hedge, self._lacked_hedge_twice = np.zeros((2, self.count), dtype=np.bool_)
-        self._carry_average = np.zeros(self._members.scope.instruments.size)
+        year = spec.find_seconds_per_year(self._members.scope.instruments)
+        self._carry_average = self.opening_funding * (year / self.funding_interval)
+        self._first_payment = round(self.funding_interval / spec.dt)
         # a member holds one perpetual at a time
         if has_separate_wallet(spec, self._members.scope.venue):
             self._commitment = WalletCommitment(*self._members.scope)
@@ -176,9 +185,9 @@ class CarryTraders(LognormalLeverage):
         view, columns = self._members.scope.view(observation)
         basis = view.mark[columns] / self._pairs.perp.index_ticks(observation) - 1
         year = find_seconds_per_year(view)[columns]
-        now = view.funding[columns] * (year / self.funding_interval) + basis * (
-            year / self.holding_time
-        )
+        unknown = (view.funding[columns] == 0) & (observation.tick < self._first_payment)
+        rate = np.where(unknown, self.opening_funding, view.funding[columns])
+        now = rate * (year / self.funding_interval) + basis * (year / self.holding_time)
         learn = 1 - 0.5 ** (observation.dt / self.carry_half_life)
         self._carry_average += learn * (now - self._carry_average)
 
@@ -291,6 +300,8 @@ class CarryTraders(LognormalLeverage):
             contracts.underlying,
             contracts.tick,
             step.funding,
+            float(self.opening_funding),
+            self._first_payment,
             year / self.funding_interval,
             year / self.holding_time,
             1 - 0.5 ** (step.market.config.dt / self.carry_half_life),

@@ -1,4 +1,4 @@
-"""Kernels of traders who hold a book of several positions (AGT-1), in plain and compiled steps."""
+"""Kernels of traders who hold a book of several positions (AGT-10), in plain and compiled steps."""
 
 import numpy as np
 

@@ -17,6 +17,8 @@ def average_carry(
     underlying: I8,
     tick_size: F8,
     funding: F8,
+    opening_funding: float,
+    first_payment: int,
     per_funding: F8,
     per_basis: F8,
     learn: float,
@@ -30,6 +32,8 @@ def average_carry(
         mark, tick_size, funding: (K,) ticks, quote currency and rate of all instruments.
         index: (U,) quote currency.
         underlying: (K,).
+        opening_funding: rate expected while the venue shows none, before ``first_payment``.
+        first_payment: tick.
         per_funding: (m,) funding rates in a year.
         per_basis: (m,) mean holding times in a year.
         learn: weight of the newest carry.
@@ -38,7 +42,9 @@ def average_carry(
     for m in range(perp.size):
         k = perp[m]
         basis = mark[k] / (index[underlying[k]] / tick_size[k]) - 1
-        now = funding[k] * per_funding[m] + basis * per_basis[m]
+        is_unknown = funding[k] == 0 and tick < first_payment
+        rate = opening_funding if is_unknown else funding[k]
+        now = rate * per_funding[m] + basis * per_basis[m]
         average[m] = average[m] + learn * (now - average[m])
     return 0
 

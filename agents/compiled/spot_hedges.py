@@ -1,4 +1,4 @@
-"""Kernel of hedgers (AGT-1): a perpetual sold against a share of the spot that members own."""
+"""Kernel of hedgers (AGT-10): a perpetual sold against a share of the spot that members own."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Kernels of relative-value traders (AGT-1): spreads of pairs, their legs and their exits."""
+"""Kernels of relative-value traders (AGT-10): spreads of pairs, their legs and their exits."""
 
 import numpy as np
 

@@ -1,1 +1,1 @@
-"""Populations whose members hold several positions at once (AGT-1)."""
+"""Populations whose members hold several positions at once (AGT-10)."""

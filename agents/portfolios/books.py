@@ -1,4 +1,4 @@
-"""Base of traders who enter, hold and leave a book of several positions (AGT-1)."""
+"""Base of traders who enter, hold and leave a book of several positions (AGT-10)."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ class BookPopulation(LognormalLeverage):
     A subclass supplies one or several books, with hazards and sides, and the weights of their
     legs. The gross value of a book is leverage times equity at the venue. Leverage is l_i * (L /
     L_ref) ** elasticity, where L is gross value over the initial margin that the engine requires
-    of the intended book as a whole (AGT-1). So an engine that nets admits more of a hedged book.
+    of the intended book as a whole (AGT-10). So an engine that nets admits more of a hedged book.
     Under isolated margin that is the sum over the positions, and each position chooses the
     leverage of the book.
 

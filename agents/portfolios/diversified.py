@@ -1,4 +1,4 @@
-"""Diversified traders: one leveraged book over several underlyings (AGT-1)."""
+"""Diversified traders: one leveraged book over several underlyings (AGT-10)."""
 
 from typing import ClassVar, Literal
 

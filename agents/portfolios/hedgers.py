@@ -1,4 +1,4 @@
-"""Hedgers: owners of spot who sell a perpetual against a share of it (AGT-1)."""
+"""Hedgers: owners of spot who sell a perpetual against a share of it (AGT-10)."""
 
 from typing import ClassVar, Literal, NamedTuple
 
@@ -20,7 +20,7 @@ from sim.compiled.arrays import N_ORDERS, StepArrays
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel, chain_kernels
 from sim.types import F8, I8, AccountView, MarketSpec, Observation, Orders
 
-WEALTH, ENDOWMENT, PAIR, RATIO = range(4)
+WEALTH, PAIR, RATIO = range(3)
 """Columns of the trait draws."""
 
 
@@ -41,7 +41,7 @@ class HedgerTraits(NamedTuple):
 class Hedgers(Population):
     """Owners of coins, such as miners and treasuries, who insure a share of their value.
 
-    Each starts with spot of one instrument, which it keeps, beside cash for margin. It sells the
+    Each starts with spot of one instrument, which it keeps, and cash for margin. It sells the
     perpetual of the same underlying until the short is ``hedge_ratio`` times the spot, and trades
     again when the short is away from that by more than ``band``: after a fill in part, a
     close-out, ADL, or a change of its spot. It has no view of the price. Where wallets and margin
@@ -49,7 +49,7 @@ class Hedgers(Population):
     """
 
     agent_class: ClassVar[type[Trader]] = Hedger
-    n_trait_draws: ClassVar[int] = 4
+    n_trait_draws: ClassVar[int] = 3
     n_decision_draws: ClassVar[int] = 1
 
     kind: Literal["hedgers"] = "hedgers"
@@ -64,16 +64,16 @@ class Hedgers(Population):
         (), description="perpetuals they sell; empty = all of the venue (names)"
     )
     wealth: float = Field(
-        20_000.0, gt=0, description="median cash for margin at the start (units of the numeraire)"
-    )
-    wealth_sigma: float = Field(1.0, ge=0, description="standard deviation of log cash (1)")
-    endowment: float = Field(
         100_000.0,
         gt=0,
-        description="median value of the spot owned at the start (units of the numeraire)",
+        description="median wealth at the start, spot and cash (units of the numeraire)",
     )
-    endowment_sigma: float = Field(
-        1.0, ge=0, description="standard deviation of the log value of that spot (1)"
+    wealth_sigma: float = Field(1.0, ge=0, description="standard deviation of log wealth (1)")
+    spot_share: float = Field(
+        0.75,
+        gt=0,
+        lt=1,
+        description="share of wealth that is spot; the rest is cash for margin (share)",
     )
     hedge_ratio: float = Field(
         0.5, gt=0, le=1, description="mean share of the spot that is hedged (share)"
@@ -102,17 +102,16 @@ class Hedgers(Population):
         perp = TradingScope(venue, self.select_instruments(spec, venue, self.instruments))
         pairs = pair_with_spot(self, spec, perp, self.spot_venue)
         ratio = self.hedge_ratio + self.hedge_ratio_range * (2 * draws[:, RATIO] - 1)
-        endowment = draw_lognormal(draws[:, ENDOWMENT], self.endowment, self.endowment_sigma)
+        wealth = draw_lognormal(draws[:, WEALTH], self.wealth, self.wealth_sigma)
         self._members = HedgerTraits(
             pairs=pairs,
-            endowment=endowment * spec.minor_units,
+            endowment=self.spot_share * wealth * spec.minor_units,
             pair=(draws[:, PAIR] * perp.instruments.size).astype(np.int64),
             hedge_ratio=np.clip(ratio, 0.0, 1.0),
             probability=compute_event_probability(spec.dt, self.reaction),
         )
         self._commitment = WalletCommitment.from_instruments(spec, venue, perp.instruments)
-        wealth = draw_lognormal(draws[:, WEALTH], self.wealth, self.wealth_sigma)
-        return self.place_wealth(spec, venue, wealth)
+        return self.place_wealth(spec, venue, (1 - self.spot_share) * wealth)
 
     def endow_spot(self, lot_value: F8) -> I8:
         """Return the spot owned at the start; see ``sim.protocols.PopulationProtocol``."""

@@ -1,4 +1,4 @@
-"""Relative-value traders: long one instrument and short another by their spread (AGT-1)."""
+"""Relative-value traders: long one instrument and short another by their spread (AGT-10)."""
 
 import itertools
 from typing import ClassVar, Literal, Self

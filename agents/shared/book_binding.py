@@ -1,4 +1,4 @@
-"""Binding of the kernels of traders with books to the arrays of a market (AGT-1)."""
+"""Binding of the kernels of traders with books to the arrays of a market (AGT-10)."""
 
 from typing import NamedTuple, Protocol, Self
 

@@ -1,9 +1,11 @@
 """Summary of a run as an aligned text table: the figures that matter most to a risk manager."""
 
+import math
 from typing import NamedTuple
 
 from experiments.figures.style import LAYER_NAMES, Frame
 from sim.metrics import overview
+from sim.metrics.accounts.holdings import tabulate_holdings
 from sim.metrics.overview import OWN_MARGIN, ExtremeValue
 
 SummaryLine = tuple[str, str]
@@ -46,6 +48,7 @@ def list_summary_lines(frames: dict[str, Frame], *, unit: int, currency: str) ->
         *_list_closeout_lines(frames, money),
         *_list_payer_lines(frames, money),
         *_list_wealth_lines(frames, money),
+        *_list_holding_lines(frames),
         *_list_venue_lines(frames, money),
     ]
 
@@ -134,6 +137,31 @@ def _list_wealth_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[Sum
         for name, change, share in changes
     ]
     return [("Equity, change", "by population, capital that came or left included"), *lines]
+
+
+def _list_holding_lines(frames: dict[str, Frame]) -> list[SummaryLine]:
+    """Return the portfolios of each population with a position, none if nobody holds two."""
+    if not len(frames["accounts"]):
+        return []
+    table = tabulate_holdings(frames)
+    held = table[table["holders"] > 0]
+    if not (held["several"] > 0).any():
+        return []
+    lines = [
+        (
+            f"  {name}",
+            f"{_round_percent(row['several'])}% of {row['holders']:,.0f} holders, "
+            f"{_round_percent(row['offset'])}% offset, "
+            f"{_round_percent(row['saved'])}% of margin saved",
+        )
+        for name, row in held.iterrows()
+    ]
+    return [("Portfolios, at the end", "holders of two instruments or more, by population"), *lines]
+
+
+def _round_percent(share: float) -> str:
+    """Return a share in whole percent, without a sign of zero."""
+    return f"{round(100 * share)}" if math.isfinite(share) else "-"
 
 
 def _list_venue_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[SummaryLine]:

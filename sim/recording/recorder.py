@@ -242,6 +242,10 @@ class Recorder:
         }
         return label_units(frames, self.market.config.assets[0])
 
+    @property
+    def _margin_rates(self) -> tuple[F8, F8]:
+        return self._prices["margin_long"], self._prices["margin_short"]
+
     def _accounts_frame(self) -> pd.DataFrame:
         market = self.market
         agents = np.flatnonzero(market.is_margined)
@@ -252,7 +256,7 @@ class Recorder:
             if step == MISSING:
                 continue
             shared = {"moment": moment, "step": step, "owner": agents, "population": names}
-            parts += list_account_columns(market, snapshot, agents, shared)
+            parts += list_account_columns(market, snapshot, agents, shared, self._margin_rates)
         return pd.DataFrame(join_account_columns(parts, agents.size))
 
     def _steps_frame(self) -> pd.DataFrame:

@@ -54,7 +54,8 @@ UNITS: dict[str, dict[str, str]] = {
     "accounts": {
         "name": "moment population venue",
         "1": "step owner pool",
-        "numeraire": "equity initial maintenance gross net wallet",
+        "numeraire": "equity initial maintenance gross net alone wallet",
+        "count": "instruments",
     },
     "profile": {
         "1": "step",

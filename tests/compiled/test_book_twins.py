@@ -65,9 +65,9 @@ def count_held(market: Market) -> int:
 @pytest.mark.parametrize("netting", ["cross", "isolated"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_book_is_the_same(kind: str, netting: str) -> None:
-    assert count_books(KINDS[kind], f"venues.0.engine.netting.kind={netting}") > 5
+    assert count_books(KINDS[kind], f"venues.0.engine.netting.kind={netting}") > 2
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_books_are_the_same_under_every_kind_of_engine(engine: str) -> None:
-    assert count_books(KINDS["mixed views"], f"venues.0.engine={engine}") > 5
+    assert count_books(KINDS["mixed views"], f"venues.0.engine={engine}") > 2

@@ -1,0 +1,1 @@
+"""Measures of accounts: portfolios and what netting saves."""
