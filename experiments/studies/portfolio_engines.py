@@ -205,8 +205,12 @@ def _draw_parts(axes: "Axes", table: pd.DataFrame, words: tuple[str, float]) -> 
     label, factor = words
     for number, part in enumerate(PARTS):
         own = table[table["part"] == part]
-        place = [len(engines) - engines.index(name) + 0.18 * (1.5 - number) for name in own["engine"]]
-        drawn = (own[["mean", "low", "high"]] * factor).assign(at=place, colour=[COLOURS[number]] * len(own))
+        place = [
+            len(engines) - engines.index(name) + 0.18 * (1.5 - number) for name in own["engine"]
+        ]
+        drawn = (own[["mean", "low", "high"]] * factor).assign(
+            at=place, colour=[COLOURS[number]] * len(own)
+        )
         axes.plot(drawn["mean"], drawn["at"], "o", markersize=3, color=COLOURS[number], label=part)
         draw_intervals(axes, drawn, along="y")
     axes.axvline(0, color="0.4", linewidth=0.7, zorder=0)
