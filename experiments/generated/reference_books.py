@@ -1,8 +1,9 @@
 """Reference portfolios: frozen accounts of calm markets, on which engines are compared (MAR-2).
 
 ``baseline``, for equal capital efficiency, has one product under isolated tiers. ``hedged`` has
-two coins, perpetuals and spot in one account, and traders who hedge. The portfolios are frozen so
-that an engine's compression does not depend on how traders respond to it. Run
+two coins, perpetuals and spot in one account, and traders who hedge. ``portfolio_market`` has
+members who hold several positions, on three underlyings. The portfolios are frozen so that an
+engine's compression does not depend on how traders respond to it. Run
 ``python -m experiments.generated.reference_books`` only if the markets themselves change.
 """
 
@@ -26,7 +27,11 @@ from sim.venue import Venue
 
 ENGINES = PACKAGED / "engines"
 FOLDER = PACKAGED / "reference"
-BOOKS = {"baseline": ("venues.0.engine.netting.kind=isolated", "duration=86400"), "hedged": ()}
+BOOKS = {
+    "baseline": ("venues.0.engine.netting.kind=isolated", "duration=86400"),
+    "hedged": (),
+    "portfolio_market": (),
+}
 """Packaged configurations of the portfolios, with the overrides of each."""
 
 SNAPSHOT_INTERVAL = 21_600.0

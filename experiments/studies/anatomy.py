@@ -29,7 +29,7 @@ from experiments.figures.style import (
     save_figure,
     use_style,
 )
-from experiments.generated.reference_books import BOOKS, load_reference_book
+from experiments.generated.reference_books import load_reference_book
 from experiments.results.markdown import format_header, format_row
 from experiments.statistics import decompose_outcome
 from sim.margin.base import RequirementComponent
@@ -72,7 +72,7 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
 def measure_compression(engine: EngineConfig) -> pd.DataFrame:
     """Return the compression under every coalition of an engine's switches, on every book."""
     return pd.DataFrame(
-        {"book": name} | row for name in BOOKS for row in _compression_rows(engine, name)
+        {"book": name} | row for name in PORTFOLIO_TITLES for row in _compression_rows(engine, name)
     )
 
 
@@ -254,11 +254,11 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
     """Draw ``anatomy``: each engine's compression by switch on every book, and by leverage."""
     made = tables(runs)
     shares, whole = made["shares"], made["compression"]
-    order = _mean_compression(whole, next(iter(BOOKS)), ALL_ACCOUNTS).sort_values().index
+    order = _mean_compression(whole, next(iter(PORTFOLIO_TITLES)), ALL_ACCOUNTS).sort_values().index
     with use_style():
         figure = create_figure(PAGE_WIDTH, 0.9 + 0.19 * len(order))
-        *split, by_type = figure.subplots(1, len(BOOKS) + 1, sharex=True, sharey=True)
-        for axes, book in zip(split, BOOKS, strict=True):
+        *split, by_type = figure.subplots(1, len(PORTFOLIO_TITLES) + 1, sharex=True, sharey=True)
+        for axes, book in zip(split, PORTFOLIO_TITLES, strict=True):
             means = _mean_shares(shares[shares["book"] == book]).loc[order]
             _draw_bars(axes, means, _mean_compression(whole, book, ALL_ACCOUNTS)[order])
             _label_axes(axes, PORTFOLIO_TITLES[book])

@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from sim.protocols import Requirement
+from sim.errors import ConfigError
+from sim.protocols import Requirement, Valuation
 from sim.types import F8, SPOT, Contracts, Exposure
 
 MAX_SPOTS_ALWAYS_TRIED = 2
@@ -72,6 +73,39 @@ def count_spot_instruments(contracts: Contracts) -> tuple[int, bool]:
     """
     spot = contracts.kind == SPOT
     return int(spot.sum()), not contracts.settle[spot].any()
+
+
+def is_admission_separable(
+    requirement: Requirement, valuation: Valuation, contracts: Contracts
+) -> bool:
+    """Return True if admission may try each spot instrument of a pool alone (MAR-1).
+
+    Args:
+        requirement: the pool's requirement.
+        valuation: the venue's valuation.
+        contracts: the pool's instruments.
+
+    Raises:
+        ConfigError: more spot instruments share the pool than can be tried in all combinations.
+    """
+    spots, settles_in_numeraire = count_spot_instruments(contracts)
+    conditions = {
+        "the requirement": is_additive(requirement),
+        "the valuation": valuation.is_additive(contracts),
+        "spot that settles in another asset than the numeraire": settles_in_numeraire,
+    }
+    is_separable = spots > MAX_SPOTS_ALWAYS_TRIED and all(conditions.values())
+    if spots <= MAX_SPOTS or is_separable:
+        return is_separable
+    obstacle = next(name for name, is_met in conditions.items() if not is_met)
+    raise ConfigError(
+        [
+            f"netting: {spots} spot instruments share an account and {obstacle} does not add "
+            f"up over instruments, must be at most {MAX_SPOTS}, as admission tries every way "
+            "in which their orders may fill; give each an account (netting: {kind: isolated}), "
+            "list fewer, or take what adds up (kinds tiered and cash)"
+        ]
+    )
 
 
 def choose_costlier_sides(

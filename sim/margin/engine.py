@@ -9,12 +9,9 @@ from sim.component import Component
 from sim.errors import ConfigError, suggest_name
 from sim.margin import leg_values
 from sim.margin.additive import (
-    MAX_SPOTS,
-    MAX_SPOTS_ALWAYS_TRIED,
     choose_costlier_sides,
     compute_initial_by_leg,
-    count_spot_instruments,
-    is_additive,
+    is_admission_separable,
 )
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.compiled import (
@@ -35,6 +32,7 @@ from sim.margin.tiers.tiered import TieredRequirement
 from sim.margin.valuations.cash import CashValuation
 from sim.margin.wrappers.compressed import Compression
 from sim.margin.wrappers.rescaled import RescaledMargin, scale_leverage
+from sim.margin.wrappers.standalone import StandaloneSum, StandaloneSumMargin
 from sim.numerics import account_sums
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
 from sim.prices.past import PastLengths
@@ -60,6 +58,10 @@ class EngineConfig(Component):
         description=(
             "separate margin requirement of options, none = they are legs like others (component)"
         ),
+    )
+    offsets: bool = Field(
+        default=True,
+        description="false = instruments are margined alone and added up (true or false)",
     )
     margin_multiplier: float = Field(
         default=1.0,
@@ -139,11 +141,8 @@ class EngineConfig(Component):
         The requirement of options is left out.
         """
         factor = self.margin_multiplier * (1.0 - self.compression)
-        return (
-            self.requirement
-            if factor == 1
-            else Compression(inner=self.requirement, compression=1.0 - factor)
-        )
+        rule = self.requirement if self.offsets else StandaloneSum(inner=self.requirement)
+        return rule if factor == 1 else Compression(inner=rule, compression=1.0 - factor)
 
     def build_engine(self, contracts: Contracts, unit: int) -> "MarginEngine":
         """Build the engine of one pool.
@@ -163,6 +162,8 @@ class EngineConfig(Component):
         factor = self.margin_multiplier * (1.0 - self.compression)
         if self.options is not None and (contracts.kind == OPTION).any():
             bound = OptionsSeparately(bound, self.options.bind(contracts, unit), contracts)
+        if not self.offsets:
+            bound = StandaloneSumMargin(bound)
         return (
             bound
             if factor == 1 and self.maintenance_ratio is None
@@ -191,24 +192,7 @@ class MarginEngine:
         Raises:
             ConfigError: more spot instruments share the pool than can be tried in all combinations.
         """
-        spots, settles_in_numeraire = count_spot_instruments(contracts)
-        conditions = {
-            "the requirement": is_additive(self.requirement),
-            "the valuation": self.valuation.is_additive(contracts),
-            "spot that settles in another asset than the numeraire": settles_in_numeraire,
-        }
-        self.is_separable = spots > MAX_SPOTS_ALWAYS_TRIED and all(conditions.values())
-        if spots <= MAX_SPOTS or self.is_separable:
-            return
-        obstacle = next(name for name, is_met in conditions.items() if not is_met)
-        raise ConfigError(
-            [
-                f"netting: {spots} spot instruments share an account and {obstacle} does not add "
-                f"up over instruments, must be at most {MAX_SPOTS}, as admission tries every way "
-                "in which their orders may fill; give each an account (netting: {kind: isolated}), "
-                "list fewer, or take what adds up (kinds tiered and cash)"
-            ]
-        )
+        self.is_separable = is_admission_separable(self.requirement, self.valuation, contracts)
 
     def bind_kernels(self, arrays: MarginArrays) -> tuple[BoundKernel, ...] | None:
         """Return the kernels that compute margins in compiled code, None where there are none.
