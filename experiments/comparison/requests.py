@@ -13,4 +13,3 @@ class RunRequest(NamedTuple):
     name: str
     overrides: Sequence[str]
     quick: bool
-

@@ -205,7 +205,9 @@ SPREAD = CROWD | {"kind": "diversified", "mixed_share": 1, "initial_entry_share"
 SPREAD |= {"warm_up": 600, "wealth": 40_000}
 
 
-CREDITS = "{include: engines/span, requirement: {credits: [{underlyings: [btc, eth], deltas: [1, 20], "
+CREDITS = (
+    "{include: engines/span, requirement: {credits: [{underlyings: [btc, eth], deltas: [1, 20], "
+)
 CREDITS += "rate: 0.5}]}}"
 
 
