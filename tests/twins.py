@@ -50,6 +50,8 @@ def assert_same(plain: Market, compiled: Market) -> None:
     np.testing.assert_array_equal(
         plain.order_books.resting_totals, compiled.order_books.resting_totals
     )
+    for venue, other in zip(plain.venues, compiled.venues, strict=True):
+        np.testing.assert_array_equal(venue.net_paid_in, other.net_paid_in)
     expected, made = plain.recorder.frames(), compiled.recorder.frames()
     assert expected.keys() == made.keys()
     for name, frame in expected.items():

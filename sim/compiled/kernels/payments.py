@@ -289,7 +289,7 @@ def post_withdrawals(
         before[ALL, owner] = 0
         if passes[row]:
             paid[WITHDRAWALS] -= amount
-            net_paid_in[owner] -= amount
+            net_paid_in[owner] += amount
             move_cash(
                 balance,
                 moves,
