@@ -16,9 +16,9 @@ from agents.population import populate
 from agents.portfolios.diversified import DiversifiedTraders
 from agents.portfolios.hedgers import Hedgers
 from agents.portfolios.pairs import PairTraders
+from agents.portfolios.two_sided import TwoSidedTraders
 from agents.traders import NoiseTraders
 from agents.trend import TrendFollowers
-from agents.two_sided import TwoSidedTraders
 from agents.zero_intelligence import ZeroIntelligenceCrowd
 
 POPULATIONS: dict[str, type[Population]] = {

@@ -1,6 +1,5 @@
 """Build the state of a market from its configuration."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from sim.errors import ConfigError, describe_unknown
 from sim.exchange.book import OrderBooks
 from sim.instruments import Instrument, build_contracts
 from sim.ledger import Ledger
-from sim.market_path import draw_history, draw_path
+from sim.market_path import draw_history, draw_path, refuse_unpriced
 from sim.numerics.rng import RandomStreams
 from sim.prices.bars import Bars
 from sim.prices.impact import ImpactDynamics
@@ -84,10 +83,10 @@ def build_state(
     n_owners = _count_owners(config, n_agents)
     books, ledger = _create_accounts(contracts, pools, n_owners, len(config.assets))
     path = draw_path(config, streams, bars)
-    _refuse_unpriced(contracts, path)
+    refuse_unpriced(contracts, path)
     world = _venue_world(config, ledger, path, streams, bars)
     venues, opened = _open_venues(config, world, participants)
-    is_margined = _mark_participants(n_owners, n_agents)
+    is_margined = np.arange(n_owners) < n_agents
     return MarketState(
         config=config,
         streams=streams,
@@ -144,12 +143,6 @@ def _open_venues(
         by_position = config.accounts.collateral == "position"
         post_opening(book, world.ledger, venues, by_position=by_position)
     return venues, book
-
-
-def _mark_participants(n_owners: int, n_agents: int) -> B1:
-    """Return True for owners whom margin rules bind, (N,)."""
-    is_participant: B1 = np.arange(n_owners) < n_agents
-    return is_participant
 
 
 def _list_max_lots(listed: Sequence[tuple[int, Instrument]]) -> I8:
@@ -263,33 +256,6 @@ def _build_venues(
     if problems:
         raise ConfigError(problems)
     return tuple(venues)
-
-
-def _refuse_unpriced(contracts: Contracts, path: ExogenousPath) -> None:
-    """Refuse instruments whose order books could not quote the index during the whole run."""
-    with np.errstate(over="ignore"):  # an infinite index is refused below
-        index = np.exp(path.log_price)
-    problems = []
-    for k, name in enumerate(contracts.names):
-        prices, tick = index[:, contracts.underlying[k]], float(contracts.tick[k])
-        lowest, highest = np.rint(prices.min() / tick), np.rint(prices.max() / tick)
-        if lowest >= 1 and highest <= contracts.max_price[k]:
-            continue
-        remedies = []
-        if lowest < 1 and prices.min() > 0:
-            remedies.append(f"set its tick to at most {prices.min():.1g}")
-        if highest > contracts.max_price[k] and np.isfinite(highest):
-            remedies.append(
-                f"set its max_price to at least {math.ceil(1.01 * highest) * tick:.15g}"
-            )
-        remedies.append("change the process or the start of its underlying")
-        problems.append(
-            f"venues.{contracts.venue[k]}.instruments: {name!r} sees its index go from "
-            f"{lowest:.6g} to {highest:.6g} ticks, outside 1 to {contracts.max_price[k]}; "
-            f"{', or '.join(remedies)}"
-        )
-    if problems:
-        raise ConfigError(problems)
 
 
 def _start_populations(

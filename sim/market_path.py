@@ -1,8 +1,12 @@
 """Exogenous path of a market and its length in steps, from the configuration of the market."""
 
+import math
 from collections.abc import Mapping
 
+import numpy as np
+
 from sim.config import MarketConfig
+from sim.errors import ConfigError
 from sim.numerics.rng import RandomStreams
 from sim.prices.bars import Bars
 from sim.prices.past import (
@@ -21,6 +25,7 @@ from sim.prices.path import (
     count_path_steps,
     draw_exogenous_path,
 )
+from sim.types import Contracts
 
 
 def count_steps(config: MarketConfig, bars: Mapping[str, Bars]) -> int:
@@ -113,3 +118,34 @@ def _make_exogenous_inputs(config: MarketConfig) -> ExogenousInputs:
 
 def _configured_steps(config: MarketConfig) -> int | None:
     return None if config.duration is None else max(1, round(config.duration / config.dt))
+
+
+def refuse_unpriced(contracts: Contracts, path: ExogenousPath) -> None:
+    """Refuse instruments whose order books could not quote the index during the whole run.
+
+    Raises:
+        ConfigError: with a line for each of them.
+    """
+    with np.errstate(over="ignore"):  # an infinite index is refused below
+        index = np.exp(path.log_price)
+    problems = []
+    for k, name in enumerate(contracts.names):
+        prices, tick = index[:, contracts.underlying[k]], float(contracts.tick[k])
+        lowest, highest = np.rint(prices.min() / tick), np.rint(prices.max() / tick)
+        if lowest >= 1 and highest <= contracts.max_price[k]:
+            continue
+        remedies = []
+        if lowest < 1 and prices.min() > 0:
+            remedies.append(f"set its tick to at most {prices.min():.1g}")
+        if highest > contracts.max_price[k] and np.isfinite(highest):
+            remedies.append(
+                f"set its max_price to at least {math.ceil(1.01 * highest) * tick:.15g}"
+            )
+        remedies.append("change the process or the start of its underlying")
+        problems.append(
+            f"venues.{contracts.venue[k]}.instruments: {name!r} sees its index go from "
+            f"{lowest:.6g} to {highest:.6g} ticks, outside 1 to {contracts.max_price[k]}; "
+            f"{', or '.join(remedies)}"
+        )
+    if problems:
+        raise ConfigError(problems)

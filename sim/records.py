@@ -81,3 +81,14 @@ class StepRecord(NamedTuple):
     rounds: list[LiquidationRound]
     n_rounds: int  # rounds with at least one close-out
     losses: Losses
+
+
+class StepFlows:
+    """Counts of one step at one venue, zero at the start of each step."""
+
+    def __init__(self) -> None:
+        self.calls_opened = self.calls_met = self.calls_missed = 0
+        # deposits from outside and withdrawals, minor units of the numeraire
+        self.paid_in = self.paid_out = 0
+        # from wallets into isolated accounts and back, by their owners' acts, in the same unit
+        self.margin_added = self.margin_removed = 0

@@ -13,6 +13,7 @@ from sim.numerics.rng import RandomStreams
 from sim.prices.impact import ImpactDynamics, compute_index
 from sim.prices.path import ExogenousPath
 from sim.protocols import PopulationProtocol
+from sim.records import StepFlows
 from sim.types import (
     B1,
     F8,
@@ -23,7 +24,7 @@ from sim.types import (
     Observation,
     PositionSides,
 )
-from sim.venue import StepFlows, Venue
+from sim.venue import Venue
 
 
 @dataclass

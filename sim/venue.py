@@ -18,6 +18,7 @@ from sim.numerics.rng import RandomStreams
 from sim.prices.impact import compute_log_returns
 from sim.prices.past import PastReturns
 from sim.prices.path import Times
+from sim.records import StepFlows
 from sim.types import (
     B1,
     F8,
@@ -84,17 +85,6 @@ class VenueWorld(NamedTuple):
     stamps: Times  # exchange time of each step; empty without replayed days
     seconds: float  # length of the run
     past: PastReturns | None = None  # returns before the start; none = no history
-
-
-class StepFlows:
-    """Counts of one step at one venue, zero at the start of each step."""
-
-    def __init__(self) -> None:
-        self.calls_opened = self.calls_met = self.calls_missed = 0
-        # deposits from outside and withdrawals, minor units of the numeraire
-        self.paid_in = self.paid_out = 0
-        # from wallets into isolated accounts and back, by their owners' acts, in the same unit
-        self.margin_added = self.margin_removed = 0
 
 
 class Venue:

@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Trader, compute_event_probability
-from agents.compiled import book_changes as changes
-from agents.compiled import books as kernels
 from agents.compiled.leveraged import NO_CHOICE, DecisionArrays
+from agents.compiled.portfolios import book_changes as changes
+from agents.compiled.portfolios import books as kernels
 from agents.leveraged import LeveragedTrader, LognormalLeverage
 from agents.shared.book_binding import BookBinding, BookRule
 from agents.shared.leveraged_binding import ExitRule, LeveragedBinding

@@ -6,8 +6,8 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Trader, draw_lognormal
-from agents.compiled.books import FIRST_LEG, weigh_views
 from agents.compiled.leveraged import DecisionArrays
+from agents.compiled.portfolios.books import FIRST_LEG, weigh_views
 from agents.portfolios.books import BookPopulation, BookTrader
 from sim.compiled.arrays import StepArrays
 from sim.errors import ConfigError

@@ -13,7 +13,7 @@ from agents.base import (
     count_whole_lots,
     draw_lognormal,
 )
-from agents.compiled.spot_hedges import adjust_hedges, draw_members
+from agents.compiled.portfolios.spot_hedges import adjust_hedges, draw_members
 from agents.shared.commitment import WalletCommitment
 from agents.shared.hedging import HedgedPairs, pair_with_spot
 from agents.shared.order_table import OrderTable

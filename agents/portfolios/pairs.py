@@ -7,8 +7,8 @@ import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from agents.base import DAY, Trader
-from agents.compiled import spreads as kernels
 from agents.compiled.leveraged import DecisionArrays
+from agents.compiled.portfolios import spreads as kernels
 from agents.portfolios.books import BookPopulation, BookTrader
 from agents.shared.signals import LogPriceTracker
 from sim.compiled.arrays import StepArrays

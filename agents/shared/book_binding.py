@@ -4,9 +4,9 @@ from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
-from agents.compiled import book_changes as changes
-from agents.compiled import books as kernels
 from agents.compiled.exits import send_reactions
+from agents.compiled.portfolios import book_changes as changes
+from agents.compiled.portfolios import books as kernels
 from agents.shared.capital_binding import KeptOrders
 from agents.shared.leveraged_binding import EntryState, ExitRule, LeveragedBinding
 from sim.compiled.margin_previews import PreviewArrays, bind_previews
@@ -15,7 +15,7 @@ from sim.types import B1, F8, I8
 
 
 class BookRule(NamedTuple):
-    """Numbers of entries and of changes of books; see ``agents.compiled.books``."""
+    """Numbers of entries and of changes of books; see ``agents.compiled.portfolios.books``."""
 
     # reference leverage, elasticity, cap, slippage, choice of leverage, 1 = whole books only
     entry: tuple[float, float, float, float, int, int]

@@ -9,9 +9,10 @@ from agents import populate
 from experiments.accounts.read_table import read_accounts
 from experiments.calculator.calculator import list_engines, load_engine, parse_engine_names
 from experiments.calculator.portfolio import PortfolioConfig
-from experiments.config import RunConfig, engine_overrides, load_run
+from experiments.config import RunConfig, load_run
 from experiments.file_kinds import absent, load_kind
 from experiments.price_files.bars import read_replays
+from experiments.words import word_overrides
 from sim.accounts.table import AccountTable
 from sim.errors import ConfigError
 from sim.instruments import TRADED_KINDS
@@ -57,7 +58,7 @@ def _open_runs(
         return {OWN: build_market(load_run(name, given))}
     names = parse_engine_names(engines)
     return {
-        engine: build_market(load_run(name, [*engine_overrides(name, engine), *given]))
+        engine: build_market(load_run(name, [*word_overrides({"engine": engine}), *given]))
         for engine in names
     }
 

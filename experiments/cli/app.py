@@ -16,7 +16,6 @@ from experiments import neighbours
 from experiments.cli import backtest, check, explain, margin, mechanisms, paper, run, sweep, tails
 from experiments.cli.failures import CommandGroup
 from experiments.cli.options import Plugins
-from experiments.imports import pause_garbage_collection
 from experiments.results import provenance
 
 FAILED, BAD_INPUT = 1, 2

@@ -25,9 +25,10 @@ from sim.compiled.arrays import (
 from sim.exchange.funding import PremiumAverage
 from sim.exchange.mark import MarkInputs
 from sim.ledger import JournalEntry
+from sim.records import StepFlows
 from sim.step.trading import list_trading_fees
 from sim.types import B1, F8, I8, Fills, MarginAssessment, Transfers
-from sim.venue import StepFlows, Venue
+from sim.venue import Venue
 
 MOVE_COLUMNS = (SOURCE, TARGET, SOURCE_POOL, TARGET_POOL, ASSET, AMOUNT)
 """Columns of cash moves in the order of :class:`sim.types.Transfers`."""

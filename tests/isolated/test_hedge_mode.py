@@ -23,7 +23,7 @@ from markets import (
     venue,
 )
 
-from agents.two_sided import TwoSidedTraders
+from agents.portfolios.two_sided import TwoSidedTraders
 from sim.errors import ConfigError, DeleverageError
 from sim.market import Market
 from sim.state import MarketState

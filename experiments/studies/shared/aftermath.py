@@ -10,8 +10,8 @@ from experiments.studies.shared.shocks import find_first_perpetual, find_shock_s
 from sim.metrics.cascades import Frames, measure_amplification, measure_fall
 from sim.metrics.contagion import build_contagion
 from sim.metrics.generations import compute_root_share
-from sim.metrics.overview import measure_margin_return
 from sim.metrics.links.origins import build_origins, compute_foreign_share
+from sim.metrics.overview import measure_margin_return
 from sim.metrics.shock_losses import measure_shock_losses
 from sim.metrics.venues import join_venue
 from sim.prices.stress import PriceMove

@@ -6,9 +6,8 @@ from sim.compiled.distress.components import DistressContext
 from sim.compiled.distress.phases import DISTRESS, DistressPhases
 from sim.compiled.kernels import accounts
 from sim.numerics.bound_kernels import bind_kernel
-from sim.records import StepRecord
+from sim.records import StepFlows, StepRecord
 from sim.step import assessment, liquidation, loss_waterfall
-from sim.venue import StepFlows
 
 RECORD = "record"
 """Label of the place after close-outs and losses."""

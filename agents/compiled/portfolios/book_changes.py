@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from agents.compiled.books import CHOICE
 from agents.compiled.leveraged import ENTER, limit_order, size_order
+from agents.compiled.portfolios.books import CHOICE
 from sim.compiled.kernels.orders import send_order
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, IOC, MARKET, REDUCE_ONLY

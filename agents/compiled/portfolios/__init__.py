@@ -1,0 +1,1 @@
+"""Kernels of the compiled step for types whose members hold several positions."""
