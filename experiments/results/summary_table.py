@@ -173,8 +173,12 @@ def _list_wealth_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[Sum
 
 
 def _list_holding_lines(frames: dict[str, Frame]) -> list[SummaryLine]:
-    """Return the portfolios of each population with a position, none if no one holds two."""
-    if not len(frames["accounts"]):
+    """Return the portfolios of each population with a position, none if no one holds two.
+
+    Results of earlier versions do not have the columns.
+    """
+    accounts = frames["accounts"]
+    if not len(accounts) or "alone" not in accounts:
         return []
     table = tabulate_holdings(frames)
     held = table[table["holders"] > 0]

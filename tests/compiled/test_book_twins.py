@@ -71,3 +71,10 @@ def test_every_kind_of_book_is_the_same(kind: str, netting: str) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_books_are_the_same_under_every_kind_of_engine(engine: str) -> None:
     assert count_books(KINDS["mixed views"], f"venues.0.engine={engine}") > 2
+
+
+def test_a_named_pair_may_be_a_basis() -> None:
+    """A perpetual against the spot of the same underlying."""
+    legs = ["BTC-PERP", "BTC-SPOT"]
+    people = PAIRS | {"instruments": legs, "pairs": [legs], "leverage": 1}
+    assert count_books(people, name="hedged") > 2
