@@ -380,11 +380,9 @@ class Venue:
 
     def separate_wallet_value(self) -> float:
         """Return the value of participants' separate wallets, minor units of the numeraire."""
-        return (
-            0.0
-            if self.wallet_pool in self.pool_states
-            else float(self.wallet_value(slice(0, self.system_accounts.external)).sum())
-        )
+        if self.wallet_pool in self.pool_states:
+            return 0.0
+        return float(self.wallet_value(slice(0, self.system_accounts.external)).sum())
 
     def wallet_value(self, rows: I8 | slice) -> F8:
         """Return the value of wallet balances, minor units of the numeraire."""
