@@ -139,13 +139,6 @@ class Population(Component):
         """True if members commit their wallets to margin accounts, which needs no draws (ISO-1)."""
         return self._commitment is not None
 
-    def endow_spot(self, lot_value: F8) -> I8:
-        """Return the spot that members own at the start: none.
-
-        See ``sim.protocols.PopulationProtocol``.
-        """
-        return np.zeros((self.count, 0), dtype=np.int64)
-
     def request_cash_flows(
         self,
         observation: Observation,
@@ -166,6 +159,13 @@ class Population(Component):
     def bind_cash_flows(self, step: StepArrays, members: slice) -> BoundKernel | None:
         """See :class:`sim.compiled.components.CompiledCashFlows`."""
         return None if self._commitment is None else self._commitment.bind_payments(step, members)
+
+    def endow_spot(self, lot_value: F8) -> I8:
+        """Return the spot that members own at the start: none.
+
+        See ``sim.protocols.PopulationProtocol``.
+        """
+        return np.zeros((self.count, 0), dtype=np.int64)
 
     def find_venue(self, spec: MarketSpec, name: str, field: str = "venue") -> int:
         """Return the index of a venue.

@@ -67,6 +67,8 @@ def build_state(
     world = _venue_world(config, ledger, path, streams, seconds_per_year)
     venues = _open_venues(config, world, participants)
     is_margined = np.arange(n_owners) < n_agents
+    for population, rows in zip(participants.populations, participants.members, strict=True):
+        post_endowments(population, rows.start, ledger, venues)
     return MarketState(
         config=config,
         streams=streams,
@@ -106,8 +108,6 @@ def _open_venues(
     for rows, wealth in zip(participants.members, endowments, strict=True):
         for venue in venues:
             venue.deposit_wealth(rows, wealth[:, venue.number])
-    for population, rows in zip(participants.populations, participants.members, strict=True):
-        post_endowments(population, rows.start, world.ledger, venues)
     return venues
 
 
