@@ -148,13 +148,6 @@ class Population(Component):
         See ``sim.protocols.PopulationProtocol``.
         """
 
-    def endow_spot(self, lot_value: F8) -> I8:
-        """Return the spot that members own at the start: none.
-
-        See ``sim.protocols.PopulationProtocol``.
-        """
-        return np.zeros((self.count, 0), dtype=np.int64)
-
     def request_cash_flows(
         self,
         observation: Observation,
@@ -175,6 +168,13 @@ class Population(Component):
     def bind_cash_flows(self, step: StepArrays, members: slice) -> BoundKernel | None:
         """See :class:`sim.compiled.components.CompiledCashFlows`."""
         return None if self._commitment is None else self._commitment.bind_payments(step, members)
+
+    def endow_spot(self, lot_value: F8) -> I8:
+        """Return the spot that members own at the start: none.
+
+        See ``sim.protocols.PopulationProtocol``.
+        """
+        return np.zeros((self.count, 0), dtype=np.int64)
 
     def find_venue(self, spec: MarketSpec, name: str, field: str = "venue") -> int:
         """Return the index of a venue.

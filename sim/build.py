@@ -87,6 +87,8 @@ def build_state(
     world = _venue_world(config, ledger, path, streams, bars)
     venues, opened = _open_venues(config, world, participants)
     is_margined = np.arange(n_owners) < n_agents
+    for population, rows in zip(participants.populations, participants.members, strict=True):
+        post_endowments(population, rows.start, ledger, venues)
     return MarketState(
         config=config,
         streams=streams,
@@ -137,8 +139,6 @@ def _open_venues(
             # wallets belong to the long sides, which come first
             own = slice(rows.start, rows.start + len(wealth))
             venue.deposit_wealth(own, wealth[:, venue.number])
-    for population, rows in zip(populations, members, strict=True):
-        post_endowments(population, rows.start, world.ledger, venues)
     if book is not None and config.accounts is not None:
         by_position = config.accounts.collateral == "position"
         post_opening(book, world.ledger, venues, by_position=by_position)

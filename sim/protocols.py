@@ -152,19 +152,6 @@ class PopulationProtocol(Protocol):
         """
         ...
 
-    def endow_spot(self, lot_value: F8) -> I8:
-        """Return the spot that members own at the start, posted as a deposit in kind (LED-1).
-
-        Called after ``start``.
-
-        Args:
-            lot_value: (K,) value of a lot at the opening mark, minor units of the numeraire.
-
-        Returns:
-            Lots of each member, (n, K), zero or more and only of spot; (n, 0) = none.
-        """
-        ...
-
     def request_cash_flows(
         self,
         observation: Observation,
@@ -189,5 +176,18 @@ class PopulationProtocol(Protocol):
             observation: market data.
             accounts: the members' accounts.
             draws: (n, n_decision_draws) uniform draws.
+        """
+        ...
+
+    def endow_spot(self, lot_value: F8) -> I8:
+        """Return the spot that members own at the start, posted as a deposit in kind (LED-1).
+
+        Called after ``start``.
+
+        Args:
+            lot_value: (K,) value of a lot at the opening mark, minor units of the numeraire.
+
+        Returns:
+            Lots of each member, (n, K), zero or more and only of spot; (n, 0) = none.
         """
         ...
