@@ -33,6 +33,7 @@ from sim.margin.wrappers.compressed import Compression
 from sim.margin.wrappers.floored import LongRunFloor
 from sim.margin.wrappers.liquidation_buffer import LiquidationBuffer
 from sim.margin.wrappers.scaled import VolatilityScaling
+from sim.margin.wrappers.standalone import StandaloneSum
 from sim.margin.wrappers.stressed import StressWeight
 from sim.margin.wrappers.volatility_scaled_liquidation import VolatilityScaledLiquidation
 
@@ -86,5 +87,6 @@ REQUIREMENTS.update(
         "scaled": VolatilityScaling,
         "avsl_inspired": VolatilityScaledLiquidation,
         "liquidation_buffer": LiquidationBuffer,
+        "standalone": StandaloneSum,
     }
 )

@@ -82,6 +82,8 @@ REQUIREMENT_EXAMPLES: list[dict[str, Any]] = [
     {"kind": "avsl_inspired", "half_life": 300, "inner": TIERS},
     {"kind": "liquidation_buffer", "inner": TIERS, "half_life": 300, "cap": 0.5},
     {"kind": "liquidation_buffer", "inner": {"kind": "scaled", "inner": TIERS}},
+    {"kind": "standalone", "inner": {"kind": "grid"}},
+    {"kind": "standalone", "inner": TAIL | {"model": FILTERED}},
 ]
 WEIGHTS = {"initial": 0.7, "maintenance": 0.8, "owed_initial": 1.3, "imf": 0.001}
 LADDER = [{"cap": 1_000, "counted_share": 0.9}, {"cap": 50_000, "counted_share": 0.5}]

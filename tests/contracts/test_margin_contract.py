@@ -19,6 +19,8 @@ from sim.checks.law import Law
 from sim.checks.margin_worlds import make_margin_world
 from sim.checks.requirements import LAWS
 from sim.component import Component
+from sim.margin import leg_values
+from sim.margin.additive import is_additive
 from sim.margin.addons.summed import RequirementSum
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.breakdown import break_down_margins
@@ -26,6 +28,7 @@ from sim.margin.engine import EngineConfig
 from sim.margin.learning import explain_short_run
 from sim.margin.tail.margin_path import compute_rate_path
 from sim.margin.wrappers.compressed import Compression
+from sim.margin.wrappers.standalone import StandaloneSum
 from sim.protocols import Requirement
 from sim.reading.loading import load_config
 from sim.types import Exposure, Margins
@@ -77,6 +80,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "scaled": [{"inner": TAIL, "reference": 0.2, "half_life": 600, "exponent": 1.5}],
     "avsl_inspired": [{"inner": TIERED, "reference": 0.2, "half_life": 600}],
     "liquidation_buffer": [{"inner": TIERED, "participation": 0.01}],
+    "standalone": [{"inner": {"kind": "grid"}}, {"inner": TIERED}],
     "standard_options": [{}, {"least": 0.05, "maintenance_share": 0.2}],
     "per_contract": [
         {"initial": 12_000, "maintenance": 10_900},
@@ -214,6 +218,21 @@ def test_compression_scales_exactly(rule: RequirementComponent, seed: int, kappa
     equal(chosen._replace(initial=scaled.initial), scaled)
     assert (chosen.initial >= scaled.initial * (1 - 1e-12) - 1e-6).all()
     np.testing.assert_array_equal(part.compute_leg_shares(book), whole.compute_leg_shares(book))
+
+
+@every
+@few
+@given(seed=seeds)
+def test_a_single_position_has_no_offsets(rule: RequirementComponent, seed: int) -> None:
+    """Without offsets the margin is that of each position alone; additive rules have none."""
+    _, book = world(seed)
+    inner, alone = bound(rule, book), bound(StandaloneSum(inner=rule), book)
+    first = leg_values.keep_legs(book, np.arange(book.position.shape[1]) == 0)
+    books = [first, book] if is_additive(inner) else [first]
+    for each in books:
+        np.testing.assert_allclose(
+            alone.compute_margins(each), inner.compute_margins(each), rtol=1e-12
+        )
 
 
 @pytest.mark.parametrize(
