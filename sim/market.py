@@ -103,14 +103,14 @@ class Market(DeferredAgentsModel):
     def advance(self, steps: int) -> None:
         """Make several steps by compiled code: the same as as many calls of :meth:`step`.
 
-        With ``NUMBA_DISABLE_JIT=1``, and where members hold both sides of an instrument (hedge
-        mode), the steps are plain.
+        With ``NUMBA_DISABLE_JIT=1``, and where both sides of members in hedge mode are one account,
+        the steps are plain.
 
         Args:
             steps: number of steps, up to the end of the run.
         """
         last = min(self.tick + steps, self.steps_planned)
-        if not IS_COMPILING or self.state.sides.pairs.size:
+        if not IS_COMPILING or self.state.has_joint_sides():
             while self.tick < last:
                 self.step()
             return

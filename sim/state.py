@@ -68,6 +68,13 @@ class MarketState:
         """Steps of the whole run."""
         return len(self.exogenous_path.log_price) - 1
 
+    def has_joint_sides(self) -> bool:
+        """Return whether both sides of members in hedge mode are one account (ISO-1)."""
+        return bool(self.sides.pairs.size) and any(
+            venue.config.position_mode == "hedge" and venue.wallet_pool in venue.pool_states
+            for venue in self.venues
+        )
+
     def begin_step(self) -> None:
         """Advance the clock by one step, and reset the venues' counts."""
         self.tick += 1

@@ -198,7 +198,7 @@ class StepArrays:
         market = self.market
         accounts = 1 + len(market.contracts.names) + len(market.venues)
         return accounts * sum(
-            population.count
+            population.count * population.n_sides
             for population in market.populations
             if population.n_cash_flow_draws or population.has_commitment
         )

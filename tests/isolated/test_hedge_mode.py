@@ -250,7 +250,7 @@ def check_margins(market: MarketState, orders: I8, stood: I8) -> None:
     layers=st.sampled_from([(), ("fund", "adl_queue"), ("adl_pro_rata",), ("socialised",)]),
     leverage=st.sampled_from([5.0, 25.0]),
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 def test_laws_hold_with_both_sides_and_chosen_leverage(
     seed: int,
     netting: str,

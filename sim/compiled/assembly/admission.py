@@ -64,7 +64,8 @@ class AdmissionPhase(StepPhase):
     def _add_pool_admission(self, venue: Venue, pool: PoolArrays) -> None:
         """Admit the orders of one pool, or leave admission to the plain phase."""
         kernels = self.context.engines[pool.pool.number].bind_kernels(pool.hypothetical)
-        if kernels is None:
+        # kernels know of no wallet that two accounts of a member share
+        if kernels is None or self.market.sides.pairs.size:
             self.program.add(None, self._admit_plainly, "trading")
             return
         margin = self.context.bind_margin(pool, kernels)

@@ -19,6 +19,7 @@ from sim.component import has_own_rules
 from sim.numerics.bound_kernels import bind_kernel
 from sim.protocols import PopulationProtocol
 from sim.step import orders as plain_orders
+from sim.step import sides
 from sim.types import Orders
 from sim.venue import Venue
 
@@ -116,19 +117,27 @@ class OrderPhase(StepPhase):
 
     def _decide(self, population: PopulationProtocol, members: slice) -> None:
         """Append the orders of a population that decides in Python."""
-        market, step = self.market, self.step
+        market = self.market
         observation, view = market.build_observation(), market.account_view(members)
         draws = market.streams.draw_uniform(
             f"decide/{population.name}", market.tick, population.count, population.n_decision_draws
         )
         sent = population.decide(observation, view, draws).fill_leverage()
+        sent = sent._replace(owner=sent.owner + members.start)
+        if population.n_sides == 2:
+            sent = sides.keep_sides(market, sent)
+        self._append(sent, population.latency)
+
+    def _append(self, sent: Orders, latency: int) -> None:
+        """Append orders with global owners to those of the step."""
+        step = self.step
         first = int(step.counters[N_ORDERS])
         rows = slice(first, first + sent.owner.size)
         # in Python they may send any number; half of the tables holds what kernels can send
         step.reserve_orders(rows.stop + step.max_orders // 2)
         table = step.orders[rows]
-        table[:, OWNER], table[:, INSTRUMENT] = sent.owner + members.start, sent.instrument
+        table[:, OWNER], table[:, INSTRUMENT] = sent.owner, sent.instrument
         table[:, QUANTITY], table[:, LIMIT] = sent.quantity, sent.limit
         table[:, KIND], table[:, SLOT] = sent.kind, sent.slot
-        table[:, LEVERAGE], table[:, LATENCY] = sent.leverage, population.latency
+        table[:, LEVERAGE], table[:, LATENCY] = sent.leverage, latency
         step.counters[N_ORDERS] = rows.stop

@@ -53,7 +53,8 @@ class PaymentPhases(StepPhase):
             for venue in market.venues
             for number in venue.pool_states
         }
-        if any(each is None for each in (*requests, *margins.values())):
+        has_pairs = bool(requests) and self.market.sides.pairs.size > 0
+        if has_pairs or any(each is None for each in (*requests, *margins.values())):
             program.add(None, lambda: cash_flows.post_cash_flows(market))
             return
         if not requests:

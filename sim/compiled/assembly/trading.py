@@ -155,6 +155,7 @@ class TradingPhases(StepPhase):
             bind_kernel(
                 accounts.return_idle_margin,
                 self.market.is_margined,
+                self.market.sides.member,
                 step.ledger.balance,
                 pool.pool.number,
                 venue.wallet_pool,

@@ -234,6 +234,7 @@ def find_max_leverage(
 def return_idle_margin(
     tick: int,
     is_margined: B1,
+    member: I8,
     balance: I8,
     pool: int,
     wallet_pool: int,
@@ -245,7 +246,10 @@ def return_idle_margin(
     counters: I8,
     deposit: int,
 ) -> int:
-    """Return the balances of solvent accounts without positions and orders to wallets (ISO-1)."""
+    """Return the balances of solvent accounts without positions and orders to wallets (ISO-1).
+
+    ``member`` (N,) is the owner whose wallet an account uses.
+    """
     for owner in range(is_margined.size):
         value, is_idle = 0.0, is_margined[owner]
         for asset in range(price.size):
@@ -261,7 +265,7 @@ def return_idle_margin(
                     counters,
                     deposit,
                     owner,
-                    owner,
+                    member[owner],
                     pool,
                     wallet_pool,
                     asset,
