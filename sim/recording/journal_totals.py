@@ -85,7 +85,7 @@ class JournalTotals:
         return self.changes
 
     def _locate_instruments(self, instrument: I8) -> I8:
-        """Return the column of the pool for each instrument, MISSING where none is told apart."""
+        """Return the column of the pool for each instrument, MISSING where none is kept apart."""
         first = self.pool.instruments.start
         known = (instrument >= first) & (instrument < self.pool.instruments.stop)
         return np.where(known & (self._n_instruments > 1), instrument - first, MISSING)

@@ -71,6 +71,17 @@ def test_rules_of_rounds_are_the_same(overrides: list[str]) -> None:
     assert_same(plain, compiled)
 
 
+def test_causes_of_several_instruments_are_the_same() -> None:
+    """Losses in bitcoin close ether out; funding, marks and trades carry their instrument."""
+    config = load_run("coin_crash", ["venues.0.funding.interval=1800", "profile_every=0"])
+    plain, compiled = run_twins(config, steps=STEPS + 5, batches=(7, 30))
+    frames = plain.recorder.frames()
+    assert "ETH-PERP" in set(frames["closeouts"]["instrument"])
+    causes = frames["causes"]
+    assert {"index", "voluntary", "own"} <= set(causes["kind"][causes["instrument"] != ""])
+    assert_same(plain, compiled)
+
+
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     policy=st.sampled_from(POLICIES),
