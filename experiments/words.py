@@ -9,6 +9,7 @@ from typing import Any
 
 from agents import POPULATIONS
 from agents.arbitrageurs import Arbitrageurs
+from agents.holders import Holders
 from agents.insurance_fund import InsuranceFund
 from agents.ladders import LadderMakers
 from agents.latent_liquidity import LatentLiquidity
@@ -41,13 +42,16 @@ EXAMPLES = {
 
 NO_TRADERS = (
     Arbitrageurs,
+    Holders,
     InsuranceFund,
     LadderMakers,
     LatentLiquidity,
     Liquidators,
     Metaorder,
 )
-"""Classes of populations that ``population`` leaves as they are: they serve the traders."""
+"""Classes of populations that ``population`` leaves as they are: they serve the traders, trade one
+order, or only hold what a table of accounts gives them.
+"""
 
 
 def word_overrides(words: Mapping[str, str | None]) -> list[str]:
@@ -116,8 +120,8 @@ def expand_word(data: Node, word: str, value: Any) -> list[tuple[str, Any]]:
 def replace_traders(data: Node, value: Any) -> list[Any]:
     """Return the populations of a run with other traders, as many as before.
 
-    Market makers, arbitrageurs, the insurance fund, liquidators, latent liquidity and metaorders
-    stay. The shares of the new populations among the traders are those of their file. They trade at
+    Market makers, arbitrageurs, the insurance fund, liquidators, latent liquidity, metaorders and
+    holders stay. The shares of the new populations among the traders are those of their file. They trade at
     the venues that their file names, or where the replaced ones traded if the run has no such
     venue. A kind takes over those settings of the first replaced population that it has as well.
 

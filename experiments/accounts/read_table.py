@@ -15,7 +15,7 @@ from experiments.price_files.texts import suggest_remedy
 from sim.accounts.positions import MAX_LINES
 from sim.accounts.table import AccountTable
 from sim.errors import ConfigError, format_value, suggest_name
-from sim.reading.packaged import is_file
+from sim.reading.packaged import find_data_file
 from sim.types import B1, F8, I8, MISSING
 
 REQUIRED = ("owner", "instrument", "quantity", "collateral")
@@ -47,7 +47,8 @@ def read_accounts(source: str) -> AccountTable:
     zero, so that an owner's collateral may stand in one of its rows.
 
     Args:
-        source: a ``.csv``, ``.txt`` or ``.parquet`` file. Text has commas, semicolons or tabs.
+        source: a ``.csv``, ``.txt`` or ``.parquet`` file, or a packaged one such as
+            ``accounts/small_book.csv``. Text has commas, semicolons or tabs.
 
     Raises:
         ConfigError: it cannot be read, a column is missing, or rows have faults, one line for each.
@@ -103,10 +104,11 @@ def _read_file(source: str, *, is_text: bool) -> tuple[bytes, pd.DataFrame]:
     path = Path(source)
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError([f"{source}: not a .csv, .txt or .parquet file, convert or rename it"])
-    if not is_file(path):
+    file = find_data_file(source)
+    if file is None:
         raise ConfigError([f"{source}: no such file (looked in {path.parent}), correct the path"])
     try:
-        content = path.read_bytes()
+        content = file.read_bytes()
         return content, _parse_text(content) if is_text else pd.read_parquet(io.BytesIO(content))
     except pd.errors.EmptyDataError as error:
         raise ConfigError([f"{source}: is empty, give a header and a row"]) from error

@@ -58,6 +58,17 @@ def is_file(path: str | Path) -> bool:
     return os.path.isfile(path)
 
 
+def find_data_file(name: str) -> Path | None:
+    """Return the data file of a name, such as a CSV table, or None if there is none.
+
+    The name is an existing path, or else that of a packaged file with its folder and ending, such
+    as ``accounts/small_book.csv``.
+    """
+    path = Path(name)
+    candidates = [path, *_candidate_files(path)]
+    return next((each for each in candidates if is_file(each)), None)
+
+
 def folder_of(key: str) -> str:
     """Return the packaged folder of a field, such as ``engines/`` for ``venues.0.engine``.
 

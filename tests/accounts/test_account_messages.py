@@ -170,3 +170,17 @@ def test_a_parquet_table_is_read_as_the_text(tmp_path: Path) -> None:
     for name in ("quantity", "collateral", "entry", "leverage"):
         assert getattr(plain, name).tolist()[:1] == getattr(stored, name).tolist()[:1]
     assert stored.collateral.sum() == 14
+
+
+def test_a_packaged_table_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From any folder; a file of that name there takes precedence."""
+    monkeypatch.chdir(tmp_path)
+    packaged = read_accounts("accounts/small_book.csv")
+    assert len(packaged.owners) == 20
+    config = load_run("small_crash", ["accounts.file=accounts/small_book.csv"], quick=True)
+    assert config.accounts is not None
+    assert config.accounts.digest == packaged.digest
+    own = tmp_path / "accounts" / "small_book.csv"
+    own.parent.mkdir()
+    own.write_text(f"{HEAD}\na,BTC-PERP,1,50000,9000,,")
+    assert read_accounts("accounts/small_book.csv").owners == ("a",)

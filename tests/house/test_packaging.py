@@ -98,4 +98,5 @@ def test_documents_and_configurations_are_shipped(installed: Path) -> None:
     )
     configs, sim = call(str(installed / "python"), "-c", code, cwd=installed).stdout.split()
     assert (Path(configs) / "crash_2008.yaml").is_file()
+    assert (Path(configs) / "accounts" / "small_book.csv").is_file()
     assert (Path(sim) / "README.md").is_file() == (ROOT / "sim" / "README.md").is_file()
