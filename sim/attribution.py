@@ -208,7 +208,7 @@ class CauseLog:
         journal: list[JournalEntry],
     ) -> Iterator[ExcessChange]:
         """Yield each kind of event's contribution between the last assessment and this one."""
-        changes = JournalTotals(rows, self.pool, now).add_journal(journal, CLOSE_OUT_KINDS)
+        changes = JournalTotals(rows, self.pool, now, LOSS).add_journal(journal, CLOSE_OUT_KINDS)
         balance = now.balance - sum(change.balance for change in changes.values())
         position = now.position - sum(change.position for change in changes.values())
         then = self.arrays

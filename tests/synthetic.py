@@ -156,11 +156,15 @@ class FakeMarket:
 
     def __init__(self, config: Any, populate: Any, *, seed: int, bars: Any) -> None:
         self.config, self.tick, self.steps_planned, self.venues = config, 0, 5, ()
-        self.state = SimpleNamespace(n_owners=5)
+        self.state = SimpleNamespace(n_owners=5, opening_book=None)
         self.recorder = SimpleNamespace(
             record_accounts=lambda moment: None, frames=self.frames, summary=self.summary
         )
         self.seeds.append(seed)
+
+    def list_opening_values(self) -> list[str]:
+        """Return no estimator: there is none."""
+        return []
 
     def advance(self, steps: int) -> None:
         """Make one step, whatever the number requested."""

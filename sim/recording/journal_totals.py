@@ -50,10 +50,11 @@ class JournalTotals:
         rows: (R,) accounts, ascending.
         pool: pool of the accounts.
         template: the accounts, for the number of assets and the contracts.
+        undivided: kind of event that belongs to no instrument.
     """
 
-    def __init__(self, rows: I8, pool: MarginPool, template: Exposure) -> None:
-        self.pool, self.template = pool, template
+    def __init__(self, rows: I8, pool: MarginPool, template: Exposure, undivided: str) -> None:
+        self.pool, self.template, self.undivided = pool, template, undivided
         self.changes: Postings = {}
         self._n_instruments = pool.instruments.stop - pool.instruments.start
         self._row_of_owner = np.full(int(rows[-1]) + 1, MISSING)
@@ -115,7 +116,8 @@ class JournalTotals:
         contracts, column = self.template.market.contracts, fills.instrument[at] - part.start
         row, lots = self._row_of_owner[owner[at]], sign * fills.quantity[at]
         value = lots * fills.price[at] * contracts.multiplier[column]
-        parts = self._locate_instruments(fills.instrument[at])
+        concerned = np.full_like(at, MISSING) if kind == self.undivided else fills.instrument[at]
+        parts = self._locate_instruments(concerned)
         for each in np.unique(parts).tolist():
             change, same = self._net_postings((kind, each)), parts == each
             change.touched[row[same]] = True
