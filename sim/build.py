@@ -78,9 +78,7 @@ def build_state(
     _refuse(find_market_faults(config))
     listed, pools = _list_instruments(config)
     contracts = _make_contracts(config, listed)
-    participants = Participants.number_members(tuple(populate()))
-    names = [population.name for population in participants.populations]
-    _refuse(find_rescue_faults(config.rescues, names, participants.n_members))
+    participants = _number_participants(config, populate)
     n_agents = participants.n_members
     n_owners = _count_owners(config, n_agents)
     books, ledger = _create_accounts(contracts, pools, n_owners, len(config.assets))
@@ -112,6 +110,16 @@ def build_state(
         cause_logs=_make_cause_logs(venues, is_margined),
         opening_book=opened,
     )
+
+
+def _number_participants(
+    config: MarketConfig, populate: Callable[[], Sequence[PopulationProtocol]]
+) -> Participants:
+    """Return the populations with their members' numbers; refuse rescues of others."""
+    participants = Participants.number_members(tuple(populate()))
+    names = [population.name for population in participants.populations]
+    _refuse(find_rescue_faults(config.rescues, names, participants.n_members))
+    return participants
 
 
 def _open_venues(

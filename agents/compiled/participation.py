@@ -53,16 +53,36 @@ def scale_hazards(
         instruments: (m,) instruments of the population.
         reference: leverage at which hazards are those of the settings.
         elasticity: exponent of the response.
-        hazard: probabilities of an entry in a step, (m,) of each instrument; a table of another
-            size, such as one of books, responds to the mean over the instruments.
-        scaled: out, of the same size.
+        hazard: (m,) probabilities of an entry in a step, of each instrument.
+        scaled: (m,) out.
     """
-    mean = find_mean_response(max_leverage, instruments, reference, elasticity)
-    for m in range(hazard.size):
-        factor = mean
-        if hazard.size == instruments.size:
-            factor = respond_to_leverage(max_leverage[instruments[m]], reference, elasticity)
+    for m in range(instruments.size):
+        factor = respond_to_leverage(max_leverage[instruments[m]], reference, elasticity)
         scaled[m] = scale_probability(hazard[m], factor)
+    return 0
+
+
+@kernel
+def scale_book_hazards(
+    tick: int,
+    max_leverage: F8,
+    instruments: I8,
+    reference: float,
+    elasticity: float,
+    hazard: F8,
+    scaled: F8,
+) -> int:
+    """Scale probabilities of entering books by the mean response of their instruments.
+
+    Args:
+        tick: present tick.
+        max_leverage, instruments, reference, elasticity: see :func:`scale_hazards`.
+        hazard: (b,) probabilities of entering each book in a step.
+        scaled: (b,) out.
+    """
+    factor = find_mean_response(max_leverage, instruments, reference, elasticity)
+    for book in range(hazard.size):
+        scaled[book] = scale_probability(hazard[book], factor)
     return 0
 
 
@@ -159,4 +179,39 @@ def draw_exits(
                         limit = max(limit, listed[m])
                 limit = highest if limit < 0 else limit
             leaves[i] = draws[LEAVE, at] < limit
+    return 0
+
+
+@kernel
+def draw_book_exits(
+    tick: int,
+    owner: int,
+    position: I8,
+    instruments: I8,
+    max_leverage: F8,
+    reference: float,
+    elasticity: float,
+    probability: float,
+    draws: F8,
+    leaves: B1,
+) -> int:
+    """Draw the members who leave their book in this step, as :func:`draw_exits` does.
+
+    Args:
+        tick: present tick.
+        owner, position, instruments, max_leverage, reference, elasticity, probability: see
+            :func:`draw_exits`.
+        draws: (n, w) uniform draws of the step.
+        leaves: (n,) out.
+    """
+    listed = list_exit_probabilities(max_leverage, instruments, reference, elasticity, probability)
+    highest = listed.max()
+    for i in range(leaves.size):
+        limit = -1.0
+        if draws[i, LEAVE] < highest:
+            for m in range(instruments.size):
+                if position[instruments[m], owner + i] != 0:
+                    limit = max(limit, listed[m])
+            limit = highest if limit < 0 else limit
+        leaves[i] = draws[i, LEAVE] < limit
     return 0

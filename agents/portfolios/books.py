@@ -129,6 +129,7 @@ class BookPopulation(LognormalLeverage):
         """
         if observation.tick != self._last_tick:
             self._last_tick = observation.tick
+            self._participation.plan(self._entries, observation)
             self._observe_prices(observation)
         market = BookColumns.read(observation, accounts, self._members.scope.venue)
         own, table = np.array(draws), OrderTable.allocate(self.count_orders())
@@ -153,9 +154,10 @@ class BookPopulation(LognormalLeverage):
     def _draw_members(
         self, observation: Observation, market: BookColumns, draws: F8
     ) -> DecisionArrays:
-        """Return the members who enter and those who exit by time."""
+        """Return the members who enter; those who exit by time are found with other exits."""
         arrays = DecisionArrays.allocate(self.count, self.n_books)
-        arrays.hazard[:] = self._entry_probabilities(observation)
+        hazards = self._entry_probabilities(observation)
+        arrays.hazard[:] = self._participation.respond_for_books(hazards, observation)
         kernels.open_books(
             observation.tick,
             0,
@@ -163,7 +165,7 @@ class BookPopulation(LognormalLeverage):
             self._members.scope.instruments,
             draws,
             arrays.hazard,
-            self._members.exit_probability,
+            0.0,
             self._books.last_tick,
             *self._entries,
             self._books.is_leaving,
@@ -319,7 +321,7 @@ class BookPopulation(LognormalLeverage):
         kept = None if manager is None else manager.kept_orders
         return chain_kernels(
             *prices,
-            *binding.draw_members(self.name, self._entries, leave),
+            *self._participation.bind_book_draws(binding, self.name, self._entries, leave),
             *exits,
             *binding.common.find_exits(leave),
             *signals,

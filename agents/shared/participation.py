@@ -1,10 +1,12 @@
 """Entries and exits of traders respond to the capital that a position ties up (AGT-1)."""
 
-from typing import NamedTuple, Self
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from agents.compiled import participation as kernels
+from agents.shared.book_binding import BookBinding
 from agents.shared.leveraged_binding import EntryState, ExitRule, LeveragedBinding
 from agents.shared.leveraged_settings import LeveragedSettings
 from sim.numerics.bound_kernels import BoundKernel, bind_kernel
@@ -18,7 +20,8 @@ class Participation(NamedTuple):
     The hazard of an entry is that of the settings times (m_ref / m) ** ``entry``, and the hazard
     of an exit by time is that times (m / m_ref) ** ``exit``. m is one over the highest leverage,
     and m_ref one over the reference leverage, at which desired leverage applies as well. First
-    entries in the warm-up respond once, to the mean margin before the first step.
+    entries in the warm-up respond once, to the mean margin before the first step. Entries into a
+    book respond to the mean over its instruments, and exits to the leg with the highest margin.
     """
 
     reference: float  # leverage
@@ -70,6 +73,15 @@ class Participation(NamedTuple):
         kernels.scale_hazards(observation.tick, *rule, hazards, scaled)
         return scaled
 
+    def respond_for_books(self, hazards: F8, observation: Observation) -> F8:
+        """Return the probabilities of entering books in a step, from those at the reference."""
+        if not self.entry:
+            return hazards
+        scaled = np.empty_like(hazards)
+        rule = (observation.max_leverage, *self._entry_rule)
+        kernels.scale_book_hazards(observation.tick, *rule, hazards, scaled)
+        return scaled
+
     def limit_exits(self, probability: float, held: I8, observation: Observation) -> F8 | float:
         """Return the probability of an exit by time, one for all or (n,); ``held`` is (n, m)."""
         if not self.exit:
@@ -92,26 +104,52 @@ class Participation(NamedTuple):
         self, binding: LeveragedBinding, name: str, state: EntryState, exits: ExitRule
     ) -> list[BoundKernel]:
         """Return the kernels that draw entries and exits by time, for a population by name."""
-        step, arrays, kept = binding.step, binding.arrays, []
+        step, arrays, kept = binding.step, binding.arrays, list[BoundKernel]()
         if self.entry:
-            rule = (step.max_leverage_long, *self._entry_rule)
-            plan = (*self._plan_rule, *state[:2])
-            kept.append(bind_kernel(kernels.plan_first_entries, *rule, *plan))
             scaled = np.zeros_like(arrays.hazard)
-            kept.append(bind_kernel(kernels.scale_hazards, *rule, arrays.hazard, scaled))
+            kept = self._bind_hazards(kernels.scale_hazards, binding, state, scaled)
             binding = binding._replace(arrays=arrays._replace(hazard=scaled))
         if not self.exit:
             return [*kept, binding.draw_entries(name, state, exits)]
         leave = bind_kernel(
             kernels.draw_exits,
             step.market.streams.stream_key(f"decide/{name}"),
-            binding.first_owner,
-            step.ledger.position,
-            self.instruments,
-            step.max_leverage_long,
-            self.reference,
-            self.exit,
-            exits.probability,
+            *self._list_exit_terms(binding, exits),
             arrays.leaves,
         )
         return [*kept, binding.draw_entries(name, state, exits._replace(probability=0.0)), leave]
+
+    def bind_book_draws(
+        self, binding: BookBinding, name: str, state: EntryState, exits: ExitRule
+    ) -> list[BoundKernel]:
+        """Return the kernels that draw entries into books and exits by time."""
+        common, kept = binding.common, list[BoundKernel]()
+        if self.entry:
+            scaled = np.zeros_like(common.arrays.hazard)
+            kept = self._bind_hazards(kernels.scale_book_hazards, common, state, scaled)
+            arrays = common.arrays._replace(hazard=scaled)
+            binding = binding._replace(common=common._replace(arrays=arrays))
+        if not self.exit:
+            return [*kept, *binding.draw_members(name, state, exits)]
+        drawn = binding.draw_members(name, state, exits._replace(probability=0.0))
+        terms = self._list_exit_terms(common, exits)
+        leave = bind_kernel(kernels.draw_book_exits, *terms, binding.draws, common.arrays.leaves)
+        return [*kept, *drawn, leave]
+
+    def _bind_hazards(
+        self,
+        scale: Callable[..., int],
+        binding: LeveragedBinding,
+        state: EntryState,
+        scaled: F8,
+    ) -> list[BoundKernel]:
+        """Return the kernels that plan first entries and scale hazards."""
+        rule = (binding.step.max_leverage_long, *self._entry_rule)
+        plan = bind_kernel(kernels.plan_first_entries, *rule, *self._plan_rule, *state[:2])
+        return [plan, bind_kernel(scale, *rule, binding.arrays.hazard, scaled)]
+
+    def _list_exit_terms(self, binding: LeveragedBinding, exits: ExitRule) -> tuple[Any, ...]:
+        """Return the arguments of kernels that draw exits, from the first owner on."""
+        step = binding.step
+        held = (binding.first_owner, step.ledger.position, self.instruments)
+        return (*held, step.max_leverage_long, self.reference, self.exit, exits.probability)

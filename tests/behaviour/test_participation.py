@@ -98,6 +98,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "trend": {"threshold": 0},
     "fundamental": {"value_half_life": 3600},
     "kelly": {"drift_half_life": 7200, "belief_sigma": 3},
+    "diversified": {},
+    "pairs": {"pairs": [["BTC-PERP", "ETH-PERP"]], "entry_threshold": 0.02, "exit_threshold": 0.0}
+    | {"spread_half_life": 1800},
     "carry": {"spot_venue": "outside", "entry_threshold": 1e-6, "exit_threshold": -1e9},
 }
 
@@ -111,7 +114,8 @@ def test_half_the_margin_brings_more_members_of_every_kind(kind: str) -> None:
         crowd |= {"entry_elasticity": elasticity}
         makers = {"kind": "makers", "count": 4, "venue": "exchange", "wealth": 4_000_000}
         given = ["duration=1800", "venues.0.engine.compression=0.5"]
-        run = load_run("baseline", [*given, f"populations={json.dumps([makers, crowd])}"])
+        name = "two_coins" if kind in ("diversified", "pairs") else "baseline"
+        run = load_run(name, [*given, f"populations={json.dumps([makers, crowd])}"])
         rows = simulate_run(run)["accounts"].query("moment == 'end' and venue == 'exchange'")
         return int((rows.loc[rows["population"] == kind, "gross"] > 0).sum())
 

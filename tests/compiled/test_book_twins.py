@@ -30,6 +30,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "stops": DIVERSIFIED | {"equity_stop_loss": 0.1, "take_profit": 0.02},
     "pairs": PAIRS,
     "pairs by beta": PAIRS | {"leg_weights": "beta", "capital": CAPITAL, "leverage": 30},
+    "entries that respond": DIVERSIFIED | {"entry_elasticity": 1.0, "initial_entry_share": 0.3},
+    "exits that respond": DIVERSIFIED | {"exit_elasticity": 1.5, "holding_time": 2400},
+    "pairs that respond": PAIRS | {"entry_elasticity": 0.5, "exit_elasticity": 0.5},
     "pairs that never mend": PAIRS | {"abandon_probability": 1, "rebalance_band": 0},
 }
 ENGINES = ["cross", "isolated", "span", "derive", "fhs_es"]
