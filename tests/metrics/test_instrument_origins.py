@@ -102,6 +102,55 @@ def test_separate_accounts_pass_nothing_on() -> None:
     assert compute_foreign_share(measure(frames)) == 0
 
 
+def follow_book(ether: int, moves: dict[int, tuple[float, float]]) -> Frames:
+    """A holds bitcoin for 2000 and ether for as much, with 240; moves of both indices by step."""
+    legs = ((0, 200), (1, ether))
+    entries = [(0, k, lots, 1000, LIMIT, 0) for k, lots in legs]
+    entries += [(1, k, -lots, 1000, LIMIT, 0) for k, lots in legs]
+    entries += [
+        (2, k, 900 * side, 1000 - 5 * side, LIMIT, side) for k in (0, 1) for side in (1, -1)
+    ]
+    orders, price = {1: entries}, np.array([1000.0, 1000.0])
+    for step, change in moves.items():
+        price = price * (1 + np.array(change))
+        orders[step] = [
+            (2, k, 900 * side, round(price[k]) - side, LIMIT, side)
+            for k in (0, 1)
+            for side in (1, -1)
+        ]
+    rules = config(
+        venue(instruments=[BTC, ETH], mark={"kind": "book"}, requirement=tiers(20.0, 0.5)),
+        steps=4,
+        stresses=[
+            move(step, size, underlyings=[name])
+            for step, change in moves.items()
+            for name, size in zip(("btc", "eth"), change, strict=True)
+            if size
+        ],
+    )
+    return play(build(rules, [script([240.0, 1e5, 1e6], orders)]))
+
+
+@pytest.mark.parametrize(
+    ("ether", "moves", "from_bitcoin"),
+    [
+        pytest.param(-200, {2: (-0.1, 0.0)}, 1, id="hedge that does not help"),
+        pytest.param(-200, {2: (-0.1, -0.02)}, 1, id="hedge that gains"),
+        pytest.param(-200, {2: (0.0, 0.1)}, 0, id="hedge that loses"),
+        pytest.param(200, {2: (-0.05, -0.05)}, 0.5, id="equal losses"),
+        pytest.param(200, {2: (-0.065, 0.0), 3: (0.0, -0.012)}, 0, id="last step only"),
+    ],
+)
+def test_origins_of_books_with_known_losses(
+    ether: int, moves: dict[int, tuple[float, float]], from_bitcoin: float
+) -> None:
+    """Only what was lost since excess was last positive counts, not what used the margin up."""
+    found = measure(follow_book(ether, moves))
+    assert found.closed.shape == (1, 2)
+    assert (found.closed > 0).all()
+    assert found.origin[0] == pytest.approx([from_bitcoin, 1 - from_bitcoin, 0])
+
+
 @given(worlds())
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_close_out_is_divided_in_full(world) -> None:
