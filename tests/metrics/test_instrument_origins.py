@@ -102,32 +102,29 @@ def test_separate_accounts_pass_nothing_on() -> None:
     assert compute_foreign_share(measure(frames)) == 0
 
 
+def quote_both(prices: tuple[float, float]) -> list[tuple[int, int, int, int, int, int]]:
+    """Return quotes of the third member around the ticks of both instruments."""
+    sides = itertools.product(enumerate(prices), (1, -1))
+    return [(2, k, 900 * side, round(price) - side, LIMIT, side) for (k, price), side in sides]
+
+
 def follow_book(ether: int, moves: dict[int, tuple[float, float]]) -> Frames:
     """A holds bitcoin for 2000 and ether for as much, with 240; moves of both indices by step."""
-    legs = ((0, 200), (1, ether))
-    entries = [(0, k, lots, 1000, LIMIT, 0) for k, lots in legs]
-    entries += [(1, k, -lots, 1000, LIMIT, 0) for k, lots in legs]
-    entries += [
-        (2, k, 900 * side, 1000 - 5 * side, LIMIT, side) for k in (0, 1) for side in (1, -1)
+    sides = ((0, 1), (1, -1))
+    entries = [
+        (owner, k, sign * lots, 1000, LIMIT, 0)
+        for owner, sign in sides
+        for k, lots in enumerate((200, ether))
     ]
-    orders, price = {1: entries}, np.array([1000.0, 1000.0])
-    for step, change in moves.items():
-        price = price * (1 + np.array(change))
-        orders[step] = [
-            (2, k, 900 * side, round(price[k]) - side, LIMIT, side)
-            for k in (0, 1)
-            for side in (1, -1)
-        ]
-    rules = config(
-        venue(instruments=[BTC, ETH], mark={"kind": "book"}, requirement=tiers(20.0, 0.5)),
-        steps=4,
-        stresses=[
-            move(step, size, underlyings=[name])
-            for step, change in moves.items()
-            for name, size in zip(("btc", "eth"), change, strict=True)
-            if size
-        ],
-    )
+    orders, price = {1: [*entries, *quote_both((1000, 1000))]}, (1000.0, 1000.0)
+    stresses = []
+    for step, (bitcoin, other) in moves.items():
+        price = price[0] * (1 + bitcoin), price[1] * (1 + other)
+        orders[step] = quote_both(price)
+        stresses += [move(step, bitcoin, underlyings=["btc"])] if bitcoin else []
+        stresses += [move(step, other, underlyings=["eth"])] if other else []
+    exchange = venue(instruments=[BTC, ETH], mark={"kind": "book"}, requirement=tiers(20.0, 0.5))
+    rules = config(exchange, steps=4, stresses=stresses)
     return play(build(rules, [script([240.0, 1e5, 1e6], orders)]))
 
 

@@ -30,6 +30,8 @@ def tabulate_holdings(frames: Frames, moment: str | None = None) -> pd.DataFrame
         ``saved`` is 1 less initial margin over ``alone``, the initial margin of the same positions
         if each were alone, in accounts that hold positions. Both contain the haircut of spot, which
         no engine nets, so it is less than what the requirement itself saves for holders of spot.
+        ``alone`` is at the rates of one lot (see ``sim/recording/README.md``): positions beyond the
+        first tier of a ladder make ``saved`` negative.
         ``leverage`` is gross value over equity of holders. Shares are NaN where nothing is held.
 
     Raises:
