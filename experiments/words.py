@@ -121,9 +121,10 @@ def replace_traders(data: Node, value: Any) -> list[Any]:
     """Return the populations of a run with other traders, as many as before.
 
     Market makers, arbitrageurs, the insurance fund, liquidators, latent liquidity, metaorders and
-    holders stay. The shares of the new populations among the traders are those of their file. They trade at
-    the venues that their file names, or where the replaced ones traded if the run has no such
-    venue. A kind takes over those settings of the first replaced population that it has as well.
+    holders stay. The shares of the new populations among the traders are those of their file. They
+    trade at the venues that their file names, or where the replaced ones traded if the run has no
+    such venue. A kind takes over those settings of the first replaced population that it has as
+    well.
 
     Raises:
         ConfigError: no population has that name, or its file cannot be read.
