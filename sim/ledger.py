@@ -276,7 +276,10 @@ class Ledger:
         self._entry[self._position[:, outside] == 0, outside] = 0
 
     def cap_leverage(self, instrument: int | I8, owners: I8, cap: F8) -> None:
-        """Set the leverage that owners choose in one or several instruments (inf = the venue's)."""
+        """Set the leverage that owners choose in one or several instruments (inf = the venue's).
+
+        Of repeated pairs of instrument and owner the last value stays.
+        """
         self._leverage[instrument, owners] = cap
 
     def check_conservation(self) -> None:

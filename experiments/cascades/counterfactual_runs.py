@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -192,7 +193,9 @@ def engine_named(name: str) -> EngineConfig:
         raise ConfigError(
             ["--engine: '', names no engine, give a packaged one such as span, or a file"]
         )
-    return load_kind("engine", find_preset("--engine", name, Wanted(False, ())), (), EngineConfig)
+    return load_kind(
+        "engine", find_preset("--engine", name, Wanted(False, ()), Path()), (), EngineConfig
+    )
 
 
 def _match_capital(case: Cascade, other: EngineConfig, number: int) -> tuple[EngineConfig, str]:

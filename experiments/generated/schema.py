@@ -49,8 +49,9 @@ def build_schema_text() -> str:
     """Return the schema of all registered kinds, with the same bytes each time.
 
     It describes files: any mapping may ``include`` others, and no key is required, because an
-    include may hold it. The loader reports missing keys. The schema does not cover references
-    ``${a.b}`` in place of numbers.
+    include may hold it. The loader reports missing keys. A component, or a list of them, may be a
+    text, the name of a file or of a kind. The schema does not cover references ``${a.b}`` in place
+    of numbers.
     """
     components: list[type[Component]] = [RunConfig, StudyConfig, PortfolioConfig, StressConfig]
     components.append(MechanismFile)
@@ -99,9 +100,12 @@ def _relax_for_files(node: Any) -> None:
         node["anyOf"] = node.pop("oneOf")
     if node.get("additionalProperties") is False:
         node.pop("required", None)
+        node["type"] = ["object", "string"]
         node["properties"]["include"] = {
             "description": "files included here; this mapping's own keys take precedence (paths)",
             "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
         }
+    if node.get("type") == "array" and {"$ref", "anyOf", "oneOf"} & set(node.get("items", ())):
+        node["type"] = ["array", "string"]
     for item in node.values():
         _relax_for_files(item)

@@ -10,6 +10,7 @@ from sim.exchange.one_by_one import (
     MORE_LOTS,
     MORE_RESERVE,
     RefusedOrders,
+    RestingOrders,
     try_one_by_one,
 )
 from sim.numerics.jit import kernel
@@ -117,6 +118,8 @@ class OrderBatch:
         exposure: accounts of the pool.
         max_lots: (K,) largest position of one account.
         first: global number of the pool's first instrument.
+        chosen: (n,) leverage that each order chooses for its account's position, zero = none; or
+            None without any (ISO-1).
 
     Attributes:
         first: global number of the pool's first instrument.
@@ -125,10 +128,16 @@ class OrderBatch:
     """
 
     def __init__(
-        self, orders: I8, replaced: I8, exposure: Exposure, max_lots: I8, first: int
+        self,
+        orders: I8,
+        replaced: I8,
+        exposure: Exposure,
+        max_lots: I8,
+        first: int,
+        chosen: F8 | None = None,
     ) -> None:
         self.orders, self.replaced, self.accounts = orders, replaced, exposure
-        self.max_lots, self.first = max_lots, first
+        self.max_lots, self.first, self.chosen = max_lots, first, chosen
         self.owner, self.quantity = orders[:, OWNER], orders[:, QUANTITY]
         self.is_reduce_only = np.zeros(len(orders), dtype=bool)
         self._row_of_owner = np.full(exposure.balance.shape[0], MISSING)
@@ -136,8 +145,9 @@ class OrderBatch:
     def build_hypothetical(self, pick: I8) -> tuple[I8, I8, Exposure]:
         """Return the accounts of the picked orders as if these orders rested.
 
-        If most of the pool sends orders, all of it is taken. Assessments are made row by row, and
-        copying columns is faster than picking rows.
+        Accounts have the leverage that the last of them chooses. If most of the pool sends orders,
+        all of it is taken. Assessments are made row by row, and copying columns is faster than
+        picking rows.
 
         Returns:
             Rows of the accounts in the pool, row of each order among them, and exposure of the
@@ -163,14 +173,39 @@ class OrderBatch:
             self.replaced,
             self.first,
         )
-        return accounts, row, exposure
+        return accounts, row, self._apply_choices(exposure, row, pick)
+
+    def list_choices(self, pick: I8) -> F8:
+        """Return the leverage that the picked orders choose, zero = none."""
+        if self.chosen is None:
+            return np.zeros(pick.size)
+        return np.where(self.is_reduce_only[pick], 0.0, self.chosen[pick])
+
+    def _apply_choices(self, exposure: Exposure, row: I8, pick: I8) -> Exposure:
+        """Return accounts with the last leverage that the picked orders choose for each position.
+
+        ``row`` has the account of each of these orders.
+        """
+        chosen = self.list_choices(pick)
+        places = np.argsort(pick, kind="stable")
+        places = places[chosen[places] > 0]
+        if not places.size:
+            return exposure
+        leverage = exposure.leverage.copy(order="K")
+        # of repeated places, numpy keeps the last value
+        leverage[row[places], self.orders[pick[places], INSTRUMENT] - self.first] = chosen[places]
+        leverage.flags.writeable = False
+        return exposure._replace(leverage=leverage)
 
     def number_owners(self, pick: I8) -> tuple[I8, I8]:
         """Return the owners of the picked orders, and the row of each order among them."""
         return unique_owners(self.owner[pick], self._row_of_owner)
 
     def add_orders(self, accounts: I8, pick: I8) -> Exposure:
-        """Return some accounts as if the picked orders, which are theirs, rested."""
+        """Return some accounts as if the picked orders, which are theirs, rested.
+
+        Their leverage is as it is.
+        """
         exposure = self.accounts.take(accounts)
         place = np.empty_like(self._row_of_owner)
         place[accounts] = np.arange(accounts.size)
@@ -236,7 +271,8 @@ def admit_batch(batch: OrderBatch, bound: B1, shortage: ShortageFunction) -> B1:
 
     Cancels and reduce-only orders pass. The other orders of an account pass together if initial
     margin is covered both when all buys and when all sells fill. Otherwise the orders that reduce
-    pass as reduce-only, and the others are tried one by one in arrival order.
+    pass as reduce-only, and the others are tried one by one in arrival order. Each is judged at the
+    leverage that it and the orders that pass before it choose.
 
     Args:
         batch: the orders.
@@ -278,13 +314,18 @@ def _admit_one_by_one(
     first = np.searchsorted(row[sorted_rows], np.arange(accounts.size + 1))
     others = np.flatnonzero(passes & (batch.quantity != 0) & np.isin(batch.owner, accounts))
     exposure = batch.add_orders(accounts, others)
-    resting = np.stack([exposure.bids.T, exposure.asks.T, exposure.reserved.T])
+    resting = RestingOrders(
+        np.stack([exposure.bids.T, exposure.asks.T, exposure.reserved.T]),
+        np.array(exposure.leverage.T, order="C"),
+    )
 
-    def affords(account: I8, tried: I8) -> B1:
-        bids, asks, reserved = (each.T for each in tried)
-        hypothetical = exposure.take(account)._replace(bids=bids, asks=asks, reserved=reserved)
+    def affords(account: I8, tried: RestingOrders) -> B1:
+        bids, asks, reserved = (each.T for each in tried.lots)
+        hypothetical = exposure.take(account)._replace(
+            bids=bids, asks=asks, reserved=reserved, leverage=tried.leverage.T
+        )
         lacking = shortage(accounts[account], hypothetical)
         return (lacking <= 0) & ~batch.has_oversized_position(hypothetical)
 
-    orders = RefusedOrders(first, batch.list_additions(refused))
+    orders = RefusedOrders(first, batch.list_additions(refused), batch.list_choices(refused))
     passes[refused] = try_one_by_one(orders, resting, MAX_TOTAL_LOTS, affords)

@@ -9,6 +9,9 @@ so the assessments are at most a small multiple of the orders.
 
 An order is guessed to pass if it is smaller than all of its instrument and side that its account
 was refused. Guesses change the number of assessments, never a verdict.
+
+An order may choose its account's leverage (ISO-1). It is tried at that leverage, and the choice
+stays if it passes.
 """
 
 from collections.abc import Callable
@@ -16,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.arrays import B1, I8, MISSING
+from sim.arrays import B1, F8, I8, MISSING
 from sim.numerics.jit import kernel
 
 FIRST_GUESSES, MAX_GUESSES = 4, 2**16
@@ -26,8 +29,16 @@ ADDED_TO, MORE_LOTS, MORE_RESERVE = range(3)
 """Columns of what an order adds to its account: the sum that grows (lots to buy of each instrument,
 then lots to sell of each), lots, and minor units reserved."""
 
-AffordsRows = Callable[[I8, I8], B1]
-"""Verdicts on hypothetical accounts: rows of their accounts (T,), resting orders (3, K, T)."""
+
+class RestingOrders(NamedTuple):
+    """Resting orders of accounts, and the leverage of their positions; R accounts."""
+
+    lots: I8  # (3, K, R) lots to buy, lots to sell, and minor units reserved
+    leverage: F8  # (K, R) chosen, inf = the venue's highest
+
+
+AffordsRows = Callable[[I8, RestingOrders], B1]
+"""Verdicts on hypothetical accounts: rows of their accounts (T,), and their resting orders."""
 
 
 class RefusedOrders(NamedTuple):
@@ -35,22 +46,25 @@ class RefusedOrders(NamedTuple):
 
     first: I8  # (R + 1,) place of each account's first order, and r
     added: I8  # (r, 3) columns ADDED_TO, MORE_LOTS, MORE_RESERVE
+    chosen: F8  # (r,) leverage that each chooses, zero = none
 
 
-def try_one_by_one(refused: RefusedOrders, resting: I8, most: int, affords: AffordsRows) -> B1:
+def try_one_by_one(
+    refused: RefusedOrders, resting: RestingOrders, most: int, affords: AffordsRows
+) -> B1:
     """Return which orders pass, (r,).
 
     Args:
         refused: the orders.
-        resting: (3, K, R) in place: lots to buy, lots to sell and reserves of each account, its
-            other orders that pass included. Orders that pass are added.
+        resting: in place: those of each account, its other orders that pass included. Orders that
+            pass are added, and the leverage that they choose is set.
         most: lots at which sums of orders stop.
         affords: verdicts on accounts with some of the orders.
     """
     passes = np.zeros(len(refused.added), dtype=bool)
     head = refused.first[:-1].copy()
     guesses = np.full(head.size, FIRST_GUESSES)
-    smallest_refused = np.full((head.size, 2 * resting.shape[1]), most + 1)
+    smallest_refused = np.full((head.size, 2 * len(resting.leverage)), most + 1)
     while True:
         block = allot_guesses(refused.first, head, guesses, MAX_GUESSES)
         if not block.any():
@@ -82,32 +96,37 @@ def allot_guesses(first: I8, head: I8, guesses: I8, room: int) -> I8:
 
 @kernel
 def guess_orders(
-    refused: RefusedOrders, head: I8, block: I8, resting: I8, smallest: I8, most: int
-) -> tuple[I8, I8, B1]:
+    refused: RefusedOrders, head: I8, block: I8, resting: RestingOrders, smallest: I8, most: int
+) -> tuple[I8, RestingOrders, B1]:
     """Return the accounts with each order that is tried and the earlier ones that may pass.
 
     Returns:
-        (T,) rows of the accounts, (3, K, T) their resting orders, (T,) guesses.
+        (T,) rows of the accounts, their resting orders, (T,) guesses.
     """
-    total, instruments = block.sum(), resting.shape[1]
+    total, instruments = block.sum(), len(resting.leverage)
     account, guessed = np.empty(total, dtype=np.int64), np.empty(total, dtype=np.bool_)
     tried = np.empty((3, instruments, total), dtype=np.int64)
+    leverage = np.empty((instruments, total))
     t, added = 0, refused.added
     for a in range(head.size):
         former = MISSING  # the trial whose order is thought to pass, with all before it
         for i in range(head[a], head[a] + block[a]):
-            for side in range(3):
-                for k in range(instruments):
-                    base = resting[side, k, a] if former == MISSING else tried[side, k, former]
+            for k in range(instruments):
+                for side in range(3):
+                    base = resting.lots[side, k, a] if former == MISSING else tried[side, k, former]
                     tried[side, k, t] = base
+                own = resting.leverage[k, a] if former == MISSING else leverage[k, former]
+                leverage[k, t] = own
             side, k = divmod(added[i, ADDED_TO], instruments)
             tried[side, k, t] = min(tried[side, k, t] + added[i, MORE_LOTS], most)
             tried[2, k, t] += added[i, MORE_RESERVE]
+            if refused.chosen[i] > 0:
+                leverage[k, t] = refused.chosen[i]
             account[t] = a
             guessed[t] = added[i, MORE_LOTS] < smallest[a, added[i, ADDED_TO]]
             former = t if guessed[t] else former
             t += 1
-    return account, tried, guessed
+    return account, RestingOrders(tried, leverage), guessed
 
 
 @kernel
@@ -116,7 +135,7 @@ def keep_valid_verdicts(
     head: I8,
     block: I8,
     guesses: I8,
-    resting: I8,
+    resting: RestingOrders,
     smallest: I8,
     most: int,
     guessed: B1,
@@ -124,7 +143,7 @@ def keep_valid_verdicts(
     passes: B1,
 ) -> None:
     """Write the verdicts up to each account's first wrong guess, and add the orders that pass."""
-    t, added, instruments = 0, refused.added, resting.shape[1]
+    t, added, instruments = 0, refused.added, len(resting.leverage)
     for a in range(head.size):
         begin, end = head[a], head[a] + block[a]
         is_right = True
@@ -135,8 +154,11 @@ def keep_valid_verdicts(
                 head[a] += 1
                 passes[i] = fine[t]
                 if fine[t]:
-                    resting[side, k, a] = min(resting[side, k, a] + added[i, MORE_LOTS], most)
-                    resting[2, k, a] += added[i, MORE_RESERVE]
+                    more = resting.lots[side, k, a] + added[i, MORE_LOTS]
+                    resting.lots[side, k, a] = min(more, most)
+                    resting.lots[2, k, a] += added[i, MORE_RESERVE]
+                    if refused.chosen[i] > 0:
+                        resting.leverage[k, a] = refused.chosen[i]
                 else:
                     smallest[a, to] = min(smallest[a, to], added[i, MORE_LOTS])
                 is_right = fine[t] == guessed[t]

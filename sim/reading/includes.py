@@ -1,4 +1,7 @@
-"""Files of a configuration with their includes, merged."""
+"""Files of a configuration with their includes, merged.
+
+Where a schema expects a component, a text is the name of a file that holds it, or of a kind.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +10,7 @@ from sim.errors import ConfigError, format_value
 from sim.reading.documents import MAX_LEVELS, read_yaml
 from sim.reading.overrides import normalise_values
 from sim.reading.packaged import Wanted, find_packaged, find_preset, folder_of, is_file, is_kind
+from sim.reading.schema_types import find_part_type, is_list, is_of_components, list_kinds
 
 Node = dict[str, Any]
 
@@ -18,10 +22,15 @@ MAX_FILES = 200
 
 
 class IncludeReader:
-    """Reader of files with their includes, which collects the problems of the includes."""
+    """Reader of files with their includes, which collects the problems of the includes.
 
-    def __init__(self) -> None:
-        self.problems: list[str] = []
+    Args:
+        expected: type that a schema expects of the content, None if unknown. Where it has a
+            component, a text is read as a name.
+    """
+
+    def __init__(self, expected: Any = None) -> None:
+        self.expected, self.problems = expected, list[str]()
         self.count = self.depth = 0
 
     def read_override(self, key: str, value: Any, wanted: Wanted | None) -> Any:
@@ -34,15 +43,9 @@ class IncludeReader:
             ConfigError: the file does not exist or cannot be read.
         """
         if wanted and value and "${" not in value:
-            if is_kind(key, value, wanted):
-                return [{"kind": value}] if wanted.is_list else {"kind": value}
-            content = self._read_file(find_preset(key, value, wanted), ())
-            if isinstance(content, list) != wanted.is_list:
-                problem = f"{key}: {value!r} holds {format_value(content)}"
-                raise ConfigError([f"{problem}, must hold {wanted.holding}, name another"])
-            return content
+            return self._read_named(key, value, wanted, ())
         if isinstance(value, dict | list):
-            return self._expand_node(value, (COMMAND_LINE,), f"{key}.")
+            return self._expand_node(value, (COMMAND_LINE,), f"{key}.", self.expected)
         return value
 
     def read_new_items(self, key: str, value: Any, wanted: Wanted | None) -> list[Any]:
@@ -54,12 +57,12 @@ class IncludeReader:
             ConfigError: the file does not exist or cannot be read.
         """
         if isinstance(value, dict):
-            return self._expand_item(value, (COMMAND_LINE,), f"{key}.")
+            return self._expand_item(value, (COMMAND_LINE,), f"{key}.", self.expected)
         return [self.read_override(key, value, wanted)]
 
     def read_root(self, path: Path) -> Node:
         """Return the content of the first file of a configuration, a mapping."""
-        data = self._read_file(path, ())
+        data = self._read_file(path, (), self.expected)
         if not isinstance(data, dict):
             raise ConfigError(
                 [
@@ -69,10 +72,50 @@ class IncludeReader:
             )
         return data
 
-    def _read_file(self, path: Path, above: tuple[Path, ...]) -> Any:
+    def _read_named(self, key: str, name: str, wanted: Wanted, files: tuple[Path, ...]) -> Any:
+        """Return the component that a name stands for: that of a file, else of a kind.
+
+        Args:
+            key: dotted path of the component.
+            name: name as the user wrote it.
+            wanted: expected content.
+            files: the file that holds the name and those that include it, or none.
+
+        Raises:
+            ConfigError: the file does not exist or cannot be read, or holds something else.
+        """
+        place = files[-1].parent if files else Path()
+        if is_kind(key, name, wanted, place):
+            return [{"kind": name}] if wanted.is_list else {"kind": name}
+        content = self._read_file(find_preset(key, name, wanted, place), files, wanted.expected)
+        if isinstance(content, list) != wanted.is_list:
+            problem = f"{key}: {name!r} holds {format_value(content)}"
+            raise ConfigError([f"{problem}, must hold {wanted.holding}, name another"])
+        return content
+
+    def _expand_name(self, name: str, files: tuple[Path, ...], where: str, expected: Any) -> Any:
+        """Return the component that a text of a file names, or the text if none is expected."""
+        if not is_of_components(expected) or not name or "${" in name:
+            return name
+        try:
+            wanted = Wanted(is_list(expected), list_kinds(expected), expected)
+            return self._read_named(where.rstrip("."), name, wanted, files)
+        except ConfigError as error:
+            key = where.rstrip(".")
+            place = key if files[-1] is COMMAND_LINE else f"{files[-1]}: {key}"
+            self.problems += [
+                f"{place}{line.removeprefix(key)}" if line.startswith(f"{key}: ") else line
+                for line in error.problems
+            ]
+            return {}
+
+    def _read_file(self, path: Path, above: tuple[Path, ...], expected: Any) -> Any:
         """Return the content of one file, a mapping or a list.
 
-        The files ``above`` include it, outermost first.
+        Args:
+            path: the file.
+            above: files that include it, outermost first.
+            expected: type that the schema expects in its place, None if unknown.
         """
         file, files = path.resolve(), [each.resolve() for each in above]
         if file in files:
@@ -84,9 +127,9 @@ class IncludeReader:
             raise ConfigError(
                 [f"{path}: more than {MAX_FILES} files are included, write fewer includes"]
             )
-        return self._expand_node(parse_file(path), (*above, path), "")
+        return self._expand_node(parse_file(path), (*above, path), "", expected)
 
-    def _expand_node(self, node: Any, files: tuple[Path, ...], where: str) -> Any:
+    def _expand_node(self, node: Any, files: tuple[Path, ...], where: str, expected: Any) -> Any:
         """Return a node of the last file with its includes merged in order, its own keys on top."""
         if self.depth > MAX_LEVELS:
             raise ConfigError(
@@ -94,14 +137,18 @@ class IncludeReader:
             )
         self.depth += 1
         try:
-            return self._merge_includes(node, files, where)
+            return self._merge_includes(node, files, where, expected)
         finally:
             self.depth -= 1
 
-    def _merge_includes(self, node: Any, files: tuple[Path, ...], where: str) -> Any:
+    def _merge_includes(self, node: Any, files: tuple[Path, ...], where: str, expected: Any) -> Any:
+        if isinstance(node, str):
+            return self._expand_name(node, files, where, expected)
         if isinstance(node, list):
             parts = [
-                self._expand_item(item, files, f"{where}{index}.")
+                self._expand_item(
+                    item, files, f"{where}{index}.", find_part_type(expected, node, index)
+                )
                 for index, item in enumerate(node)
             ]
             return [item for part in parts for item in part]
@@ -110,7 +157,7 @@ class IncludeReader:
         place = _include_place(files, where)
         data: Node = {}
         for name in self._include_names(node.get("include", []), place):
-            part = self._read_include(name, files, where)
+            part = self._read_include(name, files, where, expected)
             if isinstance(part, list):
                 rule = "only an item of a list can include a list, as its one file"
                 self.problems.append(
@@ -119,25 +166,37 @@ class IncludeReader:
                 )
                 part = {}
             data = merge_nodes(data, part)
-        return merge_nodes(data, self._expand_own_keys(node, files, where))
+        own = self._expand_own_keys(node, files, where, (expected, data))
+        return merge_nodes(data, own)
 
-    def _expand_item(self, item: Any, files: tuple[Path, ...], where: str) -> list[Any]:
+    def _expand_item(
+        self, item: Any, files: tuple[Path, ...], where: str, expected: Any
+    ) -> list[Any]:
         """Return the items that a list item stands for.
 
         They are itself, or the items of the list it includes, each with its own keys on top.
         """
         name = item.get("include") if isinstance(item, dict) else None
         if isinstance(name, str):
-            whole = self._read_include(name, files, where)
+            whole = self._read_include(name, files, where, expected)
             if isinstance(whole, list):
-                own = self._expand_own_keys(item, files, where)
+                own = self._expand_own_keys(item, files, where, (expected, {}))
                 return [merge_nodes(each, own) if own else each for each in whole]
-        return [self._expand_node(item, files, where)]
+        return [self._expand_node(item, files, where, expected)]
 
-    def _expand_own_keys(self, node: Node, files: tuple[Path, ...], where: str) -> Node:
-        """Return a mapping without its includes."""
+    def _expand_own_keys(
+        self, node: Node, files: tuple[Path, ...], where: str, whole: tuple[Any, Node]
+    ) -> Node:
+        """Return a mapping without its includes.
+
+        ``whole`` is the type that the schema expects in its place, and what its includes hold.
+        """
+        expected, included = whole
+        merged = included | node
         return {
-            key: self._expand_node(item, files, f"{where}{key}.")
+            key: self._expand_node(
+                item, files, f"{where}{key}.", find_part_type(expected, merged, key)
+            )
             for key, item in node.items()
             if key != "include"
         }
@@ -152,7 +211,7 @@ class IncludeReader:
         )
         return []
 
-    def _read_include(self, name: str, files: tuple[Path, ...], where: str) -> Any:
+    def _read_include(self, name: str, files: tuple[Path, ...], where: str, expected: Any) -> Any:
         """Return the content of an include, a mapping or a list.
 
         It is empty if the include cannot be read, so that all other problems are reported, too.
@@ -165,7 +224,7 @@ class IncludeReader:
             self.problems += [f"{place}: {line}" for line in error.problems]
             return {}
         try:
-            return self._read_file(path, files)
+            return self._read_file(path, files, expected)
         except ConfigError as error:
             self.problems += error.problems
             return {}

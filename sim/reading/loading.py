@@ -2,7 +2,8 @@
 
 The order is: included files, the file itself, overrides, interpolation, validation. Any mapping of
 a file may include others, also one in a list, and an item of a list may include a list. An override
-may include files too, or name one in place of a component (``venues.0.engine=span``). Every problem
+may include files too. Both may name one in place of a component (``engine: span`` in a file,
+``venues.0.engine=span``). Every problem
 that can be reported without guessing is reported at once, one line each
 (:class:`sim.errors.ConfigError`).
 """
@@ -36,9 +37,9 @@ from sim.reading.packaged import (
 from sim.reading.problems import describe_problems
 from sim.reading.references import resolve_references
 from sim.reading.schema_types import (
-    expects_components,
     find_declared_type,
     is_list,
+    is_of_components,
     list_kinds,
 )
 
@@ -159,7 +160,7 @@ def _merge_files(
     name: str | Path, overrides: Sequence[str], schema: type[pydantic.BaseModel] | None
 ) -> tuple[Node, list[str]]:
     """Return files and overrides merged, and the problems of the overrides."""
-    reader = IncludeReader()
+    reader = IncludeReader(schema)
     data = reader.read_root(find_config(name))
     if reader.problems:  # content that could not be read would be reported again, as missing
         raise ConfigError(list(dict.fromkeys(reader.problems)))
@@ -176,10 +177,12 @@ def _apply_changes(
     problems: list[str] = []
     changes = _expand_changes(data, pairs, schema, problems)
     for key, value in order_changes(changes, data, schema):
-        reader, place = IncludeReader(), find_new_item(data, key, schema)
+        place = find_new_item(data, key, schema)
+        expected = _find_expected(data, place, schema)
+        reader = IncludeReader(expected)
         read = reader.read_new_items if key.endswith(APPEND) else reader.read_override
         try:
-            content = read(place, value, _find_wanted(data, place, value, schema))
+            content = read(place, value, _find_wanted(value, expected))
         except ConfigError as error:
             problems += error.problems
             continue
@@ -212,20 +215,20 @@ def _expand_include_key(key: str, value: Any) -> tuple[str, Any]:
     return (parent, {"include": value}) if dot and last == "include" else (key, value)
 
 
-def _find_wanted(
-    data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None
-) -> Wanted | None:
+def _find_expected(data: Node, key: str, schema: type[pydantic.BaseModel] | None) -> Any:
+    """Return the type that a schema expects at a path, None if it knows none."""
+    paths = expand_wildcards(data, key, schema) if schema is not None else []
+    return find_declared_type(schema, data, paths[0].split(".")) if paths else None
+
+
+def _find_wanted(value: Any, expected: Any) -> Wanted | None:
     """Return the required content of a file that a text value names, None if it names no file.
 
-    A text names a file if the schema expects a component there.
+    A text names a file if a component is expected.
     """
-    paths = (
-        expand_wildcards(data, key, schema) if isinstance(value, str) and schema is not None else []
-    )
-    if not paths or not expects_components(schema, data, paths[0].split(".")):
+    if not isinstance(value, str) or not is_of_components(expected):
         return None
-    expected = find_declared_type(schema, data, paths[0].split("."))
-    return Wanted(is_list(expected), list_kinds(expected))
+    return Wanted(is_list(expected), list_kinds(expected), expected)
 
 
 def _interpolate(data: Node) -> tuple[Node, dict[str, str]]:

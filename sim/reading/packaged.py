@@ -4,7 +4,7 @@ import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sim.errors import ConfigError, describe_unknown, format_value, shorten_name, suggest_name
 from sim.reading.documents import read_yaml
@@ -20,6 +20,7 @@ class Wanted(NamedTuple):
 
     is_list: bool  # components in a list, not one component
     kinds: Sequence[str]  # kinds of the component; empty if it has no kind
+    expected: Any = None  # type in the schema, None if unknown
 
     @property
     def holding(self) -> str:
@@ -80,13 +81,16 @@ def folder_of(key: str) -> str:
     return f"{field.strip('-').rstrip('s')}s/"
 
 
-def is_kind(key: str, name: str, wanted: Wanted) -> bool:
-    """Return whether a name in place of a component is that of a kind, and of no file."""
+def is_kind(key: str, name: str, wanted: Wanted, place: Path) -> bool:
+    """Return whether a name in place of a component is that of a kind, and of no file.
+
+    ``place`` is the folder of own files.
+    """
     packaged = f"{folder_of(key)}{name}"
-    return name in wanted.kinds and not is_file(name) and packaged not in list_packaged()
+    return name in wanted.kinds and not is_file(place / name) and packaged not in list_packaged()
 
 
-def find_preset(key: str, name: str, wanted: Wanted) -> Path:
+def find_preset(key: str, name: str, wanted: Wanted, place: Path) -> Path:
     """Return the file of a name that stands in place of a component.
 
     Packaged components are in the folder of the field's name, in the plural: ``span`` is
@@ -97,12 +101,13 @@ def find_preset(key: str, name: str, wanted: Wanted) -> Path:
         key: dotted path of the component.
         name: name as the user wrote it.
         wanted: expected content.
+        place: folder of own files.
 
     Raises:
         ConfigError: there is none; the message suggests the nearest name.
     """
-    if is_file(name):
-        return Path(name)
+    if is_file(place / name):
+        return place / name
     folder = folder_of(key)
     names = [each.removeprefix(folder) for each in list_packaged() if each.startswith(folder)]
     plain = name.removesuffix(".yaml")

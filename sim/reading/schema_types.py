@@ -78,11 +78,21 @@ def is_list(expected: Any) -> bool:
 
 def expects_components(schema: Any, data: Any, path: Sequence[Any]) -> bool:
     """Return whether a schema expects a component, or a list of them, at a path of some data."""
-    expected = strip_annotation(find_type(schema, data, path))
+    return is_of_components(find_type(schema, data, path))
+
+
+def is_of_components(expected: Any) -> bool:
+    """Return whether a type is that of a component, or of a list of them."""
+    expected = strip_annotation(expected)
     if typing.get_origin(expected) in (tuple, list):
         expected = _narrow_type(typing.get_args(expected)[0], None)
     branches = [strip_annotation(each) for each in typing.get_args(expected)] or [expected]
     return all(is_model(each) for each in branches if each is not type(None)) and branches != [None]
+
+
+def find_part_type(expected: Any, node: Any, part: Any) -> Any:
+    """Return the type of a part of a node by the node's type and ``kind``; None if unknown."""
+    return _narrow_type(_type_of_child(_narrow_type(expected, node), part), None)
 
 
 def _get_child(data: Any, part: Any) -> Any:

@@ -1,12 +1,10 @@
 """Admission of orders by margin, pool by pool, and the leverage that orders choose."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from sim.attribution import DEPOSIT
 from sim.exchange.admission import OrderBatch, admit_batch
-from sim.exchange.matching import INSTRUMENT, KIND, OWNER
+from sim.exchange.matching import INSTRUMENT, KIND, OWNER, QUANTITY
 from sim.state import MarketState
 from sim.step import sides
 from sim.types import (
@@ -35,18 +33,18 @@ def admit_orders(market: MarketState, orders: I8, chosen: I8 = NO_LEVERAGE_CHOSE
         The admitted orders (m, 8), and the lots of the resting order that each replaces, (m,).
     """
     replaced = market.order_books.find_replaced_orders(orders)
+    chosen = chosen if chosen.size else np.zeros(len(orders), dtype=np.int64)
     passes, reduces = np.zeros((2, len(orders)), dtype=bool)
     for venue in market.venues:
         for state in venue.pool_states.values():
             earlier, parts = None, _select_pool_rows(market, orders, state.pool.number)
             for rows in parts:
-                batch = _make_batch(market, venue, state, orders[rows], replaced[rows])
-                choices = _apply_choices(batch, chosen, rows, market.is_margined)
+                choices = list_choices(orders[rows], chosen[rows], market.is_margined)
+                taken = orders[rows], replaced[rows]
+                batch = _make_batch(market, venue, state, *taken, chosen=choices)
                 admitted = _admit_pool_orders(market, venue, state, batch, earlier)
                 passes[rows], reduces[rows] = admitted, batch.is_reduce_only
-                if choices is not None:
-                    passed = choices.select_passed(admitted & ~batch.is_reduce_only)
-                    market.ledger.cap_leverage(*passed)
+                _keep_choices(market, batch, admitted)
                 if len(parts) > 1:
                     taken = orders[rows][admitted], replaced[rows][admitted]
                     earlier = _make_batch(market, venue, state, *taken)
@@ -70,68 +68,42 @@ def _select_pool_rows(market: MarketState, orders: I8, number: int) -> list[slic
 
 
 def _make_batch(
-    market: MarketState, venue: Venue, state: PoolState, orders: I8, replaced: I8
+    market: MarketState,
+    venue: Venue,
+    state: PoolState,
+    orders: I8,
+    replaced: I8,
+    *,
+    chosen: F8 | None = None,
 ) -> OrderBatch:
     part = state.pool.instruments
     accounts = venue.admission_accounts(state.pool)
-    return OrderBatch(orders, replaced, accounts, market.max_lots[part], part.start)
+    return OrderBatch(orders, replaced, accounts, market.max_lots[part], part.start, chosen)
 
 
-def _apply_choices(
-    batch: OrderBatch, chosen: I8, rows: slice | B1, bound: B1
-) -> "LeverageChoices | None":
-    """Return the leverage that orders of a batch choose, after a change of its accounts.
+def list_choices(orders: I8, chosen: I8, bound: B1) -> F8 | None:
+    """Return the leverage that orders which may open choose, zero = none; None without any.
 
-    ``rows`` are those of the batch among all orders.
+    Args:
+        orders: (n, 8) orders of a pool.
+        chosen: (n,) leverage that each chooses, hundredths, zero = none.
+        bound: (A,) accounts that margin rules apply to.
     """
-    choices = LeverageChoices.from_batch(batch, chosen[rows] if chosen.size else chosen, bound)
-    if choices is not None:
-        batch.accounts = choices.apply_to(batch.accounts, batch.first)
+    if not chosen.any():
+        return None
+    opens = (orders[:, QUANTITY] != 0) & (orders[:, KIND] < REDUCE_ONLY) & bound[orders[:, OWNER]]
+    leverage = np.where(chosen < VENUE_MAX_LEVERAGE, chosen * LEVERAGE_STEP, np.inf)
+    choices: F8 = np.where(opens, leverage, 0.0)
     return choices
 
 
-class LeverageChoices(NamedTuple):
-    """Leverage that orders of one pool choose: the last choice for each owner and instrument."""
-
-    order: I8  # (c,) rows of the batch that choose, in order of arrival
-    owner: I8
-    instrument: I8  # global
-    leverage: F8
-
-    @classmethod
-    def from_batch(cls, batch: OrderBatch, chosen: I8, bound: B1) -> "LeverageChoices | None":
-        """Return the choices of orders that may open, or None without any.
-
-        Args:
-            batch: orders of the pool.
-            chosen: (n,) leverage that each order chooses, hundredths, or empty.
-            bound: (A,) accounts that margin rules apply to.
-        """
-        if not chosen.size:
-            return None
-        opens = (batch.quantity != 0) & (batch.orders[:, KIND] < REDUCE_ONLY) & bound[batch.owner]
-        rows = np.flatnonzero(opens & (chosen != 0))
-        owner, instrument = batch.owner[rows], batch.orders[rows, INSTRUMENT]
-        key = owner * (int(instrument.max(initial=0)) + 1) + instrument
-        _, last, group = np.unique(key[::-1], return_index=True, return_inverse=True)
-        final = chosen[rows][::-1][last][group][::-1]
-        leverage = np.where(final < VENUE_MAX_LEVERAGE, final * LEVERAGE_STEP, np.inf)
-        return cls(rows, owner, instrument, leverage) if rows.size else None
-
-    def apply_to(self, accounts: Exposure, first: int) -> Exposure:
-        """Return the pool's accounts with all choices; ``first`` is its first instrument."""
-        leverage = accounts.leverage.copy(order="K")
-        leverage[self.owner, self.instrument - first] = self.leverage
-        leverage.flags.writeable = False
-        return accounts._replace(leverage=leverage)
-
-    def select_passed(self, passes: B1) -> tuple[I8, I8, F8]:
-        """Return instruments, owners and leverage of choices whose orders pass.
-
-        ``passes`` (n,) has a value for each order of the batch.
-        """
-        kept = passes[self.order]
-        return self.instrument[kept], self.owner[kept], self.leverage[kept]
+def _keep_choices(market: MarketState, batch: OrderBatch, passes: B1) -> None:
+    """Post the leverage that the last admitted order of each account and instrument chose."""
+    rows = np.flatnonzero(passes)
+    chosen = batch.list_choices(rows)
+    rows, chosen = rows[chosen > 0], chosen[chosen > 0]
+    if rows.size:
+        market.ledger.cap_leverage(batch.orders[rows, INSTRUMENT], batch.owner[rows], chosen)
 
 
 def _admit_pool_orders(

@@ -45,6 +45,7 @@ def admit(batch: OrderBatch, bound: B1, shortage: ShortageFunction, first: int) 
     passes[sent] |= afford(batch, shortage, sent)
     refused = np.flatnonzero(~passes)
     passes[refused] = reduces[refused] = find_reducing_orders(batch, first)[refused]
+    batch.is_reduce_only[:] = reduces  # they choose no leverage
     refused = refused[~passes[refused]]
     rank = cumulative_before(batch.owner[refused], np.ones(refused.size, dtype=np.int64))
     for turn in range(int(rank.max(initial=-1)) + 1):

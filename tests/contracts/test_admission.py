@@ -11,7 +11,7 @@ from hypothesis import given
 from sim.exchange.admission import OrderBatch, ShortageFunction, admit_batch
 from sim.exchange.matching import KIND
 from sim.margin.engine import EngineConfig, MarginEngine
-from sim.step.admission import LeverageChoices
+from sim.step.admission import list_choices
 from sim.types import (
     B1,
     F8,
@@ -100,12 +100,10 @@ def draw_replaced(rng: np.random.Generator, n: int) -> I8:
     return np.ascontiguousarray(replaced * (rng.random(n) < 0.3)[:, None])
 
 
-def batch_of(case: Case) -> tuple[OrderBatch, LeverageChoices | None]:
-    batch = OrderBatch(case.orders, case.replaced, case.accounts, case.max_lots, FIRST)
-    choices = LeverageChoices.from_batch(batch, case.chosen, case.bound)
-    if choices is not None:
-        batch.accounts = choices.apply_to(case.accounts, FIRST)
-    return batch, choices
+def batch_of(case: Case) -> OrderBatch:
+    chosen = case.chosen if case.chosen.size else np.zeros(len(case.orders), dtype=np.int64)
+    choices = list_choices(case.orders, chosen, case.bound)
+    return OrderBatch(case.orders, case.replaced, case.accounts, case.max_lots, FIRST, choices)
 
 
 def shortage_of(case: Case, engine: MarginEngine) -> ShortageFunction:
@@ -133,9 +131,9 @@ def test_guessed_verdicts_are_those_of_one_trial_after_another(
 ) -> None:
     case = draw_case(seed)
     engine = engine_of(case, choices)
-    batch, _ = batch_of(case)
+    batch = batch_of(case)
     passes, reduces = plain_admission.admit(batch, case.bound, shortage_of(case, engine), FIRST)
-    batch, _ = batch_of(case)
+    batch = batch_of(case)
     got = admit_batch(batch, case.bound, shortage_of(case, engine))
     np.testing.assert_array_equal(got, passes)
     np.testing.assert_array_equal(batch.is_reduce_only, reduces)
@@ -146,7 +144,7 @@ def test_drawn_cases_have_orders_of_every_fate() -> None:
     fates = dict.fromkeys(("together", "refused", "reduce-only", "one by one"), 0)
     for seed in range(200):
         case = draw_case(seed)
-        batch, _ = batch_of(case)
+        batch = batch_of(case)
         shortage = shortage_of(case, engine_of(case, TIERS[0]))
         passes, reduces = plain_admission.admit(batch, case.bound, shortage, FIRST)
         is_short = np.isin(batch.owner, batch.owner[~passes | reduces])

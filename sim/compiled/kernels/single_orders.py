@@ -6,6 +6,7 @@ from sim.compiled.kernels.admission import (
     ASKS,
     BIDS,
     add_order,
+    choose_leverage,
     find_shortage,
     is_oversized,
     pay_margin,
@@ -57,7 +58,8 @@ def retry_refused(
     """Try the orders of each account that cannot afford all, as ``sim.exchange.admission`` does.
 
     Those that only reduce its position pass as reduce-only. Each of the others passes if the
-    account can afford it beside all that pass. Accounts are tried in the first row of the arrays.
+    account can afford it beside all that pass, at the leverage that it and those before it choose.
+    Accounts are tried in the first row of the arrays.
 
     Args:
         tick: present tick.
@@ -86,7 +88,7 @@ def retry_refused(
             balance[asset, 0, 0] = live_balance[asset, pool, owner]
         for k in range(len(position)):
             position[k, 0], entry[k, 0] = live_position[k, owner], live_entry[k, owner]
-            leverage[k, 0] = leverage[k, row]
+            leverage[k, 0] = live_leverage[k, owner]
             for plane in range(3):
                 resting[plane, k, 0] = live_resting[plane, first + k, owner]
         add_passing(order, next_order, first, packed, replaced, passes, resting)
@@ -184,7 +186,9 @@ def try_orders(
         k = packed[order, INSTRUMENT] - first
         if not passes[order]:
             quantity, reserve = packed[order, QUANTITY], packed[order, RESERVE]
-            before = resting[:, k, 0].copy()
+            before, leverage_before = resting[:, k, 0].copy(), leverage[k, 0]
+            if chosen[order] and packed[order, KIND] < REDUCE_ONLY:
+                leverage[k, 0] = choose_leverage(chosen[order])
             add_order(resting[:, k, 0], quantity, reserve, replaced[order])
             call_bound(margin[0], tick, margin[1])
             lacking = find_shortage(
@@ -194,7 +198,7 @@ def try_orders(
                 lacking -= find_free_wallet_cash(owner, balance, wallet_pool, price)
             passes[order] = lacking <= 0 and not is_oversized(0, resting, position, max_lots)
             if not passes[order]:
-                resting[:, k, 0] = before
+                resting[:, k, 0], leverage[k, 0] = before, leverage_before
         if passes[order] and not reduces[order] and packed[order, KIND] < REDUCE_ONLY:
             opens = True
             if chosen[order]:
