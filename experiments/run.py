@@ -114,8 +114,7 @@ def execute_run(
         except OSError:
             raise
         except Exception as error:
-            place = f"{config.name}: {draft.keep_partial()}"
-            raise _build_run_error(place, config.seed, draft, error) from error
+            raise _build_run_error(config, draft.keep_partial(), draft, error) from error
         draft.commit()
     shown = _format_summary(market, frames, elapsed)
     return RunOutcome(final, status, summary, shown, market, frames, describe_opening(market))
@@ -166,14 +165,17 @@ def _simulate(
         raise
     except Exception as error:
         place = place or f"step {market.tick} of {market.steps_planned}"
-        raise _build_run_error(f"{config.name}: {place}", config.seed, draft, error) from error
+        raise _build_run_error(config, str(place), draft, error) from error
 
 
-def _build_run_error(place: str, seed: int, draft: store.ResultDraft, error: Exception) -> RunError:
+def _build_run_error(
+    config: RunConfig, place: str, draft: store.ResultDraft, error: Exception
+) -> RunError:
     """Write the traceback of an error, and return the error to raise."""
-    message = f"{place}: {type(error).__name__}: {_first_line(error)}"
+    message = f"{config.name}: {place}: {type(error).__name__}: {_first_line(error)}"
+    name = f"seed-{config.seed}"
     try:
-        return RunError(message, draft.write_traceback(f"seed-{seed}", traceback.format_exc()))
+        return RunError(message, draft.write_traceback(name, traceback.format_exc()))
     except store.WriteError as unwritten:
         return RunError(f"{message}; its traceback is lost: {unwritten}", None)
 

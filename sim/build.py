@@ -11,7 +11,7 @@ from sim.accounts.opening import OpeningBook, plan_opening, replace_deposits
 from sim.attribution import CauseLog
 from sim.checks.opening import find_market_faults, find_population_faults
 from sim.config import TOTAL_LIMIT, MarketConfig, VenueConfig
-from sim.errors import ConfigError, describe_unknown
+from sim.errors import ConfigError
 from sim.exchange.book import OrderBooks
 from sim.instruments import Instrument, build_contracts
 from sim.ledger import Ledger
@@ -22,6 +22,7 @@ from sim.prices.impact import ImpactDynamics
 from sim.prices.past import PastReturns
 from sim.prices.path import ExogenousPath, find_year_lengths
 from sim.protocols import LearnsPastPrices, PopulationProtocol
+from sim.rescue import find_rescue_faults
 from sim.state import MarketState
 from sim.step.endowments import post_endowments
 from sim.types import (
@@ -77,8 +78,7 @@ def build_state(
     _refuse(find_market_faults(config))
     listed, pools = _list_instruments(config)
     contracts = _make_contracts(config, listed)
-    participants = Participants.number_members(tuple(populate()))
-    _check_rescues(config, participants)
+    participants = _number_participants(config, populate)
     n_agents = participants.n_members
     n_owners = _count_owners(config, n_agents)
     books, ledger = _create_accounts(contracts, pools, n_owners, len(config.assets))
@@ -87,8 +87,6 @@ def build_state(
     world = _venue_world(config, ledger, path, streams, bars)
     venues, opened = _open_venues(config, world, participants)
     is_margined = np.arange(n_owners) < n_agents
-    for population, rows in zip(participants.populations, participants.members, strict=True):
-        post_endowments(population, rows.start, ledger, venues)
     return MarketState(
         config=config,
         streams=streams,
@@ -114,6 +112,16 @@ def build_state(
     )
 
 
+def _number_participants(
+    config: MarketConfig, populate: Callable[[], Sequence[PopulationProtocol]]
+) -> Participants:
+    """Return the populations with their members' numbers; refuse rescues of others."""
+    participants = Participants.number_members(tuple(populate()))
+    names = [population.name for population in participants.populations]
+    _refuse(find_rescue_faults(config.rescues, names, participants.n_members))
+    return participants
+
+
 def _open_venues(
     config: MarketConfig, world: VenueWorld, participants: Participants
 ) -> tuple[tuple[Venue, ...], OpeningBook | None]:
@@ -128,21 +136,31 @@ def _open_venues(
     _refuse(find_population_faults(participants.populations, spec, observation))
     endowments = _start_populations(participants.populations, spec, world.streams)
     _teach_populations(participants.populations, world.past, observation)
-    populations, members = participants.populations, participants.members
-    book = plan_opening(config, venues, populations, members)
+    book = plan_opening(config, venues, participants.populations, participants.members)
     if book is not None:
-        endowments = replace_deposits(book, members, endowments)
-        for population, rows, wealth in zip(populations, members, endowments, strict=True):
-            population.adopt_wealth(np.isin(np.arange(rows.start, rows.stop), book.owners), wealth)
-    for rows, wealth in zip(members, endowments, strict=True):
+        endowments = replace_deposits(book, *participants[:2], endowments)
+    for rows, wealth in zip(participants.members, endowments, strict=True):
         for venue in venues:
             # wallets belong to the long sides, which come first
             own = slice(rows.start, rows.start + len(wealth))
             venue.deposit_wealth(own, wealth[:, venue.number])
+    _post_holdings(config, participants, venues, book)
+    return venues, book
+
+
+def _post_holdings(
+    config: MarketConfig,
+    participants: Participants,
+    venues: tuple[Venue, ...],
+    book: OpeningBook | None,
+) -> None:
+    """Post the positions of a table of accounts, and then the spot that members own."""
+    ledger = venues[0].ledger
     if book is not None and config.accounts is not None:
         by_position = config.accounts.collateral == "position"
-        post_opening(book, world.ledger, venues, by_position=by_position)
-    return venues, book
+        post_opening(book, ledger, venues, by_position=by_position)
+    for population, rows in zip(participants.populations, participants.members, strict=True):
+        post_endowments(population, rows.start, ledger, venues)
 
 
 def _list_max_lots(listed: Sequence[tuple[int, Instrument]]) -> I8:
@@ -361,25 +379,6 @@ def _make_system_accounts(
         venue_equity=first + 2,
         external=participants.n_members,
     )
-
-
-def _check_rescues(config: MarketConfig, participants: Participants) -> None:
-    """Check that every owner and population named in ``rescues`` exists."""
-    names = [population.name for population in participants.populations]
-    agents, problems = participants.n_members, []
-    for number, rescue in enumerate(config.rescues):
-        problems += [
-            f"rescues.{number}.owners: {owner}, must be from 0 to {agents - 1}, "
-            "take them from `owner` in closeouts"
-            for owner in rescue.owners
-            if not 0 <= owner < agents
-        ]
-        unknown = [name for name in rescue.populations if name not in names]
-        problems += [
-            f"rescues.{number}.populations: {describe_unknown(name, names)}" for name in unknown
-        ]
-    if problems:
-        raise ConfigError(problems)
 
 
 def _count_owners(config: MarketConfig, n_agents: int) -> int:

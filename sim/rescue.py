@@ -1,8 +1,11 @@
 """Counterfactual gifts that keep accounts out of liquidation (LIQ-9)."""
 
+from collections.abc import Sequence
+
 from pydantic import Field, model_validator
 
 from sim.component import Component
+from sim.errors import describe_unknown
 
 
 class Rescue(Component):
@@ -33,3 +36,26 @@ class Rescue(Component):
             )
 
         return self
+
+
+def find_rescue_faults(rescues: Sequence[Rescue], names: Sequence[str], members: int) -> list[str]:
+    """Return a line for each owner and population named in ``rescues`` that does not exist.
+
+    Args:
+        rescues: the rescues of a configuration.
+        names: names of its populations.
+        members: members of all populations.
+    """
+    problems = []
+    for number, rescue in enumerate(rescues):
+        problems += [
+            f"rescues.{number}.owners: {owner}, must be from 0 to {members - 1}, "
+            "take them from `owner` in closeouts"
+            for owner in rescue.owners
+            if not 0 <= owner < members
+        ]
+        unknown = [name for name in rescue.populations if name not in names]
+        problems += [
+            f"rescues.{number}.populations: {describe_unknown(name, names)}" for name in unknown
+        ]
+    return problems

@@ -117,7 +117,7 @@ def _list_closeout_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[S
         lines.insert(
             2, ("  worst step", _format_when(frames, worst, money.format_amount(worst.value)))
         )
-    if closed["count"]:
+    if closed["count"] and "causes" in frames:
         lines[2:2] = _list_instrument_lines(frames, money)
     return lines
 

@@ -70,22 +70,32 @@ CAPTIONS = {
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
     """Return one row: what was closed out and lost from the shock on, over all perpetuals."""
     since, venue = find_shock_step(config), config.venues[0].name
-    steps, venues, losses = frames["steps"], frames["venues"], frames["losses"]
-    listed = steps[(steps["kind"] == "perpetual") & (steps["venue"] == venue)]
-    before, after = listed[listed["step"] == since - 1], listed[listed["step"] >= since]
-    account = venues[(venues["venue"] == venue) & (venues["step"] == since - 1)].iloc[0]
-    gross = float(before["gross"].sum())
-    lost = losses[(losses["venue"] == venue) & (losses["step"] >= since)]
-    figures = {
-        "closed_out": float(after["liquidated_notional"].sum()),
-        "deleveraged": float(after["adl_notional"].sum()),
+    here = {name: frame[frame["venue"] == venue] for name, frame in _select(frames).items()}
+    listed = here["steps"][here["steps"]["kind"] == "perpetual"]
+    gross = float(listed.loc[listed["step"] == since - 1, "gross"].sum())
+    account = here["venues"][here["venues"]["step"] == since - 1].iloc[0]
+    harm = _sum_harm(listed[listed["step"] >= since], here["losses"], since)
+    row = {
+        **{name: amount / (gross / 2) for name, amount in harm.items()},
+        "leverage": gross / 2 / float(account["equity"]),
+        "margin": float(account["initial"]) / gross,
+    }
+    return pd.DataFrame({name: [row[name]] for name in WORDS})
+
+
+def _select(frames: Frames) -> dict[str, pd.DataFrame]:
+    return {name: frames[name] for name in ("steps", "venues", "losses")}
+
+
+def _sum_harm(listed: pd.DataFrame, losses: pd.DataFrame, since: int) -> dict[str, float]:
+    """Return what close-outs, ADL and the layers of loss amount to, minor units."""
+    lost = losses[losses["step"] >= since]
+    return {
+        "closed_out": float(listed["liquidated_notional"].sum()),
+        "deleveraged": float(listed["adl_notional"].sum()),
         "system_loss": float(lost["absorbed"].sum()),
         "fund_draw": float(lost.loc[lost["layer"] == "fund", "absorbed"].sum()),
     }
-    row = {name: value / (gross / 2) for name, value in figures.items()}
-    row["leverage"] = gross / 2 / float(account["equity"])
-    row["margin"] = float(account["initial"]) / gross
-    return pd.DataFrame({name: [row[name]] for name in WORDS})
 
 
 def list_engines(runs: pd.DataFrame) -> list[str]:
@@ -211,9 +221,10 @@ def _draw_parts(axes: "Axes", table: pd.DataFrame, words: tuple[str, float]) -> 
         drawn = (own[["mean", "low", "high"]] * factor).assign(
             at=place, colour=[COLOURS[number]] * len(own)
         )
-        axes.plot(drawn["mean"], drawn["at"], "o", markersize=3, color=COLOURS[number], label=part)
+        look = {"color": COLOURS[number], "s": 14, "linewidth": 0, "legend": False}
+        seaborn.scatterplot(drawn, x="mean", y="at", label=part, ax=axes, **look)
         draw_intervals(axes, drawn, along="y")
     axes.axvline(0, color="0.4", linewidth=0.7, zorder=0)
-    axes.set(xlabel=label, ylabel="", yticks=range(len(engines), 0, -1))
+    axes.set(xlabel=f"change in {label}", ylabel="", yticks=range(len(engines), 0, -1))
     axes.set_yticklabels(engines)
     seaborn.despine(ax=axes)

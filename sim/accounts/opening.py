@@ -243,16 +243,25 @@ def _find_least_capital(
     return np.ceil(least).astype(np.int64)
 
 
-def replace_deposits(book: OpeningBook, members: Sequence[slice], wealth: Sequence[I8]) -> list[I8]:
-    """Return the wealth of each population, (n, V), with the deposits of the table in it."""
+def replace_deposits(
+    book: OpeningBook,
+    populations: Sequence[PopulationProtocol],
+    members: Sequence[slice],
+    wealth: Sequence[I8],
+) -> list[I8]:
+    """Return the wealth of each population, (n, V), with the deposits of the table in it.
+
+    Populations adopt the wealth of their members in the table.
+    """
     replaced = []
-    for rows, drawn in zip(members, wealth, strict=True):
+    for population, rows, drawn in zip(populations, members, wealth, strict=True):
         own = drawn.copy()
         mine = (book.owners >= rows.start) & (book.owners < rows.stop)
         own[book.owners[mine] - rows.start] = book.deposits[mine]
         takers = (book.counterparties >= rows.start) & (book.counterparties < rows.stop)
         places = book.counterparties[takers] - rows.start
         own[places] = np.maximum(own[places], book.counterparty_deposits[takers])
+        population.adopt_wealth(np.isin(np.arange(rows.start, rows.stop), book.owners), own)
         replaced.append(own)
     return replaced
 

@@ -116,8 +116,8 @@ class JournalTotals:
         contracts, column = self.template.market.contracts, fills.instrument[at] - part.start
         row, lots = self._row_of_owner[owner[at]], sign * fills.quantity[at]
         value = lots * fills.price[at] * contracts.multiplier[column]
-        concerned = np.full_like(at, MISSING) if kind == self.undivided else fills.instrument[at]
-        parts = self._locate_instruments(concerned)
+        parts = self._locate_instruments(fills.instrument[at])
+        parts[kind == self.undivided] = MISSING  # of all of them, or of none
         for each in np.unique(parts).tolist():
             change, same = self._net_postings((kind, each)), parts == each
             change.touched[row[same]] = True

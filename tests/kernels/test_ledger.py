@@ -158,12 +158,15 @@ def test_every_posting_that_can_be_said_is_balanced():
     book.deposit_wealth(5, np.arange(5), 2, np.arange(5) * 100)
     assert book.balance[0, 2].tolist() == [0, 100, 200, 300, 400, -1000]
     book.post_pledges(Transfers.from_columns(0, 1, 0, 0, 1, 77))
+    book.open_positions(
+        np.array([1, 2]), np.array([0, 0]), np.array([3, -1]), np.array([30, -9]), 5
+    )
     book.check_conservation()
     public = {name for name in vars(Ledger) if not name.startswith("_")}
     assert public == {
         *("view_accounts", "settle_fills", "transfer", "post_pledges"),
         *("deposit_wealth", "cap_leverage", "check_conservation"),
-        *("writable", "log_posted"),
+        *("writable", "log_posted", "open_positions"),
     }
 
 

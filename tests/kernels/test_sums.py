@@ -119,8 +119,10 @@ def test_ladders(seed: int) -> None:
         rng.uniform(5, 200, (3, 2)),
         rng.uniform(0.01, 0.2, (3, 2)),
     )
-    depth = alike(ladder_orders.compute_side_depths, whole, capital, filled, held)
-    adding = (whole * capital)[..., None] * (1 - np.maximum(filled[..., None] * turn, 0))
+    elsewhere = rng.uniform(-0.5, 1, (3, 2)).clip(0)
+    depth = alike(ladder_orders.compute_side_depths, whole, capital, filled, elsewhere, held)
+    used = elsewhere[..., None] + np.maximum(filled[..., None] * turn, 0)
+    adding = (whole * capital)[..., None] * (1 - np.minimum(used, 1))
     reducing = np.minimum(whole[..., None], np.maximum(-held[..., None] * turn, 0))
     np.testing.assert_array_equal(depth, np.maximum(adding, reducing))
     depth[0, 0] = np.inf  # a lot without worth: nothing can be quoted

@@ -102,6 +102,52 @@ def test_separate_accounts_pass_nothing_on() -> None:
     assert compute_foreign_share(measure(frames)) == 0
 
 
+def quote_both(prices: tuple[float, float]) -> list[tuple[int, int, int, int, int, int]]:
+    """Return quotes of the third member around the ticks of both instruments."""
+    sides = itertools.product(enumerate(prices), (1, -1))
+    return [(2, k, 900 * side, round(price) - side, LIMIT, side) for (k, price), side in sides]
+
+
+def follow_book(ether: int, moves: dict[int, tuple[float, float]]) -> Frames:
+    """A holds bitcoin for 2000 and ether for as much, with 240; moves of both indices by step."""
+    sides = ((0, 1), (1, -1))
+    entries = [
+        (owner, k, sign * lots, 1000, LIMIT, 0)
+        for owner, sign in sides
+        for k, lots in enumerate((200, ether))
+    ]
+    orders, price = {1: [*entries, *quote_both((1000, 1000))]}, (1000.0, 1000.0)
+    stresses = []
+    for step, (bitcoin, other) in moves.items():
+        price = price[0] * (1 + bitcoin), price[1] * (1 + other)
+        orders[step] = quote_both(price)
+        stresses += [move(step, bitcoin, underlyings=["btc"])] if bitcoin else []
+        stresses += [move(step, other, underlyings=["eth"])] if other else []
+    exchange = venue(instruments=[BTC, ETH], mark={"kind": "book"}, requirement=tiers(20.0, 0.5))
+    rules = config(exchange, steps=4, stresses=stresses)
+    return play(build(rules, [script([240.0, 1e5, 1e6], orders)]))
+
+
+@pytest.mark.parametrize(
+    ("ether", "moves", "from_bitcoin"),
+    [
+        pytest.param(-200, {2: (-0.1, 0.0)}, 1, id="hedge that does not help"),
+        pytest.param(-200, {2: (-0.1, -0.02)}, 1, id="hedge that gains"),
+        pytest.param(-200, {2: (0.0, 0.1)}, 0, id="hedge that loses"),
+        pytest.param(200, {2: (-0.05, -0.05)}, 0.5, id="equal losses"),
+        pytest.param(200, {2: (-0.065, 0.0), 3: (0.0, -0.012)}, 0, id="last step only"),
+    ],
+)
+def test_origins_of_books_with_known_losses(
+    ether: int, moves: dict[int, tuple[float, float]], from_bitcoin: float
+) -> None:
+    """Only what was lost since excess was last positive counts, not what used the margin up."""
+    found = measure(follow_book(ether, moves))
+    assert found.closed.shape == (1, 2)
+    assert (found.closed > 0).all()
+    assert found.origin[0] == pytest.approx([from_bitcoin, 1 - from_bitcoin, 0])
+
+
 @given(worlds())
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_close_out_is_divided_in_full(world) -> None:

@@ -55,6 +55,7 @@ class Chain(NamedTuple):
 class Cast:
     """Common behaviour of the three populations: fixed wealth."""
 
+    n_sides = 1
     n_trait_draws, n_decision_draws, n_cash_flow_draws, has_commitment, latency, fund_venue = (
         0,
         0,
@@ -69,6 +70,9 @@ class Cast:
 
     def start(self, setting: MarketSpec, draws: F8) -> I8:
         return np.full((self.count, 1), ENDLESS)
+
+    def endow_spot(self, lot_value: F8) -> I8:
+        return np.zeros((self.count, 0), dtype=np.int64)
 
 
 class Makers(Cast):

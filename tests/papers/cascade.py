@@ -58,6 +58,7 @@ class Cast:
     setup: Setup
     name: str = ""
     count: int = 1
+    n_sides: int = 1
     n_trait_draws: int = 0
     n_decision_draws: int = 0
     n_cash_flow_draws: int = 0
@@ -67,6 +68,9 @@ class Cast:
 
     def start(self, setting: MarketSpec, draws: F8) -> I8:
         return np.full((self.count, 1), ENDLESS)
+
+    def endow_spot(self, lot_value: F8) -> I8:
+        return np.zeros((self.count, 0), dtype=np.int64)
 
 
 class Maker(Cast):

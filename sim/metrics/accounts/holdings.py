@@ -26,10 +26,13 @@ def tabulate_holdings(frames: Frames, moment: str | None = None) -> pd.DataFrame
         of members and of those with a position. ``several`` is the share of holders with two
         instruments or more. ``gross`` is the absolute value of positions, minor units of the
         numeraire. ``offset`` is the share of it that opposite positions of the same owner offset, 1
-        - Σ|net| ÷ Σ gross, whatever the instruments. ``saved`` is 1 less initial margin over
-        ``alone``, the initial margin of the same positions if each were alone, in accounts that
-        hold positions. ``leverage`` is gross value over equity of holders. Shares are NaN where
-        nothing is held.
+        - Σ|net| ÷ Σ gross, whatever the instruments and whether or not the engine nets them.
+        ``saved`` is 1 less initial margin over ``alone``, the initial margin of the same positions
+        if each were alone, in accounts that hold positions. Both contain the haircut of spot, which
+        no engine nets, so it is less than what the requirement itself saves for holders of spot.
+        ``alone`` is at the rates of one lot (see ``sim/recording/README.md``): positions beyond the
+        first tier of a ladder make ``saved`` negative.
+        ``leverage`` is gross value over equity of holders. Shares are NaN where nothing is held.
 
     Raises:
         ValueError: the moment was not recorded.

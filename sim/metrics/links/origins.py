@@ -5,6 +5,9 @@ one kind and author is divided among instruments by the harmful part of each, so
 do not hide losses in another beyond the net. What close-outs caused is followed back to the roots:
 the mark of ether that fell because accounts with losses in bitcoin sold ether comes from bitcoin.
 Links stay factorised, so that the cost is proportional to the number of close-outs.
+
+Harm begins with the last assessment without a deficit, so earlier losses that used the margin up
+are not counted.
 """
 
 import math
