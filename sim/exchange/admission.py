@@ -118,26 +118,21 @@ class OrderBatch:
         exposure: accounts of the pool.
         max_lots: (K,) largest position of one account.
         first: global number of the pool's first instrument.
-        chosen: (n,) leverage that each order chooses for its account's position, zero = none; or
-            None without any (ISO-1).
 
     Attributes:
+        chosen: (n,) leverage that each order chooses for its account's position, zero = none; or
+            None without any (ISO-1).
         first: global number of the pool's first instrument.
         is_reduce_only: (n,) orders that were admitted only because they reduce a position. They
             must do no more.
     """
 
     def __init__(
-        self,
-        orders: I8,
-        replaced: I8,
-        exposure: Exposure,
-        max_lots: I8,
-        first: int,
-        chosen: F8 | None = None,
+        self, orders: I8, replaced: I8, exposure: Exposure, max_lots: I8, first: int
     ) -> None:
         self.orders, self.replaced, self.accounts = orders, replaced, exposure
-        self.max_lots, self.first, self.chosen = max_lots, first, chosen
+        self.max_lots, self.first = max_lots, first
+        self.chosen: F8 | None = None
         self.owner, self.quantity = orders[:, OWNER], orders[:, QUANTITY]
         self.is_reduce_only = np.zeros(len(orders), dtype=bool)
         self._row_of_owner = np.full(exposure.balance.shape[0], MISSING)

@@ -9,7 +9,15 @@ from typing import Any
 from sim.errors import ConfigError, format_value
 from sim.reading.documents import MAX_LEVELS, read_yaml
 from sim.reading.overrides import normalise_values
-from sim.reading.packaged import Wanted, find_packaged, find_preset, folder_of, is_file, is_kind
+from sim.reading.packaged import (
+    Wanted,
+    can_be_named,
+    find_packaged,
+    find_preset,
+    folder_of,
+    is_file,
+    is_kind,
+)
 from sim.reading.schema_types import find_part_type, is_list, is_of_components, list_kinds
 
 Node = dict[str, Any]
@@ -97,11 +105,12 @@ class IncludeReader:
         """Return the component that a text of a file names, or the text if none is expected."""
         if not is_of_components(expected) or not name or "${" in name:
             return name
+        key, wanted = where.rstrip("."), Wanted(is_list(expected), list_kinds(expected), expected)
+        if not can_be_named(key, name, wanted, files[-1].parent):
+            return name
         try:
-            wanted = Wanted(is_list(expected), list_kinds(expected), expected)
-            return self._read_named(where.rstrip("."), name, wanted, files)
+            return self._read_named(key, name, wanted, files)
         except ConfigError as error:
-            key = where.rstrip(".")
             place = key if files[-1] is COMMAND_LINE else f"{files[-1]}: {key}"
             self.problems += [
                 f"{place}{line.removeprefix(key)}" if line.startswith(f"{key}: ") else line

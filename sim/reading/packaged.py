@@ -90,6 +90,16 @@ def is_kind(key: str, name: str, wanted: Wanted, place: Path) -> bool:
     return name in wanted.kinds and not is_file(place / name) and packaged not in list_packaged()
 
 
+def can_be_named(key: str, name: str, wanted: Wanted, place: Path) -> bool:
+    """Return whether a text in place of a component can be a name: of a kind, a preset or a file.
+
+    ``place`` is the folder of own files.
+    """
+    if wanted.kinds or "/" in name or name.endswith(".yaml") or is_file(place / name):
+        return True
+    return any(each.startswith(folder_of(key)) for each in list_packaged())
+
+
 def find_preset(key: str, name: str, wanted: Wanted, place: Path) -> Path:
     """Return the file of a name that stands in place of a component.
 

@@ -39,12 +39,10 @@ def admit_orders(market: MarketState, orders: I8, chosen: I8 = NO_LEVERAGE_CHOSE
         for state in venue.pool_states.values():
             earlier, parts = None, _select_pool_rows(market, orders, state.pool.number)
             for rows in parts:
-                choices = list_choices(orders[rows], chosen[rows], market.is_margined)
-                taken = orders[rows], replaced[rows]
-                batch = _make_batch(market, venue, state, *taken, chosen=choices)
+                batch = _make_batch(market, venue, state, orders[rows], replaced[rows])
+                batch.chosen = list_choices(batch.orders, chosen[rows], market.is_margined)
                 admitted = _admit_pool_orders(market, venue, state, batch, earlier)
                 passes[rows], reduces[rows] = admitted, batch.is_reduce_only
-                _keep_choices(market, batch, admitted)
                 if len(parts) > 1:
                     taken = orders[rows][admitted], replaced[rows][admitted]
                     earlier = _make_batch(market, venue, state, *taken)
@@ -68,17 +66,11 @@ def _select_pool_rows(market: MarketState, orders: I8, number: int) -> list[slic
 
 
 def _make_batch(
-    market: MarketState,
-    venue: Venue,
-    state: PoolState,
-    orders: I8,
-    replaced: I8,
-    *,
-    chosen: F8 | None = None,
+    market: MarketState, venue: Venue, state: PoolState, orders: I8, replaced: I8
 ) -> OrderBatch:
     part = state.pool.instruments
     accounts = venue.admission_accounts(state.pool)
-    return OrderBatch(orders, replaced, accounts, market.max_lots[part], part.start, chosen)
+    return OrderBatch(orders, replaced, accounts, market.max_lots[part], part.start)
 
 
 def list_choices(orders: I8, chosen: I8, bound: B1) -> F8 | None:
@@ -113,7 +105,7 @@ def _admit_pool_orders(
     batch: OrderBatch,
     earlier: OrderBatch | None,
 ) -> B1:
-    """Return which of a pool's orders pass, and move isolated margin from wallets for them.
+    """Return which of a pool's orders pass; move isolated margin, and post the leverage they chose.
 
     ``earlier`` holds the orders of long sides that have passed, if these are of short sides.
     """
@@ -132,6 +124,7 @@ def _admit_pool_orders(
     passes = admit_batch(batch, market.is_margined, shortage)
     if is_separate:
         _transfer_isolated_margin(market, venue, state, batch, passes)
+    _keep_choices(market, batch, passes)
     return passes
 
 

@@ -102,8 +102,9 @@ def draw_replaced(rng: np.random.Generator, n: int) -> I8:
 
 def batch_of(case: Case) -> OrderBatch:
     chosen = case.chosen if case.chosen.size else np.zeros(len(case.orders), dtype=np.int64)
-    choices = list_choices(case.orders, chosen, case.bound)
-    return OrderBatch(case.orders, case.replaced, case.accounts, case.max_lots, FIRST, choices)
+    batch = OrderBatch(case.orders, case.replaced, case.accounts, case.max_lots, FIRST)
+    batch.chosen = list_choices(case.orders, chosen, case.bound)
+    return batch
 
 
 def shortage_of(case: Case, engine: MarginEngine) -> ShortageFunction:

@@ -369,19 +369,6 @@ OTHERS: list[tuple[Change, str, Change]] = [
         {"netting": {"kind": "groups", "groups": [["P", "S"], ["X"]]}},
     ),
     (
-        {"netting": "isolated"},
-        "own.mine.netting: 'isolated', must be a mapping (partition of instruments into pools "
-        "that share margin (component)), write "
-        "{kind: isolated}",
-        {"netting": {"kind": "isolated"}},
-    ),
-    (
-        {"requirement": {"kind": "tail", "model": "garch"}},
-        "own.mine.requirement.model: 'garch', must be a mapping (model of returns (component)), "
-        "write {kind: garch}",
-        {"requirement": {"kind": "tail", "model": {"kind": "garch"}}},
-    ),
-    (
         {"compression": 1},
         "own.mine.compression: 1, must be less than 1 (share",
         {"compression": 0.99},

@@ -327,11 +327,6 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
         {"engines": ["cross"]},
     ),
     (
-        {"own": {"a": "engines/span"}, "engines": ["a"]},
-        "own.a: 'engines/span', must be a mapping, write {include: engines/span}",
-        {"own": {"a": {"include": "engines/span"}}, "engines": ["a"]},
-    ),
-    (
         {"own": {"a": "span"}, "engines": ["a"]},
         "own.a: 'span', must be a mapping, write {include: engines/span}",
         {"own": {"a": {"include": "engines/span"}}, "engines": ["a"]},
