@@ -60,6 +60,18 @@ def test_offsets_matter_where_members_hold_portfolios_and_only_there() -> None:
             assert_frame_equal(whole["accounts"], alone["accounts"])
 
 
+def test_rules_that_differ_in_what_one_instrument_cannot_show_coincide_there() -> None:
+    """The same ladder at small sizes, and weights by size that no account reaches (drift)."""
+    cross = run_market("small_crash", "engine=cross")["steps"]
+    for same in (
+        ["engine=hyperliquid"],
+        ["engine=drift", f"{ENGINE}.margin_multiplier=0.25"],
+        [f"{ENGINE}.netting=by_underlying"],
+    ):
+        assert_frame_equal(run_market("small_crash", *same)["steps"], cross)
+    assert not run_market("small_crash", "engine=isolated")["steps"].equals(cross)
+
+
 def make_runs() -> pd.DataFrame:
     """Runs of one engine with all its arms, with made-up figures."""
     rng = np.random.default_rng(1)
