@@ -17,6 +17,7 @@ from sim.config import MarketConfig
 from sim.errors import ConfigError
 from sim.exchange.funding_recorded import RecordedFunding
 from sim.reading.loading import resolve_config
+from sim.reading.overrides import parse_overrides
 
 RecordedFunding.rate_file_reader = staticmethod(read_funding_rates)
 
@@ -59,6 +60,7 @@ def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = F
         ConfigError: the configuration has faults, with one line for each.
     """
     shortened = _drop_replay_days(quick_overrides(name, overrides), overrides) if quick else []
+    shortened = _drop_replaced_items(shortened, overrides)
     shortened, overrides = settle_population(name, shortened, overrides)
     try:
         return load_kind("run", name, [*shortened, *overrides], RunConfig)
@@ -66,6 +68,13 @@ def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = F
         raise ConfigError(
             _mark_quick_problems(error.problems, name, overrides) if shortened else error.problems
         ) from error
+
+
+def _drop_replaced_items(quick: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """Return the overrides of ``quick`` without those of items of lists that the user replaces."""
+    pairs = parse_overrides(overrides, [])
+    lists = tuple(f"{key}." for key, value in pairs if isinstance(value, list))
+    return [each for each in quick if not each.startswith(lists)] if lists else list(quick)
 
 
 def _mark_quick_problems(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -14,8 +14,10 @@ from sim.prices.bars import DAY_SECONDS, Bars, select_common_bars
 from sim.prices.correlation import correlate_normals, factor_correlation
 from sim.prices.process import ProcessInputs, invert_normal
 from sim.prices.replay import Replay
-from sim.prices.underlying import Underlying
 from sim.types import F8
+
+if TYPE_CHECKING:  # engines import this module, and plug-ins register processes after them
+    from sim.prices.underlying import Underlying
 
 MAX_ROWS = 10**7
 """Largest number of returns of one underlying in a past."""
@@ -113,7 +115,7 @@ class PastInputs(NamedTuple):
     """Configuration of a past, and the bars from which it is read."""
 
     history: History
-    underlyings: Sequence[Underlying]
+    underlyings: "Sequence[Underlying]"
     dt: float  # seconds per step
     bars: Mapping[str, Bars]  # of replays by name, and of pasts by ``past_key``
     correlation: Sequence[Sequence[float]] | None = None  # (U, U); none = independent
@@ -272,7 +274,7 @@ class _BarPast(NamedTuple):
         return returns[len(returns) - rows :]
 
 
-def _draw_returns(underlying: Underlying, z: F8, inputs: ProcessInputs) -> F8:
+def _draw_returns(underlying: "Underlying", z: F8, inputs: ProcessInputs) -> F8:
     """Return returns of a process, (rows,).
 
     Raises:
@@ -285,7 +287,7 @@ def _draw_returns(underlying: Underlying, z: F8, inputs: ProcessInputs) -> F8:
         raise ConfigError(lines) from error
 
 
-def _check_sources(history: History, underlyings: Sequence[Underlying]) -> None:
+def _check_sources(history: History, underlyings: "Sequence[Underlying]") -> None:
     problems = []
     replayed = {each.name: each.is_replayed for each in underlyings}
     for name in history.sources:
@@ -347,7 +349,7 @@ def _fit_to_bars(lengths: PastLengths, name: str, process: Replay, bars: Bars) -
     return lengths._replace(far=min(lengths.far, rest))
 
 
-def _length_of_day(underlying: Underlying, bars: Mapping[str, Bars]) -> float:
+def _length_of_day(underlying: "Underlying", bars: Mapping[str, Bars]) -> float:
     """Return the seconds of a day on the run's clock."""
     own = bars.get(underlying.name)
     if underlying.is_replayed and own is not None and own.is_intraday:

@@ -196,7 +196,8 @@ def order_changes(
     """Return the changes with those of kinds and of whole components first, outer before inner.
 
     These changes replace what is set inside a component. An appended item counts as one, and so do
-    earlier changes of its list, so that a later path can name the item by its number.
+    earlier changes of its list, so that a later path can name the item by its number. An empty list
+    has no inside, so it takes its turn.
     """
     lists = [key.removesuffix(APPEND).split(".") for key, _ in pairs if key.endswith(APPEND)]
 
@@ -206,7 +207,8 @@ def order_changes(
             return True
         if key.split(".")[-1] == "kind" or (isinstance(value, dict) and "include" in value):
             return True
-        paths = expand_wildcards(data, key, schema) if isinstance(value, str | list) else []
+        is_named = isinstance(value, str) or (isinstance(value, list) and bool(value))
+        paths = expand_wildcards(data, key, schema) if is_named else []
         return (
             bool(paths)
             and schema is not None

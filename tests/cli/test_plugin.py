@@ -92,6 +92,12 @@ def test_processes_and_requirements_of_ones_own_are_in_the_schema_and_run(folder
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_plugin_may_import_engines_before_it_registers_a_process() -> None:
+    """The field of an underlying's process is made from the registry on import."""
+    seen = "import sys, sim.margin; sys.exit('sim.prices.underlying' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", seen], check=False).returncode == 0
+
+
 def test_a_plugin_is_never_imported_unless_named(folder: Path) -> None:
     done = deleverage(folder, "run", "mine.yaml")
     assert done.returncode == 2

@@ -34,6 +34,15 @@ def test_its_results_and_figures_are_whole(tmp_path: Path, name: str) -> None:
     assert {path.stem for path in (outcome.folder / "figures").iterdir()} >= set(FIGURES)
 
 
+def test_a_list_of_ones_own_is_not_changed_by_quick() -> None:
+    """flash_crash moves its own stresses when hurried; a user's list stays as it was given."""
+    given = "stresses=[{kind: move, at: 600, duration: 60, size: -0.05}]"
+    (only,) = load_run("flash_crash", [given], quick=True).stresses
+    assert only.at == 600
+    assert load_run("flash_crash", ["stresses=[]"], quick=True).stresses == ()
+    assert load_run("flash_crash", ["stresses.0.size=-0.2", "stresses=[]"]).stresses == ()
+
+
 def test_the_calm_market_is_calm() -> None:
     frames = hurried("baseline")
     assert not frames["venues"]["shortfall"].any()
