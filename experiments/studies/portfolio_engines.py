@@ -46,12 +46,15 @@ REFERENCE = "isolated"
 SHARED_TIERS = {"derive": "tiers_by_underlying"}
 """Arm with an engine's accounts and the tiers of ``isolated``; ``cross`` unless listed."""
 
+OF_OPEN_INTEREST = ", % of open interest"
+"""Unit in the labels of measures of harm."""
+
 PARTS = ("account", "rates", "volatility", "offsets")
 WORDS = {
-    "closed_out": ("closed out, % of open interest", 100),
-    "deleveraged": ("ADL, % of open interest", 100),
-    "system_loss": ("system loss, % of open interest", 100),
-    "fund_draw": ("fund draw, % of open interest", 100),
+    "closed_out": (f"closed out{OF_OPEN_INTEREST}", 100),
+    "deleveraged": (f"ADL{OF_OPEN_INTEREST}", 100),
+    "system_loss": (f"system loss{OF_OPEN_INTEREST}", 100),
+    "fund_draw": (f"fund draw{OF_OPEN_INTEREST}", 100),
     "leverage": ("open interest ÷ equity before the shock", 1),
     "margin": ("initial margin before the shock, % of notional", 100),
 }
@@ -200,19 +203,21 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         for row, kappa in zip(panels, levels, strict=True):
             for axes, measure in zip(row, HARM, strict=True):
                 chosen = (parts["kappa"] == kappa) & (parts["measure"] == measure)
-                _draw_parts(axes, parts[chosen], WORDS[measure])
+                _draw_parts(axes, parts[chosen], WORDS[measure][1])
             row[0].set_ylabel(f"compression {kappa:g}")
+        for axes, measure in zip(panels[0], HARM, strict=True):
+            axes.set_title(WORDS[measure][0].removesuffix(OF_OPEN_INTEREST), fontsize="medium")
+        figure.supxlabel(f"change from isolated tiers{OF_OPEN_INTEREST}", fontsize="medium")
         handles, labels = panels[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=len(PARTS), frameon=False)
         save_figure(figure, folder / "portfolio_engines", parts)
 
 
-def _draw_parts(axes: "Axes", table: pd.DataFrame, words: tuple[str, float]) -> None:
+def _draw_parts(axes: "Axes", table: pd.DataFrame, factor: float) -> None:
     """Draw the parts of each engine's difference side by side, with intervals."""
     import seaborn
 
     engines: Sequence[str] = list(dict.fromkeys(table["engine"]))
-    label, factor = words
     for number, part in enumerate(PARTS):
         own = table[table["part"] == part]
         place = [
@@ -225,6 +230,6 @@ def _draw_parts(axes: "Axes", table: pd.DataFrame, words: tuple[str, float]) -> 
         seaborn.scatterplot(drawn, x="mean", y="at", label=part, ax=axes, **look)
         draw_intervals(axes, drawn, along="y")
     axes.axvline(0, color="0.4", linewidth=0.7, zorder=0)
-    axes.set(xlabel=f"change in {label}", ylabel="", yticks=range(len(engines), 0, -1))
+    axes.set(xlabel="", ylabel="", yticks=range(len(engines), 0, -1))
     axes.set_yticklabels(engines)
     seaborn.despine(ax=axes)
